@@ -10,6 +10,7 @@ Invariants:
   would report success for bytes that are gone ("fsyncgate"). Every later submission is refused.
 """
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, EINTR, EIO, errno
@@ -160,6 +161,7 @@ cdef int start_thread(pthread_t* thread, Channel* channel) noexcept nogil:
     return error
 
 
+@cython.final
 cdef class SyncedFile:
     """Writes and syncs one open file from a thread of its own. The descriptor stays the caller's.
 
