@@ -1,0 +1,131 @@
+"""The console's HTTP application: health, metrics and the status API.
+
+    GET /livez                 the process answers
+    GET /readyz[?verbose]      it can serve requests: 200, else 503; verbose names each check
+    GET /metrics               Prometheus text of all nodes
+    GET /v1/status             JSON; needs `Authorization: Bearer TOKEN`
+
+`/minio/health/live`, `/minio/health/ready` and `/_localstack/health` answer as their users expect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from trilith.console.merge_metrics import CONTENT_TYPE, merge
+
+log = logging.getLogger("trilith.console")
+
+Check = tuple[str, bool, str]
+Readiness = Callable[[], tuple[bool, list[Check]]]
+GatherMetrics = Callable[[], Awaitable[list[tuple[str, str, str]]]]
+Status = Callable[[], Awaitable[Any]]
+
+TEXT = b"text/plain; charset=utf-8"
+JSON = b"application/json"
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+class ConsoleApp:
+    """Raw ASGI. The callables are injected by the composition root.
+
+    `readiness()` returns (ready, [(check, ok, detail)]); `gather_metrics()` the text of every
+    reachable node as (node id, zone, text); `status()` what `/v1/status` shows.
+    """
+
+    def __init__(
+        self,
+        *,
+        readiness: Readiness,
+        gather_metrics: GatherMetrics,
+        status: Status,
+        token: str,
+    ) -> None:
+        self._readiness = readiness
+        self._gather_metrics = gather_metrics
+        self._status = status
+        self._authorization = f"Bearer {token}".encode()
+        self._routes: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
+            "/livez": self._livez,
+            "/healthz": self._livez,
+            "/readyz": self._readyz,
+            "/minio/health/live": self._livez,
+            "/minio/health/ready": self._readyz,
+            "/_localstack/health": self._localstack_health,
+            "/metrics": self._metrics,
+            "/v1/status": self._show_status,
+        }
+
+    async def __call__(self, scope: dict[str, Any], _receive: object, send: Any) -> None:
+        try:
+            answer = await self._answer(scope)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception:
+            log.exception("a console request failed: %s", scope.get("path"))
+            answer = _json(500, {"error": "InternalError"})
+        headers = [*answer.headers, (b"cache-control", b"no-store"), (b"server", b"Trilith")]
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer.body})
+
+    async def _answer(self, scope: dict[str, Any]) -> Answer:
+        route = self._routes.get(scope["path"].rstrip("/") or "/")
+        if route is None:
+            return _json(404, {"error": "NotFound", "paths": sorted(self._routes)})
+        if scope["method"] not in ("GET", "HEAD"):
+            answer = _json(405, {"error": "MethodNotAllowed"})
+            return Answer(answer.status, [*answer.headers, (b"allow", b"GET, HEAD")], answer.body)
+        return await route(scope)
+
+    async def _livez(self, _scope: dict[str, Any]) -> Answer:
+        return _answer_of(200, TEXT, b"ok\n")
+
+    async def _readyz(self, scope: dict[str, Any]) -> Answer:
+        ready, checks = self._readiness()
+        status = 200 if ready else 503
+        if not _asks_for(scope, b"verbose"):
+            return _answer_of(status, TEXT, b"ok\n" if ready else b"not ready\n")
+        lines = [f"[{'+' if ok else '-'}]{name} {detail}".rstrip() for name, ok, detail in checks]
+        lines.append("ready" if ready else "not ready")
+        return _answer_of(status, TEXT, ("\n".join(lines) + "\n").encode())
+
+    async def _localstack_health(self, _scope: dict[str, Any]) -> Answer:
+        ready, _ = self._readiness()
+        return _json(200, {"services": {"s3": "running" if ready else "starting"}})
+
+    async def _metrics(self, _scope: dict[str, Any]) -> Answer:
+        text = merge(await self._gather_metrics())
+        return _answer_of(200, CONTENT_TYPE, text.encode())
+
+    async def _show_status(self, scope: dict[str, Any]) -> Answer:
+        given = dict(scope["headers"]).get(b"authorization", b"")
+        if not hmac.compare_digest(given, self._authorization):
+            answer = _json(401, {"error": "Unauthorized"})
+            return Answer(401, [*answer.headers, (b"www-authenticate", b"Bearer")], answer.body)
+        return _json(200, await self._status())
+
+
+def _asks_for(scope: dict[str, Any], name: bytes) -> bool:
+    return any(
+        part.partition(b"=")[0] == name for part in scope["query_string"].split(b"&") if part
+    )
+
+
+def _json(status: int, value: Any) -> Answer:
+    return _answer_of(status, JSON, msgspec.json.encode(value) + b"\n")
+
+
+def _answer_of(status: int, content_type: bytes, body: bytes) -> Answer:
+    length = b"%d" % len(body)
+    return Answer(status, [(b"content-type", content_type), (b"content-length", length)], body)

@@ -1,0 +1,144 @@
+"""An HTTP server in the node's own event loop, on sockets that we create.
+
+No signal handlers, no lifespan, no access log of its own: the composition root starts and stops
+it, the application logs. Several processes may share a port (`reuse_port`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from trilith import config as configuration
+from trilith.edge.answer import Refuse, refuse_in_text
+from trilith.edge.protocol import ConnectionLimits, HttpProtocol
+
+log = logging.getLogger("trilith.edge")
+
+BACKLOG = 2048
+SWEEP_INTERVAL_S = 1.0
+HEADER_TIMEOUT_S = 15.0
+STOP_POLL_S = 0.02
+
+
+def limits_from(limits: configuration.Limits) -> ConnectionLimits:
+    """The connection limits that the configuration asks for."""
+    return ConnectionLimits(
+        connections_max=limits.connections_max,
+        header_bytes_max=limits.request_header_bytes_max,
+        header_timeout_s=min(HEADER_TIMEOUT_S, limits.request_timeout_ms / 1000),
+        body_timeout_s=limits.request_timeout_ms / 1000,
+        keep_alive_timeout_s=limits.keep_alive_timeout_ms / 1000,
+    )
+
+
+def listening_socket(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
+    """A bound, non-blocking stream socket. Port 0 picks one. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        sock.setblocking(False)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+class HttpServer:
+    """Serves one ASGI application on one listening socket.
+
+    `app` may offer `answer_at_once` (edge/answer.py). `refuse` words the answers to what never
+    became a request (malformed, too large, too slow, too many).
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        sock: socket.socket,
+        limits: ConnectionLimits,
+        *,
+        refuse: Refuse = refuse_in_text,
+    ) -> None:
+        self._sock = sock
+        self._limits = limits
+        self._refuse = refuse
+        self._config = Config(
+            app,
+            http=HttpProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._sock.getsockname()[1])
+
+    @property
+    def connections(self) -> int:
+        return len(self._state.connections)
+
+    async def start(self) -> None:
+        """Accepts connections when it returns."""
+        loop = asyncio.get_running_loop()
+
+        def protocol() -> HttpProtocol:
+            return HttpProtocol(self._config, self._state, self._limits, self._refuse, loop)
+
+        self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
+        self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        connections: set[HttpProtocol] = self._state.connections  # type: ignore[assignment]
+        for connection in [one for one in connections if one.deadline <= now]:
+            connection.deadline_passed()
+        self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
+
+    async def stop(self, grace_s: float) -> None:
+        """Stops accepting, lets open requests finish for `grace_s`, then cuts what is left."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(grace_s):
+                await self._all_closed()
+        except TimeoutError:
+            log.warning("%d connections are cut off at the end of the grace", self.connections)
+        for task in list(self._state.tasks):
+            task.cancel()
+        connections: set[HttpProtocol] = self._state.connections  # type: ignore[assignment]
+        for connection in list(connections):
+            connection.abort()
+        if self._state.tasks:
+            await asyncio.wait(list(self._state.tasks), timeout=1.0)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        self._server = None
+
+    async def _all_closed(self) -> None:
+        # Polled: closing is rare, and an event would cost every connection.
+        while self._state.tasks or self._state.connections:  # noqa: ASYNC110
+            await asyncio.sleep(STOP_POLL_S)
