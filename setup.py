@@ -1,17 +1,20 @@
-"""Builds the native core; everything else about the project is in pyproject.toml.
+r"""Builds the native core; everything else about the project is in pyproject.toml.
 
     python setup.py build_ext --inplace          the optimised modules, beside their sources
     pip install -e . --no-build-isolation        the same, and the import paths
 
-A debug build (Cython's bounds, wraparound, overflow and None checks, -O1 -g) belongs in a directory of
-its own, so that it never mixes with the optimised one; run the tests against it by putting that
-directory first:
+A debug build (Cython's bounds, wraparound, overflow and None checks, -O1 -g) belongs in a
+directory of its own, so that it never mixes with the optimised one; run the tests against it by
+putting that directory first:
 
-    TRILITH_NATIVE_DEBUG=1 python setup.py build --build-base build/debug --build-lib build/debug/lib
-    PYTHONPATH=build/debug/lib python -m pytest tests/native
+    TRILITH_NATIVE_DEBUG=1 python setup.py build --build-base build/debug
+    PYTHONPATH="$(echo build/debug/lib.*)" python -m pytest tests/native
 
-TRILITH_NATIVE_DEBUG=asan adds AddressSanitizer and UBSan; give it a directory of its own as well,
-and start Python with LD_PRELOAD="$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0.
+TRILITH_NATIVE_DEBUG=asan adds AddressSanitizer and UBSan, again with a directory of its own:
+
+    TRILITH_NATIVE_DEBUG=asan python setup.py build --build-base build/asan
+    LD_PRELOAD="$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
+        PYTHONPATH="$(echo build/asan/lib.*)" python -m pytest tests/native
 """
 
 import os

@@ -1,7 +1,7 @@
 """Consistent hashing with virtual nodes.
 
-A node of weight w owns `w * virtual_nodes` points of the 64-bit circle, at
-`xxh3_64` of "{node_id}#{i}" in UTF-8; a token belongs to the first point at or after it, wrapping round. Points
+A node of weight w owns `w * virtual_nodes` points of the 64-bit circle: the xxh3-64 hashes of
+"{node_id}#{i}" in UTF-8. A token belongs to the first point at or after it, wrapping round; points
 that coincide go to the lesser node id. So a ring depends on the set of its nodes, not on their
 order, and a node that comes or goes moves only the tokens that it gains or loses.
 
