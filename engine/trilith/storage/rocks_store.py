@@ -1,0 +1,207 @@
+"""The ordered store over RocksDB, its own write-ahead log off: the journal is the log.
+
+Bounded memory: one block cache (index and filter blocks live in it too) and a fixed number of
+write buffers. Without a log RocksDB keeps a prefix of its writes through a crash: write buffers
+are flushed in order, and a write batch lies in one of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    RdictIter,
+    ReadOptions,
+    Snapshot,
+    WriteBatch,
+    WriteOptions,
+)
+
+from trilith.errors import Corruption, DataDirectoryUnusable, DiskFull, StorageFailure, TrilithError
+from trilith.storage.ordered_store import DELETE, PUT, Operation, OrderedReader
+
+MIB = 1024 * 1024
+
+
+def _options(block_cache_bytes: int, write_buffer_bytes: int) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(write_buffer_bytes)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    # A stalled write would block the event loop. The journal bounds what is unflushed, so let
+    # level 0 and pending compactions grow far before RocksDB slows writers down.
+    options.set_level_zero_file_num_compaction_trigger(4)
+    options.set_level_zero_slowdown_writes_trigger(60)
+    options.set_level_zero_stop_writes_trigger(120)
+    options.set_soft_pending_compaction_bytes_limit(64 * 1024 * MIB)
+    options.set_hard_pending_compaction_bytes_limit(256 * 1024 * MIB)
+    options.set_target_file_size_base(32 * MIB)
+    options.set_max_bytes_for_level_base(128 * MIB)
+    options.set_level_compaction_dynamic_level_bytes(True)
+    options.set_compression_type(DBCompressionType.none())  # values are ciphertext
+    options.set_max_open_files(256)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(4 * MIB)
+    options.set_max_manifest_file_size(16 * MIB)
+    options.set_stats_dump_period_sec(0)
+    options.set_stats_persist_period_sec(0)
+    options.set_bytes_per_sync(MIB)
+    options.set_avoid_unnecessary_blocking_io(True)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(block_cache_bytes))
+    table.set_block_size(16 * 1024)
+    table.set_bloom_filter(10, False)
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_format_version(5)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def _translated(error: Exception) -> TrilithError:
+    """RocksDB's errors reach Python as bare exceptions; their texts start with the status code."""
+    text = str(error)
+    if "No space left" in text or "NoSpace" in text:
+        return DiskFull(f"the ordered store has no room: {text}")
+    if text.startswith("Corruption"):
+        return Corruption(f"ordered store: {text}")
+    return StorageFailure(f"ordered store: {text}")
+
+
+def _pairs_forward(cursor: RdictIter) -> Iterator[tuple[bytes, bytes]]:
+    key, value, step, valid = cursor.key, cursor.value, cursor.next, cursor.valid
+    while valid():
+        yield key(), value()
+        step()
+    _check(cursor)
+
+
+def _pairs_backward(cursor: RdictIter) -> Iterator[tuple[bytes, bytes]]:
+    key, value, step, valid = cursor.key, cursor.value, cursor.prev, cursor.valid
+    while valid():
+        yield key(), value()
+        step()
+    _check(cursor)
+
+
+def _check(cursor: RdictIter) -> None:
+    """An iterator that met an error looks like one at its end: never take the one for the other."""
+    try:
+        cursor.status()
+    except Exception as error:
+        raise _translated(error) from error
+
+
+def _scan(
+    source: Rdict | Snapshot, start: bytes, end: bytes, reverse: bool
+) -> Iterator[tuple[bytes, bytes]]:
+    if start >= end:
+        return iter(())
+    bounds = ReadOptions()
+    bounds.set_iterate_lower_bound(start)
+    bounds.set_iterate_upper_bound(end)
+    cursor = source.iter(bounds)  # made here, not in the generator: the scan is as of this call
+    if reverse:
+        cursor.seek_to_last()
+        return _pairs_backward(cursor)
+    cursor.seek(start)
+    return _pairs_forward(cursor)
+
+
+class RocksSnapshot:
+    """A frozen view. Holds back compaction's cleaning until garbage-collected."""
+
+    __slots__ = ("_snapshot",)
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def get(self, key: bytes) -> bytes | None:
+        for _, value in self.scan(key, key + b"\0"):
+            return value
+        return None
+
+    def scan(
+        self, start: bytes, end: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return _scan(self._snapshot, start, end, reverse)
+
+
+class RocksOrderedStore:
+    """Implements `OrderedStore`. `path` is a directory that RocksDB owns wholly.
+
+    Memory: `block_cache_bytes` + 3 x `write_buffer_bytes` and a few MiB. `write` is visible when it
+    returns; durable after `flush`. Raises DataDirectoryUnusable when another process has it open.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        block_cache_bytes: int = 32 * MIB,
+        write_buffer_bytes: int = 16 * MIB,
+    ) -> None:
+        try:
+            self._database = Rdict(os.fspath(path), _options(block_cache_bytes, write_buffer_bytes))
+        except Exception as error:
+            text = str(error)
+            if "lock" in text.lower():
+                raise DataDirectoryUnusable(f"{path} is in use by another process") from error
+            raise _translated(error) from error
+        self._write_options = WriteOptions()
+        # rocksdict's stub calls this settable property a method
+        self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
+        self._closed = False
+        self._get = self._database.get
+
+    def get(self, key: bytes) -> bytes | None:
+        try:
+            value: bytes | None = self._get(key)
+        except Exception as error:
+            raise _translated(error) from error
+        return value
+
+    def scan(
+        self, start: bytes, end: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        return _scan(self._database, start, end, reverse)
+
+    def write(self, operations: Sequence[Operation]) -> None:
+        batch = WriteBatch(raw_mode=True)
+        put = batch.put
+        for operation, key, value in operations:
+            if operation == PUT:
+                put(key, value)
+            elif operation == DELETE:
+                batch.delete(key)
+            elif key < value:  # RocksDB refuses a range whose end comes before its start
+                batch.delete_range(key, value)
+        try:
+            self._database.write(batch, self._write_options)
+        except Exception as error:
+            raise _translated(error) from error
+
+    def snapshot(self) -> OrderedReader:
+        return RocksSnapshot(self._database.snapshot())
+
+    def flush(self) -> None:
+        try:
+            self._database.flush(True)
+        except Exception as error:
+            raise _translated(error) from error
+
+    def close(self) -> None:
+        """Flushes. The directory's lock goes when the last snapshot and iterator are gone."""
+        if not self._closed:
+            self._closed = True
+            try:
+                self._database.close()
+            except Exception as error:
+                raise _translated(error) from error
