@@ -1,0 +1,1 @@
+"""Each native kernel against a slow oracle in plain Python."""
