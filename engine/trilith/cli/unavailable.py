@@ -1,0 +1,38 @@
+"""Commands of the contract that this version does not have: refused by name, never half done."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import click
+
+_EXIT_NOT_AVAILABLE = 2
+_ANY_ARGUMENTS = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+def _refuse(name: str, instead: str) -> NoReturn:
+    click.echo(f"trilith {name} is not available in this version: {instead}", err=True)
+    sys.exit(_EXIT_NOT_AVAILABLE)
+
+
+@click.command(
+    short_help="Make the last zone the sole source (not in this version).",
+    context_settings=_ANY_ARGUMENTS,
+)
+def recover() -> None:
+    """Make the last zone the sole source (not available in this version)."""
+    _refuse(
+        "recover",
+        "with two zones gone for good, the third one's directory holds everything that was "
+        "acknowledged; keep it as it is until a version with this command",
+    )
+
+
+@click.command(
+    short_help="Run a load against a cluster (not in this version).",
+    context_settings=_ANY_ARGUMENTS,
+)
+def bench() -> None:
+    """Run a load against a cluster (not available in this version)."""
+    _refuse("bench", "a source checkout has `make bench`")

@@ -1,0 +1,61 @@
+"""Asks the nodes' console port, in the few lines of HTTP/1.1 that this takes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+_BODY_BYTES_MAX = 16 * 1024 * 1024
+
+
+async def get(host: str, port: int, path: str, token: str, timeout_s: float) -> tuple[int, bytes]:
+    """Status and body; (0, b"") when nothing answers in time or the answer is not HTTP."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _get(host, port, path, token)
+    except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError):
+        return 0, b""
+
+
+async def _get(host: str, port: int, path: str, token: str) -> tuple[int, bytes]:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(
+            f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
+            "Connection: close\r\n\r\n".encode("ascii")
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        headers = dict(line.lower().split(":", 1) for line in head[1:] if ":" in line)
+        status = int(head[0].split(" ")[1])
+        if "content-length" in headers:
+            body = await reader.readexactly(int(headers["content-length"]))
+        elif "chunked" in headers.get("transfer-encoding", ""):
+            body = await _read_chunked(reader)
+        else:
+            body = await reader.read(_BODY_BYTES_MAX)
+        return status, body
+    finally:
+        writer.close()
+
+
+async def _read_chunked(reader: asyncio.StreamReader) -> bytes:
+    parts = []
+    while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
+        parts.append(await reader.readexactly(size))
+        await reader.readexactly(2)
+    return b"".join(parts)
+
+
+def decode_object(body: bytes) -> dict[str, Any] | None:
+    """A JSON object, or None for anything else."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        return None
+
+
+def client_host(host: str) -> str:
+    """Where this machine reaches a listener that is bound to `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
