@@ -1,0 +1,72 @@
+"""Which nodes there are: this node's own record, and the map of all, kept fresh by a watch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from trilith.cluster.cluster_map import ClusterMap, NodeRecord
+from trilith.errors import CoordinatorUnavailable, RevisionConflict
+from trilith.replication.coordinator import Coordinator
+
+PREFIX = "nodes/"
+RETRY_S = 0.2
+
+_decoder = msgspec.json.Decoder(NodeRecord)
+
+
+class Membership:
+    """Registers this node and follows the others into the cluster map."""
+
+    def __init__(
+        self, coordinator: Coordinator, cluster_map: ClusterMap, log: Callable[..., None]
+    ) -> None:
+        self._coordinator = coordinator
+        self._map = cluster_map
+        self._log = log
+
+    async def register(self, record: NodeRecord) -> NodeRecord | None:
+        """Write this node's record; returns what stood there before. Raises CoordinatorUnavailable."""
+        key = PREFIX + record.node_id
+        encoded = msgspec.json.encode(record)
+        while True:
+            found = await self._coordinator.get(key)
+            if found is not None and found.value == encoded:
+                return record
+            try:
+                await self._coordinator.compare_and_swap(
+                    key, found.revision if found else 0, encoded
+                )
+            except RevisionConflict:
+                continue
+            return None if found is None else _decoder.decode(found.value)
+
+    async def load(self) -> int:
+        found, revision = await self._coordinator.list(PREFIX)
+        self._map.replace([_decoder.decode(v.value) for v in found.values()])
+        return revision
+
+    async def wait_for_zones(self, zones: tuple[str, ...]) -> list[NodeRecord]:
+        """Returns once every zone has a node. Its caller may cancel."""
+        while True:
+            try:
+                await self.load()
+            except CoordinatorUnavailable as error:
+                self._log("coordinator_unavailable", error=str(error))
+            nodes = list(self._map.nodes.values())
+            if set(zones) <= {node.zone for node in nodes}:
+                return nodes
+            await asyncio.sleep(RETRY_S)
+
+    async def follow(self) -> None:
+        """Keep the map fresh until cancelled."""
+        while True:
+            try:
+                revision = await self.load()
+                async for _ in self._coordinator.watch(PREFIX, revision):
+                    await self.load()
+            except CoordinatorUnavailable as error:
+                self._log("watch_broken", error=str(error))
+            await asyncio.sleep(RETRY_S)

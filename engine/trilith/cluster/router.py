@@ -1,0 +1,270 @@
+"""Finds the partition of a key and the replica that may answer; retries while leaders move.
+
+Implements `replication.state_machine.Partitions`. A command that may have been applied is only
+ever retried with its own token, marked as a retry, so it is applied once (rule 10).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from typing import Any
+
+import msgspec
+
+from trilith.cluster.forwarding import Forwarding, ModelCodec, read_here
+from trilith.errors import (
+    DeadlineExceeded,
+    DiskFull,
+    NotEnoughZones,
+    NotInSync,
+    NotLeader,
+    Outcome,
+    OutcomeUnknown,
+    Overloaded,
+    Stopping,
+    TrilithError,
+    Unavailable,
+)
+from trilith.replication.descriptor import Descriptor
+from trilith.replication.host import ReplicaHost
+from trilith.replication.proposal import Proposal, make_token
+from trilith.replication.replica import Replica
+from trilith.runtime.ports import Runtime
+
+DEADLINE_S = 10.0
+RETRY_S_MIN = 0.01
+RETRY_S_MAX = 0.25
+QUERY_ATTEMPT_S = 2.0
+COMMAND_ATTEMPT_S = 6.0
+NOT_RETRIED = (DiskFull, Overloaded, Stopping)  # the client had better slow down
+
+
+class Router:
+    """One node's way to every partition."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        host: ReplicaHost,
+        forwarding: Forwarding,
+        codecs: dict[int, ModelCodec],
+    ) -> None:
+        self._clock = runtime.clock
+        self._entropy = runtime.entropy
+        self._host = host
+        self._forwarding = forwarding
+        self._codecs = codecs
+        self._starts: dict[int, list[bytes]] = {}
+        self._ids: dict[int, list[int]] = {}
+        self._closed = False
+        host.on_map_change = self._rebuild
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        by_keyspace: dict[int, list[tuple[bytes, int]]] = {}
+        for descriptor, _ in self._host.descriptors.values():
+            pairs = by_keyspace.setdefault(descriptor.keyspace, [])
+            pairs.append((descriptor.start_key, descriptor.partition_id))
+        for keyspace, pairs in by_keyspace.items():
+            pairs.sort()
+            self._starts[keyspace] = [start for start, _ in pairs]
+            self._ids[keyspace] = [partition_id for _, partition_id in pairs]
+
+    def close(self) -> None:
+        """Refuse what comes from now on."""
+        self._closed = True
+
+    def _find(self, keyspace: int, key: bytes) -> int:
+        starts = self._starts.get(keyspace)
+        if not starts:
+            raise NotEnoughZones("the cluster has no partitions yet")
+        return self._ids[keyspace][bisect_right(starts, key) - 1]
+
+    def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
+        found = [start]
+        for candidate in self._starts.get(keyspace, ()):
+            if candidate > start and (not end or candidate < end):
+                found.append(candidate)
+        return found
+
+    def new_token(self) -> bytes:
+        return make_token(self._clock.wall_ms(), self._entropy.token_bytes(10))
+
+    # queries
+
+    def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
+        starts = self._starts.get(keyspace)
+        if not starts or self._closed:
+            return None
+        replica = self._host.replicas.get(self._ids[keyspace][bisect_right(starts, key) - 1])
+        if (
+            replica is None
+            or replica.wait_index(key) > replica.applied_index
+            or not replica.can_read(self._clock.monotonic())
+        ):
+            return None
+        return replica.model.answer(query, replica.view)
+
+    async def query(
+        self,
+        keyspace: int,
+        key: bytes,
+        query: msgspec.Struct,
+        *,
+        consistent: bool = True,
+        touched: tuple[bytes, bytes] | None = None,
+        deadline_s: float | None = None,
+    ) -> Any:
+        deadline = self._clock.monotonic() + (deadline_s or DEADLINE_S)
+        whole_range = touched is not None
+        delay_s = RETRY_S_MIN
+        while True:
+            if self._closed:
+                raise Stopping("the node is shutting down")
+            partition_id = self._find(keyspace, key)
+            descriptor = self._host.descriptors[partition_id][0]
+            replica = self._host.replicas.get(partition_id)
+            if not consistent and replica is not None and not replica.damaged:
+                return replica.model.answer(query, replica.view)
+            left_s = deadline - self._clock.monotonic()
+            try:
+                async with asyncio.timeout(max(0.001, min(left_s, QUERY_ATTEMPT_S))):
+                    return await self._query_once(
+                        descriptor, replica, key, query, whole_range=whole_range
+                    )
+            except TimeoutError:
+                error: TrilithError = NotInSync("no replica answered in time")
+            except (Unavailable, OutcomeUnknown) as caught:
+                error = caught  # a query has no effect, so it may always be asked again
+            if self._clock.monotonic() + delay_s >= deadline:
+                raise _as_not_applied(error)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RETRY_S_MAX)
+
+    async def _query_once(
+        self,
+        descriptor: Descriptor,
+        replica: Replica | None,
+        key: bytes,
+        query: msgspec.Struct,
+        *,
+        whole_range: bool,
+    ) -> Any:
+        me = self._host.node_id
+        if replica is not None and replica.can_read(self._clock.monotonic()):
+            return await read_here(replica, self._clock, key, query, whole_range=whole_range)
+        if descriptor.leader == me:
+            raise NotInSync("this node leads, and its lease does not hold")
+        codec = self._codecs[descriptor.keyspace]
+        result = await self._forwarding.query(
+            descriptor.leader,
+            descriptor.partition_id,
+            key,
+            whole_range=whole_range,
+            query=codec.encode(query),
+        )
+        return codec.result(result)
+
+    # commands
+
+    async def execute(
+        self,
+        keyspace: int,
+        key: bytes,
+        command: msgspec.Struct,
+        *,
+        token: bytes | None = None,
+        deadline_s: float | None = None,
+    ) -> Any:
+        retry = False
+        if token is None:
+            token = self.new_token()
+        deadline = self._clock.monotonic() + (deadline_s or DEADLINE_S)
+        delay_s = RETRY_S_MIN
+        encoded: bytes | None = None
+        while True:
+            if self._closed:
+                raise Stopping("the node is shutting down")
+            partition_id = self._find(keyspace, key)
+            replica = self._host.replicas.get(partition_id)
+            try:
+                if replica is not None and replica.leader is not None:
+                    return await self._propose(replica, key, command, token, retry, deadline)
+                if encoded is None:
+                    encoded = self._codecs[keyspace].encode(command)
+                return await self._forward(
+                    partition_id, keyspace, key, encoded, token, retry, deadline
+                )
+            except NOT_RETRIED:
+                raise
+            except OutcomeUnknown as caught:
+                error: TrilithError = caught
+                retry = True
+            except Unavailable as caught:
+                error = caught
+            if self._clock.monotonic() + delay_s >= deadline:
+                raise OutcomeUnknown(str(error)) if retry else error
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, RETRY_S_MAX)
+
+    async def _propose(
+        self,
+        replica: Replica,
+        key: bytes,
+        command: msgspec.Struct,
+        token: bytes,
+        retry: bool,
+        deadline: float,
+    ) -> Any:
+        """Run a command on the leader that is here."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def done(result: Any, encoded: bytes, error: TrilithError | None) -> None:
+            del encoded
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        leader = replica.leader
+        if leader is None:
+            raise NotLeader("the leader moved", leader="")
+        leader.propose(Proposal(key, command, token, retry, done))
+        return await self._bounded(future, deadline)
+
+    async def _forward(
+        self,
+        partition_id: int,
+        keyspace: int,
+        key: bytes,
+        command: bytes,
+        token: bytes,
+        retry: bool,
+        deadline: float,
+    ) -> Any:
+        descriptor = self._host.descriptors[partition_id][0]
+        if descriptor.leader == self._host.node_id:
+            raise NotLeader("this node is about to lead", leader="")
+        asked = self._forwarding.command(
+            descriptor.leader, partition_id, key, token, retry=retry, command=command
+        )
+        return self._codecs[keyspace].result(await self._bounded(asked, deadline))
+
+    async def _bounded(self, work: Any, deadline: float) -> Any:
+        """Await until the attempt's end; past it nobody knows whether the command is applied."""
+        left_s = min(deadline - self._clock.monotonic(), COMMAND_ATTEMPT_S)
+        try:
+            async with asyncio.timeout(max(0.001, left_s)):
+                return await work
+        except TimeoutError:
+            raise OutcomeUnknown("no answer before the deadline") from None
+
+
+def _as_not_applied(error: TrilithError) -> TrilithError:
+    if error.outcome is Outcome.UNKNOWN:
+        return DeadlineExceeded(f"no replica could answer in time: {error}")
+    return error

@@ -1,0 +1,58 @@
+"""The descriptor of a partition: the little state that needs consensus, kept in the coordinator."""
+
+from __future__ import annotations
+
+import msgspec
+
+PREFIX = "partitions/"
+IN_SYNC_MIN = 2  # never acknowledge with fewer (Kafka KIP-966; DESIGN rule 2)
+
+
+class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
+    """Who replicates a range of keys, who leads, and who has everything acknowledged.
+
+    `start` <= logical key < `end` (empty end: no bound), hex-encoded. `epoch` grows with every
+    change of leader; `in_sync` changes only by compare-and-swap (DESIGN rule 3). Invariant: the
+    leader is in `in_sync`; every node in `in_sync` has every acknowledged entry.
+    """
+
+    partition_id: int
+    keyspace: int
+    start: str
+    end: str
+    replicas: dict[str, str]  # zone -> node id
+    leader: str
+    epoch: int
+    in_sync: list[str]
+    preferred_leader: str = ""
+
+    @property
+    def start_key(self) -> bytes:
+        return bytes.fromhex(self.start)
+
+    @property
+    def end_key(self) -> bytes:
+        return bytes.fromhex(self.end)
+
+    def covers(self, key: bytes) -> bool:
+        return self.start_key <= key and (not self.end or key < self.end_key)
+
+    def replica_nodes(self) -> list[str]:
+        return list(self.replicas.values())
+
+
+_decoder = msgspec.json.Decoder(Descriptor)
+
+
+def key_of(partition_id: int) -> str:
+    """The coordinator key of a descriptor."""
+    return f"{PREFIX}{partition_id:016x}"
+
+
+def encode(descriptor: Descriptor) -> bytes:
+    return msgspec.json.encode(descriptor)
+
+
+def decode(data: bytes) -> Descriptor:
+    """Raises msgspec.MsgspecError for what is not a descriptor."""
+    return _decoder.decode(data)

@@ -1,0 +1,74 @@
+"""One log entry: the effects of a batch of commands, and the routing keys that they touch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from trilith.storage.ordered_store import Operation
+from trilith_native.codec import decode_batch, encode_batch
+
+STATE_PREFIX = b"\x00\x02"  # in the store: partition id -> (applied index, epoch of that entry)
+TOKEN_FAMILY = 0xF1  # within the partition's keyspace: partition id, token -> encoded result
+
+
+class EntryPayload(msgspec.Struct, frozen=True, array_like=True):
+    """What the journal keeps of an entry."""
+
+    keys: list[bytes]
+    batch: bytes
+
+
+class Applied(msgspec.Struct, frozen=True, array_like=True):
+    """The store's record of how far a partition's log is applied, written with the effects."""
+
+    index: int
+    epoch: int
+
+
+class PendingEntry(NamedTuple):
+    """A logged entry that is not applied yet."""
+
+    index: int
+    epoch: int
+    keys: list[bytes]
+    batch: bytes
+    operations: list[Operation] | None  # known on the leader; decoded elsewhere when applied
+
+    def effects(self) -> list[Operation]:
+        return decode_batch(self.batch) if self.operations is None else self.operations
+
+
+_payload = msgspec.msgpack.Decoder(EntryPayload)
+_applied = msgspec.msgpack.Decoder(Applied)
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_payload(keys: list[bytes], operations: Sequence[Operation]) -> tuple[bytes, bytes]:
+    """(payload for the journal, the batch inside it)."""
+    batch = encode_batch(operations)
+    return _encode(EntryPayload(keys, batch)), batch
+
+
+def decode_entry(index: int, epoch: int, payload: bytes) -> PendingEntry:
+    """Raises msgspec.MsgspecError for what is not an entry."""
+    decoded = _payload.decode(payload)
+    return PendingEntry(index, epoch, decoded.keys, decoded.batch, None)
+
+
+def applied_key(partition_id: int) -> bytes:
+    return STATE_PREFIX + partition_id.to_bytes(8, "big")
+
+
+def encode_applied(index: int, epoch: int) -> bytes:
+    return _encode(Applied(index, epoch))
+
+
+def decode_applied(value: bytes | None) -> Applied:
+    return Applied(0, 0) if value is None else _applied.decode(value)
+
+
+def token_key(keyspace: int, partition_id: int, token: bytes) -> bytes:
+    return bytes((keyspace, TOKEN_FAMILY)) + partition_id.to_bytes(8, "big") + token

@@ -1,0 +1,270 @@
+"""A leader's followers: what each has, what to send it next, which of them a commit needs.
+
+Every follower starts in PROBE: an empty append asks where the logs meet. Then STREAM: new entries
+are sent as they are made, older ones from the journal, a bounded window ahead of what is
+acknowledged. One whose next entry has left the journal needs a SNAPSHOT (rule 6).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trilith.replication.messages import Append, Grant, Reject
+
+if TYPE_CHECKING:
+    from trilith.replication.leader import Leader
+
+CATCH_UP_READ_BYTES = 1024 * 1024
+CATCH_UP_WINDOW_BYTES = 4 * 1024 * 1024
+STREAM_WINDOW_BYTES = 64 * 1024 * 1024
+
+
+class State(Enum):
+    DOWN = "down"
+    PROBE = "probe"
+    STREAM = "stream"
+    SNAPSHOT = "snapshot"
+
+
+class Progress:
+    """One follower, as its leader knows it, within one epoch."""
+
+    __slots__ = (
+        "drops",
+        "granted",
+        "joining",
+        "match_index",
+        "next_index",
+        "node",
+        "state",
+        "unacked",
+        "unacked_bytes",
+        "unacked_since",
+        "up_since",
+    )
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.state = State.DOWN
+        self.match_index = 0  # durable there, and equal to our log
+        self.next_index = 0
+        self.joining = False  # a commit waits for it already, the descriptor does not list it yet
+        self.granted = False
+        self.unacked: deque[tuple[int, int]] = deque()  # (index, bytes) sent and not acknowledged
+        self.unacked_bytes = 0
+        self.unacked_since = 0.0
+        self.up_since = 0.0
+        self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
+
+    def forget_sent(self) -> None:
+        self.unacked.clear()
+        self.unacked_bytes = 0
+
+
+class Followers:
+    """All other replicas of a led partition."""
+
+    def __init__(self, leader: Leader) -> None:
+        self._leader = leader
+        self._replica = leader.replica
+        self._ports = leader.replica.ports
+        me = self._ports.node_id
+        nodes = leader.replica.descriptor.replica_nodes()
+        self.progress = {node: Progress(node) for node in nodes if node != me}
+        self._blocked_until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.snapshots_wanted: set[str] = set()
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # what a commit needs
+
+    def durable_everywhere(self) -> int:
+        """The highest index that every required follower has durable."""
+        index = self._replica.log.last_index
+        in_sync = self._replica.descriptor.in_sync
+        for progress in self.progress.values():
+            if (progress.joining or progress.node in in_sync) and progress.match_index < index:
+                index = progress.match_index
+        return index
+
+    def block_commits_until(self, moment: float) -> None:
+        """Somebody outside the in-sync set may hold a grant until then (rule 2)."""
+        self._blocked_until = max(self._blocked_until, moment)
+
+    def must_wait(self, now: float) -> bool:
+        """Whether an outside grant still runs; if so, the commit is tried again when it ends."""
+        if now >= self._blocked_until:
+            return False
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._blocked_until - now + 0.001, self._unblocked)
+        return True
+
+    def _unblocked(self) -> None:
+        self._timer = None
+        self._leader.advance()
+
+    # sending
+
+    def probe_all(self) -> None:
+        for progress in self.progress.values():
+            self._probe(progress)
+
+    def link_up(self, node: str, now: float) -> None:
+        progress = self.progress.get(node)
+        if progress is not None:
+            progress.up_since = now
+            self._probe(progress)
+
+    def link_down(self, node: str) -> None:
+        progress = self.progress.get(node)
+        if progress is not None:
+            progress.state = State.DOWN  # `joining` stays: a swap that adds it may be in flight
+            progress.granted = False
+            progress.forget_sent()
+
+    def _probe(self, progress: Progress) -> None:
+        log = self._replica.log
+        progress.granted = False
+        progress.forget_sent()
+        append = self._append_after(log.last_index, [])
+        sent = self._ports.send(progress.node, append)
+        progress.state = State.PROBE if sent else State.DOWN
+
+    def _append_after(self, previous: int, entries: list[tuple[int, bytes]]) -> Append:
+        replica = self._replica
+        return Append(
+            replica.partition_id,
+            self._leader.epoch,
+            previous,
+            replica.log.epoch_at(previous),
+            replica.commit_index,
+            entries,
+        )
+
+    def send_new(self, index: int, append: Append, size: int) -> None:
+        """Send a new entry to every follower that has all before it."""
+        for progress in self.progress.values():
+            if (
+                progress.state is State.STREAM
+                and progress.next_index == index
+                and progress.unacked_bytes < STREAM_WINDOW_BYTES
+            ):
+                self._ports.send(progress.node, append)
+                self._note_sent(progress, index, size)
+
+    def _note_sent(self, progress: Progress, index: int, size: int) -> None:
+        if not progress.unacked:
+            progress.unacked_since = self._ports.clock.monotonic()
+        progress.unacked.append((index, size))
+        progress.unacked_bytes += size
+        progress.next_index = index + 1
+
+    def broadcast(self, message: msgspec.Struct) -> None:
+        for progress in self.progress.values():
+            if progress.state is State.STREAM:
+                self._ports.send(progress.node, message)
+
+    def _pump(self, progress: Progress) -> None:
+        """Send what a follower lacks, from the journal, as far as the window allows."""
+        log = self._replica.log
+        while (
+            progress.state is State.STREAM
+            and progress.next_index <= log.last_index
+            and progress.unacked_bytes < CATCH_UP_WINDOW_BYTES
+        ):
+            first = progress.next_index
+            try:
+                entries = log.read(first, max_bytes=CATCH_UP_READ_BYTES)
+            except LookupError:
+                self._want_snapshot(progress)
+                return
+            append = self._append_after(first - 1, [(epoch, data) for epoch, _, data in entries])
+            self._ports.send(progress.node, append)
+            size = sum(len(data) for _, _, data in entries)
+            self._note_sent(progress, first + len(entries) - 1, size)
+
+    def _want_snapshot(self, progress: Progress) -> None:
+        progress.state = State.SNAPSHOT
+        progress.joining = False
+        self.snapshots_wanted.add(progress.node)
+
+    def snapshot_done(self, node: str) -> None:
+        """A snapshot was sent, or failed: ask anew where the logs meet."""
+        self.snapshots_wanted.discard(node)
+        progress = self.progress[node]
+        if progress.state is State.SNAPSHOT:
+            self._probe(progress)
+
+    # answers
+
+    def acknowledged(self, node: str, index: int) -> None:
+        progress = self.progress.get(node)
+        if progress is None or progress.state in (State.DOWN, State.SNAPSHOT):
+            return
+        if progress.state is State.PROBE:
+            progress.state = State.STREAM
+            progress.match_index = index
+            progress.next_index = index + 1
+        progress.match_index = max(progress.match_index, index)
+        unacked = progress.unacked
+        if unacked and unacked[0][0] <= index:
+            while unacked and unacked[0][0] <= index:
+                progress.unacked_bytes -= unacked.popleft()[1]
+            progress.unacked_since = self._ports.clock.monotonic()
+        if progress.next_index <= self._replica.log.last_index:
+            self._pump(progress)
+        if not progress.granted:
+            self.update_grant(progress)
+
+    def rejected(self, node: str, message: Reject) -> None:
+        progress = self.progress.get(node)
+        if progress is None or progress.state in (State.DOWN, State.SNAPSHOT):
+            return
+        progress.forget_sent()
+        if message.needs_snapshot:
+            self._want_snapshot(progress)
+            return
+        progress.state = State.STREAM
+        progress.match_index = message.commit_index
+        progress.next_index = message.commit_index + 1
+        self._pump(progress)
+
+    # grants
+
+    def update_grant(self, progress: Progress) -> None:
+        """Grant to an in-sync follower that follows this epoch, while our own lease holds (rule 4)."""
+        now = self._ports.clock.monotonic()
+        entitled = (
+            progress.state is State.STREAM
+            and progress.node in self._replica.descriptor.in_sync
+            and self._leader.lease_holds(now)
+        )
+        if entitled != progress.granted:
+            self._set_grant(progress, granted=entitled)
+
+    def update_grants(self) -> None:
+        for progress in self.progress.values():
+            self.update_grant(progress)
+
+    def _set_grant(self, progress: Progress, *, granted: bool) -> None:
+        progress.granted = granted
+        message = Grant(self._replica.partition_id, self._leader.epoch, granted)
+        self._ports.send(progress.node, message)
+
+    def revoke(self, progress: Progress) -> None:
+        """Stop extending a follower's grant, and hold commits until what it has runs out.
+
+        Heartbeats that leave after this no longer extend it, since the link keeps order.
+        """
+        if progress.granted:
+            self._set_grant(progress, granted=False)
+        self.block_commits_until(self._ports.lease_of(progress.node).grant_given_until)

@@ -1,0 +1,406 @@
+"""All replicas of one node: dispatches messages, keeps time, and acts on descriptors.
+
+Timers and background work live here; replicas and leaders themselves are synchronous. Errors of
+background work are logged with their traceback and retried by the next tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from trilith.errors import CoordinatorUnavailable, TrilithError
+from trilith.peers.hub import PeerHub
+from trilith.replication import descriptor as descriptors
+from trilith.replication import messages
+from trilith.replication.coordinator import Coordinator
+from trilith.replication.descriptor import Descriptor
+from trilith.replication.heartbeats import Heartbeats
+from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
+from trilith.replication.replica import Replica, ReplicaPorts
+from trilith.replication.snapshot import Snapshots, send_and_report
+from trilith.replication.state_machine import Model
+from trilith.replication.swaps import Swaps
+from trilith.replication.takeover import Takeover
+from trilith.runtime.ports import Runtime
+from trilith.storage.journal import Journal
+from trilith.storage.ordered_store import OrderedStore
+
+WATCH_RETRY_S = 0.2
+STALL_TIMEOUT_FACTOR = 2.0  # a stalled disk gets longer than a silent node
+SILENT_LINK_FACTOR = 3.0  # times the follower timeout: the link itself is given up and dialed anew
+TRANSFER_SETTLE_S = 5.0  # leadership returns to the preferred node after so long in sync
+DRAIN_DEADLINE_S = 5.0
+
+
+class Timing(msgspec.Struct, frozen=True):
+    """Seconds; see the configuration's [replication] section."""
+
+    lease_s: float
+    margin_s: float
+    heartbeat_s: float
+    follower_timeout_s: float
+
+
+class ReplicaHost:
+    """See the module's text. `start` once the hub listens; `close` before the journal does."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        hub: PeerHub,
+        journal: Journal,
+        store: OrderedStore,
+        coordinator: Coordinator,
+        timing: Timing,
+        model_of: Callable[[int], Model],
+        ready_to_join: ReadyToJoin,
+        log: Callable[..., None],
+    ) -> None:
+        self.node_id = hub.node_id
+        self.replicas: dict[int, Replica] = {}
+        self.descriptors: dict[int, tuple[Descriptor, int]] = {}
+        self.on_map_change: Callable[[], None] = lambda: None
+        self._runtime = runtime
+        self._clock = runtime.clock
+        self._hub = hub
+        self._coordinator = coordinator
+        self._timing = timing
+        self._log = log
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._busy: set[int] = set()  # partitions with an election or a hand-over under way
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._closed = False
+        self._draining = False
+        self._last_transfer_at = self._clock.monotonic()
+        self.heartbeats = Heartbeats(
+            clock=runtime.clock,
+            send=hub.send,
+            lease_s=timing.lease_s,
+            margin_s=timing.margin_s,
+            interval_s=timing.heartbeat_s,
+        )
+        self._swaps = Swaps(coordinator, self._descriptor_changed)
+        self._takeover = Takeover(
+            node_id=self.node_id,
+            clock=runtime.clock,
+            heartbeats=self.heartbeats,
+            swaps=self._swaps,
+            lease_s=timing.lease_s,
+        )
+        self._in_sync_set = InSyncSet(
+            swap=self._swaps.swap,
+            ready_to_join=ready_to_join,
+            spawn=self._spawn,
+            follower_timeout_s=timing.follower_timeout_s,
+            stall_timeout_s=timing.follower_timeout_s * STALL_TIMEOUT_FACTOR,
+        )
+        self._ports = ReplicaPorts(
+            node_id=self.node_id,
+            clock=runtime.clock,
+            journal=journal,
+            store=store,
+            send=hub.send,
+            lease_of=self.heartbeats.lease_of,
+            model_of=model_of,
+            on_newer_epoch=self._refresh_soon,
+            log=log,
+        )
+        self._snapshots = Snapshots(hub, store, runtime.workers, self.replicas)
+        self._register(hub)
+
+    def _register(self, hub: PeerHub) -> None:
+        hub.on_up(self._link_up)
+        hub.on_down(self._link_down)
+        hub.on_message(messages.Heartbeat, self._heartbeat)
+        hub.on_message(messages.Append, self._append)
+        hub.on_message(messages.Ack, self._ack)
+        hub.on_message(messages.Reject, self._reject)
+        hub.on_message(messages.Commit, self._commit)
+        hub.on_message(messages.Grant, self._grant)
+        hub.on_message(messages.DescriptorChanged, self._nudged)
+
+    # life
+
+    async def start(self) -> None:
+        """Load the map, follow its changes, and start to keep time. Raises CoordinatorUnavailable."""
+        self._spawn(self._follow_map(await self._load_map()))
+        self._tick()
+
+    async def drain(self) -> None:
+        """Hand every leadership to an in-sync follower, so that a clean stop interrupts nobody."""
+        self._draining = True
+        led = [r for r in self.replicas.values() if r.leader is not None]
+        deadline = self._clock.monotonic() + DRAIN_DEADLINE_S
+        for replica in led:
+            for node in replica.descriptor.in_sync:
+                if node != self.node_id and self._hub.is_reachable(node):
+                    await self._hand_over(replica, node, leave=False, deadline=deadline)
+                    break
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._tick_timer is not None:
+            self._tick_timer.cancel()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for replica in self.replicas.values():
+            replica.step_down("the node stops")
+
+    def _spawn(self, work: Awaitable[None]) -> None:
+        async def run() -> None:
+            try:
+                await work
+            except CoordinatorUnavailable as error:
+                self._log("coordinator_unavailable", error=str(error))
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - logged; the next tick tries again
+                self._log("background_failed", error=repr(error), traceback=True)
+
+        if self._closed:
+            return
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # the map
+
+    async def _load_map(self) -> int:
+        found, revision = await self._coordinator.list(descriptors.PREFIX)
+        for versioned in found.values():
+            self._descriptor_changed(descriptors.decode(versioned.value), versioned.revision)
+        return revision
+
+    async def _follow_map(self, revision: int) -> None:
+        while True:
+            try:
+                async for changes in self._coordinator.watch(descriptors.PREFIX, revision):
+                    for change in changes:
+                        if change.value is not None:
+                            self._descriptor_changed(
+                                descriptors.decode(change.value), change.revision
+                            )
+                        revision = change.revision
+            except CoordinatorUnavailable as error:
+                self._log("watch_broken", error=str(error))
+            await asyncio.sleep(WATCH_RETRY_S)
+            try:
+                revision = await self._load_map()
+            except CoordinatorUnavailable:
+                continue
+
+    def _descriptor_changed(self, descriptor: Descriptor, revision: int) -> None:
+        partition_id = descriptor.partition_id
+        known = self.descriptors.get(partition_id)
+        if known is not None and known[1] >= revision:
+            return
+        self.descriptors[partition_id] = (descriptor, revision)
+        replica = self.replicas.get(partition_id)
+        if self.node_id in descriptor.replicas.values():
+            if replica is None:
+                replica = self.replicas[partition_id] = Replica(self._ports, descriptor, revision)
+                if descriptor.leader == self.node_id:
+                    self._elect_soon(replica)
+            elif replica.set_descriptor(descriptor, revision):
+                self._act_on(replica, descriptor)
+        self.on_map_change()
+
+    def _act_on(self, replica: Replica, descriptor: Descriptor) -> None:
+        """A newer descriptor of a partition we replicate."""
+        if replica.leader is not None:
+            replica.leader.followers.update_grants()
+            for node in descriptor.replica_nodes():
+                if node != self.node_id:
+                    nudge = messages.DescriptorChanged(descriptor.partition_id, replica.revision)
+                    self._hub.send(node, nudge)
+        elif descriptor.leader == self.node_id and descriptor.epoch > replica.epoch:
+            if descriptor.partition_id not in self._busy:  # handed over to us
+                self._takeover.lead(replica, descriptor, deposed=None)
+
+    def _refresh_soon(self, partition_id: int) -> None:
+        async def refresh() -> None:
+            await self._swaps.refresh(partition_id)
+
+        self._spawn(refresh())
+
+    # time
+
+    def _tick(self) -> None:
+        now = self._clock.monotonic()
+        peers = self._peers()
+        for node in peers:
+            silent_s = self._timing.follower_timeout_s * SILENT_LINK_FACTOR
+            if self._hub.is_reachable(node) and self.heartbeats.is_silent(node, silent_s):
+                self._hub.drop(node, f"silent for {silent_s} s")
+        for replica in self.replicas.values():
+            leader = replica.leader
+            if leader is not None:
+                leader.followers.update_grants()  # before the heartbeats that would extend them
+                leader.advance()
+                self._in_sync_set.check(leader, now)
+                for node in list(leader.followers.snapshots_wanted):
+                    leader.followers.snapshots_wanted.discard(node)
+                    self._spawn(send_and_report(self._snapshots, replica, node))
+            elif self._takeover.is_due(replica, now) or self._leads_of_record(replica):
+                self._elect_soon(replica)
+        self.heartbeats.beat(peers)
+        self._return_leadership(now)
+        loop = asyncio.get_running_loop()
+        self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
+
+    def _peers(self) -> set[str]:
+        return {
+            node
+            for descriptor, _ in self.descriptors.values()
+            for node in descriptor.replica_nodes()
+            if node != self.node_id
+        }
+
+    def _leads_of_record(self, replica: Replica) -> bool:
+        return replica.descriptor.leader == self.node_id and not self._draining
+
+    # elections and hand-overs
+
+    def _elect_soon(self, replica: Replica) -> None:
+        if replica.partition_id in self._busy or self._draining:
+            return
+        self._busy.add(replica.partition_id)
+
+        async def elect() -> None:
+            try:
+                if replica.descriptor.leader != self.node_id:
+                    await self._takeover.run(replica)
+                elif not replica.damaged:
+                    await self._takeover.resume(replica)
+                else:
+                    await self._abdicate(replica)
+            finally:
+                self._busy.discard(replica.partition_id)
+
+        self._spawn(elect())
+
+    async def _abdicate(self, replica: Replica) -> None:
+        """We lead on record, and our log is damaged: name an in-sync follower instead."""
+        others = [n for n in replica.descriptor.in_sync if n != self.node_id]
+        if others:
+            wanted = msgspec.structs.replace(
+                replica.descriptor,
+                leader=others[0],
+                epoch=replica.descriptor.epoch + 1,
+                in_sync=others,
+            )
+            await self._swaps.swap(replica, wanted)
+
+    async def _hand_over(
+        self, replica: Replica, node: str, *, leave: bool, deadline: float
+    ) -> None:
+        """Planned transfer: stop taking commands, let what is logged commit, swap (rule 5)."""
+        leader = replica.leader
+        if leader is None or replica.partition_id in self._busy:
+            return
+        self._busy.add(replica.partition_id)
+        try:
+            leader.refuse_new()
+            while not leader.drained() and self._clock.monotonic() < deadline:
+                await asyncio.sleep(0.005)
+            if replica.leader is not leader or not leader.drained():
+                leader.accept_new()
+                return
+            in_sync = [n for n in replica.descriptor.in_sync if n != self.node_id or not leave]
+            wanted = msgspec.structs.replace(
+                replica.descriptor, leader=node, epoch=replica.epoch + 1, in_sync=in_sync
+            )
+            if not await self._swaps.swap(replica, wanted):
+                leader.accept_new()
+        finally:
+            self._busy.discard(replica.partition_id)
+
+    def _return_leadership(self, now: float) -> None:
+        """Spread the load again after a zone has come back: one partition at a time."""
+        if self._draining or now - self._last_transfer_at < TRANSFER_SETTLE_S:
+            return
+        for replica in self.replicas.values():
+            descriptor = replica.descriptor
+            wanted = descriptor.preferred_leader
+            if (
+                replica.leader is not None
+                and wanted not in ("", self.node_id)
+                and len(descriptor.in_sync) == len(descriptor.replicas)
+                and wanted in descriptor.in_sync
+                and replica.leader.lease_holds(now)
+                and now >= replica.leader.waits_until + TRANSFER_SETTLE_S
+            ):
+                self._last_transfer_at = now
+                self._spawn(
+                    self._hand_over(
+                        replica, wanted, leave=False, deadline=now + self._timing.lease_s
+                    )
+                )
+                return
+
+    # links and messages
+
+    def _link_up(self, node: str) -> None:
+        self.heartbeats.link_up(node)
+        now = self._clock.monotonic()
+        for replica in self.replicas.values():
+            if replica.leader is not None:
+                replica.leader.followers.link_up(node, now)
+
+    def _link_down(self, node: str) -> None:
+        self.heartbeats.link_down(node)
+        for replica in self.replicas.values():
+            if replica.leader is not None:
+                replica.leader.followers.link_down(node)
+            elif replica.leader_node == node:
+                replica.granted = False
+
+    def _heartbeat(self, node: str, message: messages.Heartbeat) -> None:
+        if self.heartbeats.receive(node, message):
+            self.heartbeats.answer(node)
+
+    def _append(self, node: str, message: messages.Append) -> None:
+        replica = self.replicas.get(message.partition_id)
+        if replica is None:
+            self._refresh_soon(message.partition_id)
+            return
+        replica.receive_append(node, message)
+
+    def _ack(self, node: str, message: messages.Ack) -> None:
+        replica = self.replicas.get(message.partition_id)
+        if replica is not None and replica.leader is not None:
+            replica.leader.receive_ack(node, message)
+
+    def _reject(self, node: str, message: messages.Reject) -> None:
+        replica = self.replicas.get(message.partition_id)
+        if replica is not None and replica.leader is not None:
+            replica.leader.receive_reject(node, message)
+
+    def _commit(self, node: str, message: messages.Commit) -> None:
+        replica = self.replicas.get(message.partition_id)
+        if replica is not None:
+            replica.receive_commit(node, message)
+
+    def _grant(self, node: str, message: messages.Grant) -> None:
+        replica = self.replicas.get(message.partition_id)
+        if replica is not None:
+            replica.receive_grant(node, message)
+
+    def _nudged(self, node: str, message: messages.DescriptorChanged) -> None:
+        del node
+        known = self.descriptors.get(message.partition_id)
+        if known is None or known[1] < message.revision:
+            self._refresh_soon(message.partition_id)
+
+    # facts for status and metrics
+
+    def fail_all(self, error: TrilithError) -> None:
+        """The node's disk failed: nothing waits for it any longer."""
+        for replica in self.replicas.values():
+            replica.step_down(str(error))
+            replica.fail_waiters(error)

@@ -1,0 +1,123 @@
+"""Who is in sync: dropping a silent or stalled follower, taking in one that has caught up (rule 3).
+
+The set changes only by compare-and-swap on the descriptor. While the outcome of a swap is unknown
+the leader requires the stricter of both sets: a follower being dropped is still waited for, one
+being added is waited for already (Shrink and Expand in the model).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from trilith.replication.descriptor import IN_SYNC_MIN, Descriptor
+from trilith.replication.followers import Progress, State
+from trilith.replication.leader import Leader
+from trilith.replication.replica import Replica
+
+REJOIN_DELAY_S = 0.5  # doubles with every drop, up to the maximum: a grey zone must not flap
+REJOIN_DELAY_S_MAX = 30.0
+JOIN_LAG_ENTRIES_MAX = 256  # a commit starts to wait for a follower that is this close
+
+Swap = Callable[[Replica, Descriptor], Awaitable[bool]]
+ReadyToJoin = Callable[[int, str], Awaitable[bool]]
+
+
+class InSyncSet:
+    """Decides for one node's led partitions. One swap at a time for each partition."""
+
+    def __init__(
+        self,
+        *,
+        swap: Swap,
+        ready_to_join: ReadyToJoin,
+        spawn: Callable[[Awaitable[None]], None],
+        follower_timeout_s: float,
+        stall_timeout_s: float,
+    ) -> None:
+        """`ready_to_join(partition id, node)`: whether the node has its zone's chunks (repair queue empty)."""
+        self._swap = swap
+        self._ready_to_join = ready_to_join
+        self._spawn = spawn
+        self._follower_timeout_s = follower_timeout_s
+        self._stall_timeout_s = stall_timeout_s
+        self._busy: set[int] = set()
+
+    def check(self, leader: Leader, now: float) -> None:
+        """Called every tick for each led partition that is not in perfect health."""
+        replica = leader.replica
+        if replica.partition_id in self._busy:
+            return
+        in_sync = replica.descriptor.in_sync
+        for progress in leader.followers.progress.values():
+            if progress.node in in_sync:
+                if self._must_drop(leader, progress, now) and len(in_sync) > IN_SYNC_MIN:
+                    self._start(leader, self._drop(leader, progress))
+                    return
+            elif progress.joining and progress.state is not State.STREAM:
+                progress.joining = False  # gone again, and no swap is in flight
+                leader.advance()
+            elif self._may_join(leader, progress, now):
+                self._start(leader, self._add(leader, progress))
+                return
+
+    def _start(self, leader: Leader, work: Awaitable[None]) -> None:
+        partition_id = leader.replica.partition_id
+        self._busy.add(partition_id)
+
+        async def run() -> None:
+            try:
+                await work
+            finally:
+                self._busy.discard(partition_id)
+
+        self._spawn(run())
+
+    def _must_drop(self, leader: Leader, progress: Progress, now: float) -> bool:
+        if now < leader.waits_until:
+            return False
+        lease = leader.replica.ports.lease_of(progress.node)
+        silent = now - max(lease.heard_at, leader.started_at) > self._follower_timeout_s
+        stalled = bool(progress.unacked) and now - progress.unacked_since > self._stall_timeout_s
+        lost = progress.state is State.SNAPSHOT
+        return silent or stalled or lost
+
+    def _may_join(self, leader: Leader, progress: Progress, now: float) -> bool:
+        if progress.state is not State.STREAM:
+            return False
+        delay_s = min(REJOIN_DELAY_S * 2**progress.drops, REJOIN_DELAY_S_MAX)
+        lag = leader.replica.log.last_index - progress.match_index
+        return now - progress.up_since >= delay_s and lag <= JOIN_LAG_ENTRIES_MAX
+
+    async def _drop(self, leader: Leader, progress: Progress) -> None:
+        """Revoke its grant, take it out of the set, and let the commit wait until the grant is over."""
+        replica = leader.replica
+        progress.drops += 1
+        leader.followers.revoke(progress)
+        remaining = [n for n in replica.descriptor.in_sync if n != progress.node]
+        replica.ports.log(
+            "in_sync_drop", partition=replica.partition_id, node=progress.node, in_sync=remaining
+        )
+        descriptor = msgspec.structs.replace(replica.descriptor, in_sync=remaining)
+        if await self._swap(replica, descriptor):
+            leader.advance()
+
+    async def _add(self, leader: Leader, progress: Progress) -> None:
+        replica = leader.replica
+        if not await self._ready_to_join(replica.partition_id, progress.node):
+            return
+        if replica.leader is not leader or progress.state is not State.STREAM:
+            return
+        progress.joining = True  # from here on no commit goes past it
+        if progress.match_index < replica.commit_index:
+            return  # it is waited for now, and close: the next tick finds it level
+        members = [*replica.descriptor.in_sync, progress.node]
+        descriptor = msgspec.structs.replace(replica.descriptor, in_sync=members)
+        if await self._swap(replica, descriptor):
+            progress.joining = False
+            replica.ports.log(
+                "in_sync_join", partition=replica.partition_id, node=progress.node, in_sync=members
+            )
+            leader.followers.update_grant(progress)
+            leader.advance()

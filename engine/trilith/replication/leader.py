@@ -1,0 +1,312 @@
+"""What a replica does while it leads: evaluate, replicate, commit, and keep the in-sync set.
+
+A write commits when every in-sync replica (and every one about to join) has it durable, there are
+at least two of them, the promise of each holds, and nobody outside still holds an in-sync grant
+(rule 2; Commit in the model). One batch of commands is one log entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from trilith.errors import (
+    DiskFull,
+    InternalError,
+    NotEnoughZones,
+    NotLeader,
+    OutcomeUnknown,
+    Overloaded,
+    TrilithError,
+    Unavailable,
+)
+from trilith.replication.descriptor import IN_SYNC_MIN
+from trilith.replication.entry import PendingEntry, encode_payload, token_key
+from trilith.replication.followers import Followers
+from trilith.replication.in_flight import Overlay
+from trilith.replication.messages import Ack, Append, Commit, Reject
+from trilith.replication.proposal import (
+    TOKEN_SWEEP_INTERVAL_MS,
+    Outcome,
+    Proposal,
+    is_expired,
+    token_floor,
+)
+from trilith.replication.replica import Replica
+from trilith.replication.state_machine import Context
+from trilith.replication.view import CollectedEffects, LeaderView
+from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation
+
+ENTRY_BYTES_MAX = 1024 * 1024  # a larger batch becomes several entries
+IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024  # proposals beyond this are shed
+PROPOSALS_MAX = 8192
+
+
+class Leader:
+    """The leading role of one replica, for one epoch."""
+
+    def __init__(self, replica: Replica, *, waits_until: float) -> None:
+        """`waits_until`: no shrink of our own before this (a full lease after taking over, rule 5)."""
+        self.replica = replica
+        self.epoch = replica.epoch
+        self.waits_until = waits_until
+        self.started_at = replica.ports.clock.monotonic()
+        self.followers = Followers(self)
+        self._ports = replica.ports
+        self._overlay = Overlay()
+        self._view = self._make_view()
+        self._proposals: list[Proposal] = []
+        self._outcomes: deque[tuple[int, list[Outcome]]] = deque()
+        self._batch: list[Operation] = []
+        self._batch_keys: list[bytes] = []
+        self._batch_outcomes: list[Outcome] = []
+        self._batch_bytes = 0
+        self._in_flight_bytes = 0
+        self._flush_scheduled = False
+        self._commit_notice_due = False
+        self._tokens_swept_ms = 0
+        self._stopped = False
+        self._refusing = False
+        self.start_index = 0
+        self._result_decoder = msgspec.msgpack.Decoder(replica.model.result_type)
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def start(self) -> None:
+        """Log an entry of the new epoch: once it is committed, so is everything inherited."""
+        self._load_overlay()
+        self.start_index = self._append_entry()
+        self.followers.probe_all()
+
+    def _make_view(self) -> LeaderView:
+        d = self.replica.descriptor
+        return LeaderView(self._ports.store, d.keyspace, d.start_key, d.end_key, self._overlay)
+
+    # leases
+
+    def lease_holds(self, now: float) -> bool:
+        """Whether every in-sync follower's promise not to take over still holds."""
+        lease_of, me = self._ports.lease_of, self._ports.node_id
+        return all(
+            node == me or lease_of(node).promised_until > now
+            for node in self.replica.descriptor.in_sync
+        )
+
+    def may_read(self, now: float) -> bool:
+        return self.replica.commit_index >= self.start_index and self.lease_holds(now)
+
+    # proposals
+
+    def propose(self, proposal: Proposal) -> None:
+        """Queue a command; all of one loop tick are evaluated together. Raises Unavailable: not queued."""
+        if self._stopped or self._refusing:
+            raise NotLeader("the replica stops leading", leader="")
+        if not self.replica.log.accepting:
+            raise DiskFull("the journal's disk is full")
+        if self._in_flight_bytes > IN_FLIGHT_BYTES_MAX or len(self._proposals) >= PROPOSALS_MAX:
+            raise Overloaded("too many writes in flight on this partition")
+        if not self.lease_holds(self._ports.clock.monotonic()):
+            raise NotEnoughZones("an in-sync zone is silent")
+        if len(self.replica.descriptor.in_sync) < IN_SYNC_MIN:
+            raise NotEnoughZones("fewer than two zones are in sync")
+        self._proposals.append(proposal)
+        if not self._flush_scheduled:
+            self._flush_scheduled = True
+            asyncio.get_running_loop().call_soon(self._evaluate_all)
+
+    def _evaluate_all(self) -> None:
+        self._flush_scheduled = False
+        if self._stopped:
+            return
+        proposals, self._proposals = self._proposals, []
+        now_ms = self._ports.clock.wall_ms()
+        self._sweep_tokens(now_ms)
+        for proposal in proposals:
+            self._evaluate(proposal, now_ms)
+            if self._batch_bytes >= ENTRY_BYTES_MAX:
+                self._append_batch()
+        if self._batch:
+            self._append_batch()
+        elif self._batch_outcomes:
+            self._hold(self.replica.log.last_index)
+
+    def _append_batch(self) -> None:
+        try:
+            self._append_entry()
+        except Unavailable as error:  # no room: as if the batch had never been evaluated
+            outcomes, self._batch_outcomes = self._batch_outcomes, []
+            self._batch, self._batch_keys, self._batch_bytes = [], [], 0
+            self._load_overlay()
+            for outcome in outcomes:
+                outcome.done(None, b"", error)
+
+    def _load_overlay(self) -> None:
+        self._overlay.clear()
+        for entry in self.replica.pending:
+            self._overlay.add(entry.index, entry.effects())
+
+    def _evaluate(self, proposal: Proposal, now_ms: int) -> None:
+        replica = self.replica
+        keyspace = replica.descriptor.keyspace
+        try:
+            if proposal.retry and self._answer_retry(proposal, now_ms):
+                return
+            effects = CollectedEffects(keyspace)
+            result = replica.model.evaluate(
+                proposal.command, self._view, effects, Context(proposal.token, now_ms)
+            )
+        except TrilithError as error:
+            # Its truth may rest on writes in flight: it is told when those are committed.
+            self._batch_outcomes.append(Outcome(proposal.done, None, b"", error))
+            return
+        except Exception as error:  # noqa: BLE001 - a defect fails its own command, not the partition
+            self._ports.log("evaluation_failed", error=repr(error), traceback=True)
+            internal = InternalError(f"{type(proposal.command).__name__}: {error!r}")
+            self._batch_outcomes.append(Outcome(proposal.done, None, b"", internal))
+            return
+        encoded = self._encode(result)
+        operations = effects.operations
+        if operations:
+            key = token_key(keyspace, replica.partition_id, proposal.token)
+            operations.append((PUT, key, encoded))
+            self._overlay.add(replica.log.last_index + 1, operations)
+            self._batch.extend(operations)
+            self._batch_keys.append(proposal.key)
+            self._batch_bytes += sum(len(k) + len(v) for _, k, v in operations)
+        self._batch_outcomes.append(Outcome(proposal.done, result, encoded, None))
+
+    def _answer_retry(self, proposal: Proposal, now_ms: int) -> bool:
+        if is_expired(proposal.token, now_ms):
+            raise OutcomeUnknown("the retry came too late: its first attempt is no longer on record")
+        d = self.replica.descriptor
+        key = token_key(d.keyspace, self.replica.partition_id, proposal.token)
+        decided, value = self._overlay.get(key)
+        if not decided:
+            value = self._ports.store.get(key)
+        if value is None:
+            return False
+        result = self._result_decoder.decode(value)
+        self._batch_outcomes.append(Outcome(proposal.done, result, value, None))
+        return True
+
+    def _sweep_tokens(self, now_ms: int) -> None:
+        if now_ms - self._tokens_swept_ms < TOKEN_SWEEP_INTERVAL_MS:
+            return
+        if self._tokens_swept_ms:
+            d = self.replica.descriptor
+            start = token_key(d.keyspace, self.replica.partition_id, b"")
+            end = token_key(d.keyspace, self.replica.partition_id, token_floor(now_ms))
+            self._batch.append((DELETE_RANGE, start, end))
+        self._tokens_swept_ms = now_ms
+
+    def _append_entry(self) -> int:
+        """Log the batch as one entry and send it to the followers."""
+        replica, operations, keys = self.replica, self._batch, self._batch_keys
+        payload, batch = encode_payload(keys, operations)
+        previous_index, previous_epoch = replica.log.last_index, replica.log.last_epoch
+        index = replica.log.append(self.epoch, payload)
+        replica.pending.append(PendingEntry(index, self.epoch, keys, batch, operations))
+        replica.dirty.add(index, keys)
+        self._in_flight_bytes += len(batch)
+        self._batch, self._batch_keys, self._batch_bytes = [], [], 0
+        self._hold(index)
+        append = Append(
+            replica.partition_id,
+            self.epoch,
+            previous_index,
+            previous_epoch,
+            replica.commit_index,
+            [(self.epoch, payload)],
+        )
+        self.followers.send_new(index, append, len(payload))
+        return index
+
+    def _hold(self, index: int) -> None:
+        outcomes, self._batch_outcomes = self._batch_outcomes, []
+        if not outcomes:
+            return
+        if index <= self.replica.commit_index:
+            for outcome in outcomes:
+                outcome.release()
+        else:
+            self._outcomes.append((index, outcomes))
+
+    # commit
+
+    def advance(self) -> None:
+        """Commit what every required replica has durable, if the leases allow it."""
+        replica = self.replica
+        if self._stopped:
+            return
+        index = min(replica.log.durable_index, self.followers.durable_everywhere())
+        if index <= replica.commit_index or len(replica.descriptor.in_sync) < IN_SYNC_MIN:
+            return
+        now = self._ports.clock.monotonic()
+        if not self.lease_holds(now):
+            return  # tried again when a heartbeat renews the lease
+        if self.followers.must_wait(now):
+            return  # tried again when the grant of a dropped replica has run out
+        replica.commit_to(index)
+        while self._outcomes and self._outcomes[0][0] <= index:
+            for outcome in self._outcomes.popleft()[1]:
+                outcome.release()
+        if not self._commit_notice_due:
+            self._commit_notice_due = True
+            asyncio.get_running_loop().call_soon(self._send_commit)
+
+    def applied(self, entry: PendingEntry) -> None:
+        """The replica applied an entry of ours or one that we inherited."""
+        self._overlay.release(entry.index, entry.effects())
+        self._in_flight_bytes = max(0, self._in_flight_bytes - len(entry.batch))
+
+    def _send_commit(self) -> None:
+        self._commit_notice_due = False
+        if not self._stopped:
+            replica = self.replica
+            message = Commit(replica.partition_id, self.epoch, replica.commit_index)
+            self.followers.broadcast(message)
+
+    # messages
+
+    def receive_ack(self, sender: str, message: Ack) -> None:
+        if message.epoch == self.epoch:
+            self.followers.acknowledged(sender, message.index)
+            self.advance()
+
+    def receive_reject(self, sender: str, message: Reject) -> None:
+        if message.epoch > self.epoch:
+            self._ports.on_newer_epoch(self.replica.partition_id)
+            return
+        self.followers.rejected(sender, message)
+
+    # the end
+
+    def refuse_new(self) -> None:
+        """Take no further command: a hand-over is under way."""
+        self._refusing = True
+
+    def accept_new(self) -> None:
+        """The hand-over did not happen."""
+        self._refusing = False
+
+    def drained(self) -> bool:
+        """Whether everything logged is committed and nothing is queued."""
+        return not self._proposals and self.replica.commit_index == self.replica.log.last_index
+
+    def stop(self, reason: str) -> None:
+        """Fail what waits: commands that were logged may yet be committed by the next leader."""
+        self._stopped = True
+        self.followers.stop()
+        for proposal in self._proposals:
+            proposal.done(None, b"", NotLeader(reason, leader=""))
+        self._proposals = []
+        unknown = OutcomeUnknown(f"the leader changed before the commit: {reason}")
+        for _, outcomes in self._outcomes:
+            for outcome in outcomes:
+                outcome.done(None, b"", unknown)
+        self._outcomes.clear()
+
+

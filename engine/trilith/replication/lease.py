@@ -1,0 +1,72 @@
+"""Leases between two nodes, on each side's own monotonic clock.
+
+Two kinds, both renewed by heartbeats and valid for all partitions of the pair:
+
+* a **promise**, follower to leader: not to take over for `lease_s`. While a leader holds the
+  promise of every in-sync follower, nobody else can lead.
+* a **grant**, leader to follower: the partitions that the leader listed are in sync. While a
+  follower holds it, everything acknowledged is in its log.
+
+Arithmetic (DESIGN rule 4): the holder counts from the time *it* sent the heartbeat that is echoed,
+less a margin for drift; the giver counts from when it sent the lease, which is later. So the
+holder's lease ends before the giver's obligation does, whatever the network delays.
+Model: Lease.tla's Promise and Grant actions.
+"""
+
+from __future__ import annotations
+
+NEVER = float("-inf")
+
+
+class PeerLease:
+    """Leases held from, and given to, one other node. Times are this node's monotonic seconds."""
+
+    __slots__ = (
+        "_lease_s",
+        "_margin_s",
+        "grant_given_until",
+        "granted_until",
+        "heard_at",
+        "last_received",
+        "promise_given_until",
+        "promised_until",
+    )
+
+    def __init__(self, lease_s: float, margin_s: float, *, started_at: float) -> None:
+        """`started_at`: before this, a former run of this process may have given leases."""
+        self._lease_s = lease_s
+        self._margin_s = margin_s
+        self.promised_until = NEVER  # held: the peer will not take over from us
+        self.granted_until = NEVER  # held: the partitions the peer granted us are in sync
+        self.promise_given_until = started_at + lease_s
+        self.grant_given_until = started_at + lease_s
+        self.heard_at = NEVER
+        self.last_received = 0.0  # the peer's clock, to echo; 0: nothing over this link yet
+
+    def link_reset(self) -> None:
+        """A new link: echoes of the old one no longer count. Leases given stay given."""
+        self.last_received = 0.0
+        self.granted_until = NEVER
+
+    def received(self, sent_at: float, echo: float, *, promise: bool, grants: bool, now: float) -> None:
+        """A heartbeat arrived. An echo from the future is a defect of the peer, and gives nothing."""
+        self.last_received = sent_at
+        self.heard_at = now
+        if not 0.0 < echo <= now:
+            return
+        until = echo + self._lease_s - self._margin_s
+        if promise:
+            self.promised_until = max(self.promised_until, until)
+        if grants:
+            self.granted_until = max(self.granted_until, until)
+
+    def sending(self, now: float, *, promise: bool, grants: bool) -> None:
+        """A heartbeat is about to leave: what it gives is owed from now."""
+        if promise:
+            self.promise_given_until = now + self._lease_s
+        if grants:
+            self.grant_given_until = now + self._lease_s
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since the peer was last heard; infinite when never."""
+        return now - self.heard_at

@@ -1,0 +1,98 @@
+"""One partition's view of the node's journal: its log and what of it is durable.
+
+Invariants: entries are numbered from 1 without holes; `durable_index <= last_index`; an entry is
+identified by (epoch, index), since one leader writes in one epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from trilith.storage.journal import CUT, ENTRY, RESET, STATE, Journal
+
+
+class ReplicaLog:
+    """Appends, cuts and reads the log of one partition."""
+
+    __slots__ = ("_cuts", "_journal", "_on_durable", "_partition", "durable_index", "last_epoch", "last_index")
+
+    def __init__(self, journal: Journal, partition: int, on_durable: Callable[[], None]) -> None:
+        """`on_durable` is called whenever `durable_index` grew."""
+        self._journal = journal
+        self._partition = partition
+        self._on_durable = on_durable
+        self._cuts = 0
+        recovered = journal.recovered.get(partition)
+        self.last_index = recovered.last_index if recovered else 0
+        self.last_epoch = recovered.last_epoch if recovered else 0
+        self.durable_index = self.last_index
+
+    @property
+    def first_index(self) -> int:
+        """The first entry that can still be read."""
+        return self._journal.first_index(self._partition)
+
+    def epoch_at(self, index: int) -> int:
+        """The epoch of an entry; 0 when it is no longer in the journal."""
+        if index == self.last_index:
+            return self.last_epoch
+        return self._journal.entry_epoch(self._partition, index) or 0
+
+    def append(self, epoch: int, payload: bytes, *, notify: bool = True) -> int:
+        """Log the next entry; returns its index. Durable when `durable_index` reaches it.
+
+        Raises DiskFull, Overloaded or StorageFailure, with nothing changed.
+
+        `notify` False: more entries follow at once, and the last one's word is enough.
+        """
+        index = self.last_index + 1
+        cuts = self._cuts
+        self._journal.append(
+            ENTRY,
+            self._partition,
+            epoch,
+            index,
+            payload,
+            (lambda: self._durable(index, cuts)) if notify else None,
+        )
+        self.last_index, self.last_epoch = index, epoch
+        return index
+
+    def cut(self, last_index: int) -> None:
+        """Drop the entries behind `last_index`; they were never committed."""
+        self._cuts += 1
+        cuts = self._cuts
+        self.last_epoch = self.epoch_at(last_index)
+        self.last_index = last_index
+        self.durable_index = min(self.durable_index, last_index)
+        self._journal.append(
+            CUT, self._partition, self.last_epoch, last_index, b"",
+            lambda: self._durable(last_index, cuts),
+        )
+
+    def reset(self, index: int, epoch: int, on_durable: Callable[[], None]) -> None:
+        """Restart the log behind `index` (a snapshot holds what came before)."""
+        self._cuts += 1
+        self.last_index = self.durable_index = index
+        self.last_epoch = epoch
+        self._journal.append(RESET, self._partition, epoch, index, b"", on_durable)
+
+    def save_state(self, epoch: int, state: bytes, on_durable: Callable[[], None]) -> None:
+        """Journal what this replica acts under, before it acts on it (rule 5)."""
+        self._journal.append(STATE, self._partition, epoch, self.last_index, state, on_durable)
+
+    def read(self, first_index: int, *, max_bytes: int) -> list[tuple[int, int, bytes]]:
+        """(epoch, index, payload) from `first_index` on. Raises LookupError when trimmed."""
+        return self._journal.read(
+            self._partition, first_index, max_bytes=max_bytes, max_entries=4096
+        )
+
+    @property
+    def accepting(self) -> bool:
+        """False: the disk has no room for another entry."""
+        return self._journal.accepting
+
+    def _durable(self, index: int, cuts: int) -> None:
+        if cuts == self._cuts and index > self.durable_index:
+            self.durable_index = index
+            self._on_durable()

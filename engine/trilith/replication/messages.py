@@ -1,0 +1,78 @@
+"""What replicas say to each other on control links. Node-level messages serve all partitions at once."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
+    """Once per interval and pair of nodes.
+
+    `sent_at`: the sender's monotonic seconds. `echo`: the last `sent_at` received from the other
+    side over this link (0: none yet). Leases given with a heartbeat are counted from `echo` by who
+    receives them, and from `sent_at` by who gives them: so the holder's view ends first.
+    `promise`: "I will not take over from you". `grants`: "the partitions I granted you are in sync".
+    """
+
+    sent_at: float
+    echo: float
+    promise: bool
+    grants: bool
+
+
+class Grant(msgspec.Struct, frozen=True, array_like=True, tag="g"):
+    """Leader to follower: from here on heartbeats do (or do not) extend your grant for a partition."""
+
+    partition_id: int
+    epoch: int
+    granted: bool
+
+
+class Append(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """Leader to follower: entries after `previous_index`, in order, and how far to apply."""
+
+    partition_id: int
+    epoch: int
+    previous_index: int
+    previous_epoch: int
+    commit_index: int
+    entries: list[tuple[int, bytes]]  # (epoch, payload)
+
+
+class Ack(msgspec.Struct, frozen=True, array_like=True, tag="k"):
+    """Follower to leader: everything up to `index` is durable here and equals your log."""
+
+    partition_id: int
+    epoch: int
+    index: int
+
+
+class Reject(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """Follower to leader: the append did not fit.
+
+    `epoch` above the append's: the sender is deposed. Else `commit_index` is where both logs are
+    known to be equal, so that the leader continues from there.
+    """
+
+    partition_id: int
+    epoch: int
+    commit_index: int
+    needs_snapshot: bool = False
+
+
+class Commit(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """Leader to follower: apply up to here. Repeats what the next append would say, sooner."""
+
+    partition_id: int
+    epoch: int
+    commit_index: int
+
+
+class DescriptorChanged(msgspec.Struct, frozen=True, array_like=True, tag="d"):
+    """A nudge: the coordinator has a newer descriptor; saves waiting for the watch."""
+
+    partition_id: int
+    revision: int
+
+
+Message = Heartbeat | Grant | Append | Ack | Reject | Commit | DescriptorChanged

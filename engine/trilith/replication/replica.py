@@ -1,0 +1,339 @@
+"""One replica of one partition: its log, what is committed, what is applied, whether it may answer.
+
+The replica is a synchronous state machine; everything it needs of the world comes through
+`ReplicaPorts`. It follows until `leader` is set. Invariants:
+
+* applied_index <= commit_index <= last_index; entries up to commit_index are the same everywhere.
+* an append of an epoch older than `epoch` is refused; a newer epoch is journaled before its first
+  acknowledgement leaves (rule 5; FollowerAppend and AdoptEpoch in the model).
+* effects are visible exactly when committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from trilith.errors import InternalError, TrilithError, Unavailable
+from trilith.replication import descriptor as descriptors
+from trilith.replication.descriptor import Descriptor
+from trilith.replication.entry import (
+    Applied,
+    PendingEntry,
+    applied_key,
+    decode_applied,
+    decode_entry,
+    encode_applied,
+)
+from trilith.replication.in_flight import DirtyKeys
+from trilith.replication.lease import PeerLease
+from trilith.replication.log import ReplicaLog
+from trilith.replication.messages import Ack, Append, Commit, Grant, Reject
+from trilith.replication.state_machine import Model
+from trilith.replication.view import StoreView
+from trilith.runtime.clock import Clock
+from trilith.storage.journal import Journal
+from trilith.storage.ordered_store import PUT, Operation, OrderedStore
+
+if TYPE_CHECKING:
+    from trilith.replication.leader import Leader
+
+RECOVERY_READ_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ReplicaPorts:
+    """What a replica needs of its node."""
+
+    node_id: str
+    clock: Clock
+    journal: Journal
+    store: OrderedStore
+    send: Callable[[str, msgspec.Struct], bool]
+    lease_of: Callable[[str], PeerLease]
+    model_of: Callable[[int], Model]
+    on_newer_epoch: Callable[[int], None]  # partition id: the coordinator knows more than we do
+    log: Callable[..., None]
+
+
+class Replica:
+    """See the module's text."""
+
+    def __init__(self, ports: ReplicaPorts, descriptor: Descriptor, revision: int) -> None:
+        self.ports = ports
+        self.partition_id = descriptor.partition_id
+        self.descriptor = descriptor
+        self.revision = revision
+        self.model = ports.model_of(descriptor.keyspace)
+        self.log = ReplicaLog(ports.journal, self.partition_id, self._log_durable)
+        self.leader: Leader | None = None
+        self.leader_node = descriptor.leader
+        recovered = ports.journal.recovered.get(self.partition_id)
+        self.damaged = recovered.damaged if recovered else False
+        self.epoch = self.log.last_epoch
+        if recovered and recovered.state is not None:
+            self.epoch = max(self.epoch, descriptors.decode(recovered.state).epoch)
+        self._durable_epoch = self.epoch  # the highest epoch whose adoption is journaled
+        applied = decode_applied(ports.store.get(applied_key(self.partition_id)))
+        self.installing = False
+        if applied.index < 0:  # a crash in the middle of a snapshot
+            self.damaged = True
+            applied = Applied(0, 0)
+        self.applied_index = self.commit_index = applied.index
+        self.applied_epoch = applied.epoch
+        self.matched_index = applied.index  # equal to the leader's log up to here, this epoch
+        self.pending: deque[PendingEntry] = deque()
+        self._known_commit = applied.index  # what the leader said; we may not have it yet
+        self.dirty = DirtyKeys()
+        self.granted = False  # the leader extends our grant for this partition
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self.view = self._make_view()
+        self._load_pending()
+        if descriptor.epoch > self.epoch:
+            self.save_epoch(descriptor.epoch)
+
+    def _make_view(self) -> StoreView:
+        d = self.descriptor
+        return StoreView(self.ports.store, d.keyspace, d.start_key, d.end_key)
+
+    def _load_pending(self) -> None:
+        """After a restart: entries that are logged but not applied wait for a leader's word."""
+        if self.damaged or self.applied_index > self.log.last_index or (
+            self.log.last_index > self.applied_index
+            and self.log.first_index > self.applied_index + 1
+        ):
+            self.damaged = True  # the log does not reach what is applied: only a snapshot helps
+            return
+        next_index = self.applied_index + 1
+        while next_index <= self.log.last_index:
+            batch = self.log.read(next_index, max_bytes=RECOVERY_READ_BYTES)
+            for epoch, index, payload in batch:
+                self._add_pending(decode_entry(index, epoch, payload))
+            next_index += len(batch)
+
+    def _add_pending(self, entry: PendingEntry) -> None:
+        self.pending.append(entry)
+        self.dirty.add(entry.index, entry.keys)
+
+    # reads
+
+    def can_read(self, now: float) -> bool:
+        """Whether this replica can prove that its log holds everything acknowledged (rule 8)."""
+        if self.leader is not None:
+            return self.leader.may_read(now)
+        return self.granted and self.ports.lease_of(self.leader_node).granted_until > now
+
+    def wait_index(self, key: bytes) -> int:
+        """What must be applied before a follower may answer for `key`; 0: it may now."""
+        return 0 if self.leader is not None else self.dirty.wait_index(key)
+
+    def wait_index_of_range(self) -> int:
+        """As `wait_index`, for a query of more than one key."""
+        if self.leader is not None or not self.dirty:
+            return 0
+        return self.log.last_index
+
+    async def wait_applied(self, index: int) -> None:
+        """Returns when the entry is applied. Its caller bounds the time."""
+        if index > self.applied_index:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((index, future))
+            await future
+
+    # following
+
+    def receive_append(self, sender: str, message: Append) -> None:
+        if message.epoch < self.epoch or self.damaged:
+            self._reject(sender, message)
+            return
+        if message.epoch > self.epoch or self.leader_node != sender:
+            self._adopt(message.epoch, sender)
+        previous = message.previous_index
+        if previous > self.log.last_index or (
+            previous > self.commit_index and self.log.epoch_at(previous) != message.previous_epoch
+        ):
+            self._reject(sender, message)
+            return
+        index = previous
+        last = previous + len(message.entries)
+        for epoch, payload in message.entries:
+            index += 1
+            if index <= self.commit_index:
+                continue
+            if index <= self.log.last_index:
+                if self.log.epoch_at(index) == epoch:
+                    continue
+                self._cut(index - 1)
+            entry = decode_entry(index, epoch, payload)
+            try:
+                self.log.append(epoch, payload, notify=index == last)
+            except Unavailable:
+                return  # no room: what is missing is not acknowledged, and is asked for again
+            self._add_pending(entry)
+        self.matched_index = max(self.matched_index, index)
+        self._commit_known(message.commit_index)
+        if not message.entries:
+            self._acknowledge()
+
+    def receive_commit(self, sender: str, message: Commit) -> None:
+        if message.epoch == self.epoch and sender == self.leader_node and self.leader is None:
+            self._commit_known(message.commit_index)
+
+    def receive_grant(self, sender: str, message: Grant) -> None:
+        if sender == self.leader_node and self.leader is None:
+            self.granted = message.granted and message.epoch == self.epoch
+
+    def _reject(self, sender: str, message: Append) -> None:
+        self.ports.send(
+            sender,
+            Reject(self.partition_id, max(self.epoch, message.epoch) if not self.damaged
+                   else message.epoch, self.commit_index, self.damaged),
+        )
+
+    def _adopt(self, epoch: int, leader_node: str) -> None:
+        """Follow a leader of this epoch. The epoch is durable before we acknowledge under it."""
+        if self.leader is not None:
+            self.step_down(f"node {leader_node} leads epoch {epoch}")
+        self.granted = False
+        if epoch > self.epoch:
+            self.save_epoch(epoch)
+            self.ports.on_newer_epoch(self.partition_id)
+        self.leader_node = leader_node
+        self.matched_index = self._known_commit = self.commit_index
+
+    def save_epoch(self, epoch: int) -> None:
+        """Journal the epoch with the descriptor that we know."""
+        state = descriptors.encode(msgspec.structs.replace(self.descriptor, epoch=epoch))
+
+        def durable() -> None:
+            self._durable_epoch = max(self._durable_epoch, epoch)
+            self._log_durable()
+
+        self.log.save_state(epoch, state, durable)
+        self.epoch = epoch
+
+    def _cut(self, last_index: int) -> None:
+        if last_index < self.commit_index:
+            raise InternalError(
+                f"partition {self.partition_id}: a leader would cut committed entry {self.commit_index}"
+            )
+        self.log.cut(last_index)
+        while self.pending and self.pending[-1].index > last_index:
+            self.pending.pop()
+        self.dirty.clear()
+        for entry in self.pending:
+            self.dirty.add(entry.index, entry.keys)
+        self.matched_index = min(self.matched_index, last_index)
+
+    def _log_durable(self) -> None:
+        if self.leader is not None:
+            self.leader.advance()
+        else:
+            self._acknowledge()
+            self._commit_known(0)
+
+    def _acknowledge(self) -> None:
+        if self._durable_epoch == self.epoch and self.leader is None and not self.damaged:
+            index = min(self.log.durable_index, self.matched_index)
+            self.ports.send(self.leader_node, Ack(self.partition_id, self.epoch, index))
+
+    # applying
+
+    def _commit_known(self, index: int) -> None:
+        """Follow the leader's commit index as far as our log is durable and equal to its own.
+
+        Never past what is durable here: the store must not run ahead of the journal.
+        """
+        self._known_commit = max(self._known_commit, index)
+        self.commit_to(min(self._known_commit, self.matched_index, self.log.durable_index))
+
+    def commit_to(self, index: int) -> None:
+        """Commit and apply everything up to `index`."""
+        if index <= self.commit_index:
+            return
+        self.commit_index = index
+        operations: list[Operation] = []
+        done: list[PendingEntry] = []
+        pending = self.pending
+        while pending and pending[0].index <= index:
+            entry = pending.popleft()
+            operations.extend(entry.effects())
+            done.append(entry)
+        last = done[-1]
+        assert last.index == index, "a committed entry is missing from the log"
+        state = encode_applied(last.index, last.epoch)
+        operations.append((PUT, applied_key(self.partition_id), state))
+        self.ports.store.write(operations)
+        self.applied_index, self.applied_epoch = last.index, last.epoch
+        for entry in done:
+            self.dirty.release(entry.index, entry.keys)
+            if self.leader is not None:
+                self.leader.applied(entry)
+        self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        if not self._waiters:
+            return
+        waiting = []
+        for index, future in self._waiters:
+            if index > self.applied_index:
+                waiting.append((index, future))
+            elif not future.done():
+                future.set_result(None)
+        self._waiters = waiting
+
+    def fail_waiters(self, error: TrilithError) -> None:
+        waiters, self._waiters = self._waiters, []
+        for _, future in waiters:
+            if not future.done():
+                future.set_exception(error)
+
+    # changing roles
+
+    def step_down(self, reason: str) -> None:
+        """Stop leading at once. Entries without a commit stay logged; their outcome is unknown."""
+        leader, self.leader = self.leader, None
+        self.granted = False
+        if leader is not None:
+            self.ports.log("stepped_down", partition=self.partition_id, epoch=self.epoch, reason=reason)
+            leader.stop(reason)
+
+    def set_descriptor(self, descriptor: Descriptor, revision: int) -> bool:
+        """Take note of a newer descriptor; False when ours is as new."""
+        if revision <= self.revision:
+            return False
+        bounds_changed = (descriptor.start, descriptor.end) != (
+            self.descriptor.start,
+            self.descriptor.end,
+        )
+        self.descriptor, self.revision = descriptor, revision
+        if bounds_changed:
+            self.view = self._make_view()
+        if descriptor.leader != self.ports.node_id:
+            if self.leader is not None and descriptor.epoch >= self.epoch:
+                self.step_down(f"node {descriptor.leader} leads epoch {descriptor.epoch}")
+            if descriptor.epoch > self.epoch:
+                self._adopt(descriptor.epoch, descriptor.leader)
+        return True
+
+    def begin_install(self) -> None:
+        """A snapshot arrives: what was here is gone, and nothing is served until it is whole."""
+        self.installing = self.damaged = True
+        self.granted = False
+        self.pending.clear()
+        self.dirty.clear()
+
+    def install(self, index: int, epoch: int) -> None:
+        """A snapshot up to `index` is in the store and flushed: restart the log behind it."""
+        self.pending.clear()
+        self.dirty.clear()
+        self.applied_index = self.commit_index = self.matched_index = self._known_commit = index
+        self.applied_epoch = epoch
+        self.damaged = self.installing = False
+        self.log.reset(index, epoch, self._log_durable)
+        self._wake_waiters()

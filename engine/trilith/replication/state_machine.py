@@ -1,0 +1,130 @@
+"""What a replicated model is: commands evaluated by leaders, queries answered by in-sync replicas.
+
+Both models (objects, tables) are registered as a `Model` per keyspace. A command is evaluated by
+the partition's leader against committed state plus the leader's own in-flight writes, and turned
+into effects; followers apply effects and never evaluate (DESIGN: replication, rule 1). A query
+reads committed state only. Commands, queries and results are msgspec Structs.
+
+The physical key of a record is `keyspace (1 byte), family (1 byte), logical key`. A partition is a
+range [start, end) of *logical* keys and holds that range of every family, so a family can be
+scanned densely while everything that belongs to one logical key stays in one partition. Hence a
+logical key must begin with the routing key of the command or query that touches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+FAMILY_MAX = 0xEF  # families above are the replication layer's own (tokens, partition state)
+
+
+class View(Protocol):
+    """State that a model may read; families are its own small integers."""
+
+    def get(self, family: int, key: bytes) -> bytes | None: ...
+
+    def scan(
+        self, family: int, start: bytes, end: bytes, *, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs in key order, limited to the partition's range. Consume it before returning."""
+        ...
+
+
+class Effects(Protocol):
+    """What a command changes. Nothing is kept when `evaluate` raises."""
+
+    def put(self, family: int, key: bytes, value: bytes) -> None: ...
+
+    def delete(self, family: int, key: bytes) -> None: ...
+
+    def delete_range(self, family: int, start: bytes, end: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Facts that the leader fixes for one command.
+
+    `token` identifies the command: 16 bytes, ordered by time (UUIDv7 layout); a retry carries the
+    same one and is answered with the first result. `now_ms` is the leader's wall clock.
+    """
+
+    token: bytes
+    now_ms: int
+
+
+class Model(Protocol):
+    """A deterministic-effects state machine over one keyspace."""
+
+    command_type: Any  # a msgspec.Struct subclass or a Union of tagged ones
+    query_type: Any
+    result_type: Any  # Union of every result of commands and queries
+
+    def evaluate(
+        self, command: msgspec.Struct, view: View, effects: Effects, context: Context
+    ) -> msgspec.Struct:
+        """Turn a command into effects and a result. Raises TrilithError: nothing is applied.
+
+        Must not block, await, or read any state but `view`.
+        """
+        ...
+
+    def answer(self, query: msgspec.Struct, view: View) -> msgspec.Struct:
+        """Answer a query from committed state. Must not block or await."""
+        ...
+
+
+class Partitions(Protocol):
+    """What models' services see of the cluster: replicated commands and consistent queries.
+
+    Both find the partition by `key`, retry on stale routing and on a leader that moves, within
+    `deadline_s`. Errors: whatever the model's code raised; `Unavailable` subclasses when nothing
+    was applied; `OutcomeUnknown` when a command may have been.
+    """
+
+    def new_token(self) -> bytes:
+        """A fresh request token (16 bytes, time-ordered). Also fit as object version id."""
+        ...
+
+    async def execute(
+        self,
+        keyspace: int,
+        key: bytes,
+        command: msgspec.Struct,
+        *,
+        token: bytes | None = None,
+        deadline_s: float | None = None,
+    ) -> Any:
+        """Run a command on the partition of `key`. When it returns, its effects are durable in every in-sync zone."""
+        ...
+
+    async def query(
+        self,
+        keyspace: int,
+        key: bytes,
+        query: msgspec.Struct,
+        *,
+        consistent: bool = True,
+        touched: tuple[bytes, bytes] | None = None,
+        deadline_s: float | None = None,
+    ) -> Any:
+        """Answer a query on the partition of `key`: linearizable, or of a recent state when not `consistent`.
+
+        `touched`: the logical key range [start, end) that the query reads (default: `key` alone),
+        so that a follower knows which writes in flight it must wait for.
+        """
+        ...
+
+    def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
+        """A consistent query of `key` alone, answered here and now, or None when it needs a wait or a hop.
+
+        The hot path of small reads: no task, no await. Fall back to `query`.
+        """
+        ...
+
+    def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
+        """Routing keys, one for each partition that overlaps [start, end), in order; the first is `start` itself."""
+        ...

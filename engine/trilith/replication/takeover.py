@@ -1,0 +1,100 @@
+"""Becoming leader: after the old one fell silent, after a restart, or because it was handed over.
+
+An in-sync follower whose promise has run out and that hears nothing swaps the descriptor: epoch
+plus one, itself as leader, the old leader out of the in-sync set (rule 5; Takeover in the model).
+A restarted leader does the same for itself, without dropping anybody: nobody can have led in
+between, or the swap would fail.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trilith.errors import Unavailable
+from trilith.replication.descriptor import Descriptor
+from trilith.replication.heartbeats import Heartbeats
+from trilith.replication.leader import Leader
+from trilith.replication.replica import Replica
+from trilith.replication.swaps import Swaps
+from trilith.runtime.clock import Clock
+
+STAGGER_S = 0.15  # the n-th candidate waits n times this, so that swaps seldom collide
+
+
+class Takeover:
+    """Elections of one node's replicas."""
+
+    def __init__(
+        self, *, node_id: str, clock: Clock, heartbeats: Heartbeats, swaps: Swaps, lease_s: float
+    ) -> None:
+        self._node_id = node_id
+        self._clock = clock
+        self._heartbeats = heartbeats
+        self._swaps = swaps
+        self._lease_s = lease_s
+
+    def is_due(self, replica: Replica, now: float) -> bool:
+        """Whether this replica may and should take over from its silent leader."""
+        descriptor = replica.descriptor
+        if replica.damaged or replica.leader is not None:
+            return False
+        if descriptor.leader == self._node_id or self._node_id not in descriptor.in_sync:
+            return False
+        lease = self._heartbeats.lease_of(descriptor.leader)
+        candidates = [n for n in descriptor.in_sync if n != descriptor.leader]
+        patience_s = self._lease_s + STAGGER_S * candidates.index(self._node_id)
+        return now >= lease.promise_given_until and lease.silent_for(now) > patience_s
+
+    async def run(self, replica: Replica) -> None:
+        """Try once. Raises CoordinatorUnavailable."""
+        seen = await self._swaps.refresh(replica.partition_id)
+        now = self._clock.monotonic()
+        if seen is None or not self.is_due(replica, now):
+            return  # somebody else leads by now, or we are no longer in sync
+        old, revision = seen
+        wanted = msgspec.structs.replace(
+            old,
+            leader=self._node_id,
+            epoch=old.epoch + 1,
+            in_sync=[n for n in old.in_sync if n != old.leader],
+        )
+        if await self._swaps.swap_from(wanted, revision):
+            self.lead(replica, wanted, deposed=old.leader)
+
+    async def resume(self, replica: Replica) -> None:
+        """This node is the leader of record and has restarted: lead on, in a new epoch."""
+        seen = await self._swaps.refresh(replica.partition_id)
+        if seen is None or seen[0].leader != self._node_id or replica.leader is not None:
+            return
+        old, revision = seen
+        wanted = msgspec.structs.replace(old, epoch=old.epoch + 1)
+        if await self._swaps.swap_from(wanted, revision):
+            self.lead(replica, wanted, deposed=None)
+
+    def lead(self, replica: Replica, descriptor: Descriptor, *, deposed: str | None) -> None:
+        """Start leading in the descriptor's epoch.
+
+        Nodes outside the in-sync set may hold a grant of the leader before us, for at most a lease
+        from now; the deposed leader itself lost its own lease before the swap could happen.
+        """
+        if replica.leader is not None or descriptor.epoch < replica.epoch:
+            return
+        now = self._clock.monotonic()
+        if descriptor.epoch > replica.epoch:
+            replica.save_epoch(descriptor.epoch)
+        replica.granted = False
+        replica.leader_node = self._node_id
+        replica.leader = leader = Leader(replica, waits_until=now + self._lease_s)
+        outside = set(descriptor.replica_nodes()) - set(descriptor.in_sync) - {deposed}
+        if outside:
+            leader.followers.block_commits_until(now + self._lease_s)
+        replica.ports.log(
+            "leading",
+            partition=replica.partition_id,
+            epoch=descriptor.epoch,
+            in_sync=descriptor.in_sync,
+        )
+        try:
+            leader.start()
+        except Unavailable as error:  # a full disk: whoever finds us leaderless tries again
+            replica.step_down(str(error))
