@@ -19,10 +19,10 @@ from libc.stdint cimport uint8_t, uint64_t
 
 cdef enum:
     WINDOW_BYTES = 64
-    CHUNK_BYTES_LIMIT = 1024 * 1024 * 1024
+    CHUNK_BYTES_LIMIT = 1073741824  # 1 GiB
     NORMALISATION_BITS = 2
     # Below this, giving the GIL up and taking it back costs more than the scan.
-    NOGIL_BYTES = 8 * 1024
+    NOGIL_BYTES = 8192
 
 GEAR_SEED = 0x5452494C49544831  # "TRILITH1"
 
@@ -128,7 +128,8 @@ cdef Py_ssize_t find_cut(
                 limits.loose_threshold, &h,
             )
         if cut != NULL:
-            return cut - data
+            # As integers: Cython's overflow checks do not know the difference of pointers.
+            return <Py_ssize_t>(<size_t>cut - <size_t>data)
     if stop == limits.most:
         return stop
     return size if final else 0

@@ -36,13 +36,20 @@ DELETE_RANGE = OP_DELETE_RANGE
 # ---- escaped bytes ----------------------------------------------------------------------------
 
 
+cdef inline Py_ssize_t find_zero(
+    const uint8_t* data, Py_ssize_t size, Py_ssize_t offset
+) noexcept nogil:
+    """The offset of the first zero byte at or after `offset`, or -1."""
+    cdef const void* at = memchr(data + offset, 0, <size_t>(size - offset))
+    # As integers: Cython's overflow checks do not know the difference of pointers.
+    return -1 if at == NULL else <Py_ssize_t>(<size_t>at - <size_t>data)
+
+
 cdef Py_ssize_t count_zeros(const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    cdef const uint8_t* at = data
-    cdef const uint8_t* end = data + size
-    cdef Py_ssize_t zeros = 0
-    while at < end:
-        at = <const uint8_t*>memchr(at, 0, <size_t>(end - at))
-        if at == NULL:
+    cdef Py_ssize_t at = 0, zeros = 0
+    while at < size:
+        at = find_zero(data, size, at)
+        if at < 0:
             break
         zeros += 1
         at += 1
@@ -65,14 +72,10 @@ cdef Py_ssize_t escaped_end(
     const uint8_t* data, Py_ssize_t size, Py_ssize_t offset, Py_ssize_t* zeros
 ) noexcept nogil:
     """The offset of the terminator, counting the escaped zeros before it; -1 if malformed."""
-    cdef const uint8_t* at
     zeros[0] = 0
     while offset < size:
-        at = <const uint8_t*>memchr(data + offset, 0, <size_t>(size - offset))
-        if at == NULL:
-            return -1
-        offset = at - data
-        if offset + 1 >= size:
+        offset = find_zero(data, size, offset)
+        if offset < 0 or offset + 1 >= size:
             return -1
         if data[offset + 1] == 1:
             return offset
@@ -242,7 +245,7 @@ cdef list decode(object buffer, bint keys_only):
     cdef Py_buffer view
     cdef const uint8_t* data
     cdef Py_ssize_t i, count, offset = COUNT_BYTES
-    cdef Operation operation
+    cdef Operation operation = Operation(0, NULL, NULL, 0, 0)
     cdef bytes key, value
     cdef list operations
     PyObject_GetBuffer(buffer, &view, PyBUF_SIMPLE)

@@ -47,10 +47,10 @@ cdef enum:
     KEY_BYTES = 32
     NONCE_BYTES = 12
     TAG_BYTES = 16
-    MESSAGE_BYTES_MAX = 1024 * 1024 * 1024  # libcrypto counts in int
+    MESSAGE_BYTES_MAX = 1073741824  # 1 GiB: libcrypto counts in int
     CONTEXTS_KEPT = 16
     # Below this, giving the GIL up and taking it back costs too much of the whole.
-    NOGIL_BYTES = 16 * 1024
+    NOGIL_BYTES = 16384
 
 KEY_SIZE = KEY_BYTES
 NONCE_SIZE = NONCE_BYTES

@@ -16,7 +16,7 @@ crc_kernel_init()
 
 # Below this, giving the GIL up and taking it back costs more than the sum.
 cdef enum:
-    NOGIL_BYTES = 16 * 1024
+    NOGIL_BYTES = 16384
 
 
 def crc32c(object data, uint32_t value=0):

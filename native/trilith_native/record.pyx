@@ -32,9 +32,9 @@ crc_kernel_init()
 
 cdef enum:
     HEADER_BYTES = 40
-    PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
+    PAYLOAD_BYTES_MAX = 67108864  # 64 MiB
     # Below this, giving the GIL up and taking it back costs more than the checksum.
-    NOGIL_BYTES = 32 * 1024
+    NOGIL_BYTES = 32768
     # The distance of the running states that a search keeps; shorter records are summed directly.
     CHECKPOINT_BYTES = 1024
 

@@ -15,24 +15,23 @@ from libc.stdint cimport uint32_t, uint64_t
 from xxhash import xxh3_64_intdigest
 
 cdef enum:
-    POINTS_MAX = 16 * 1024 * 1024
+    POINTS_MAX = 16777216
 
 
 cdef Py_ssize_t find_point(
     const uint64_t* points, Py_ssize_t count, uint64_t token
 ) noexcept nogil:
     """The place of the first point at or after `token`, wrapping round. `count` is positive."""
-    cdef const uint64_t* low = points
-    cdef Py_ssize_t size = count
+    cdef Py_ssize_t low = 0, size = count
     cdef Py_ssize_t half
     # The halving that compilers turn into conditional moves: no branch to mispredict.
     while size > 1:
         half = size // 2
-        low = low + half if low[half - 1] < token else low
+        low = low + half if points[low + half - 1] < token else low
         size -= half
-    if low[0] < token:
+    if points[low] < token:
         low += 1
-    return 0 if low == points + count else low - points
+    return 0 if low == count else low
 
 
 @cython.final
