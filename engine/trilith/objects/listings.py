@@ -1,0 +1,119 @@
+"""Listings that may span partitions: each query answers for one, this joins them."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from trilith.objects.access import Access
+from trilith.objects.commands import (
+    LIST_LIMIT_MAX,
+    ListObjects,
+    ListUploads,
+    ObjectsPage,
+    UploadsPage,
+)
+from trilith.objects.keys import OBJECTS_KEYSPACE, open_stem, successor
+from trilith.objects.types import ListEntry, ListPage, UploadInfo, UploadPage
+
+
+def _range(bucket_id: bytes, prefix: str, after: str) -> tuple[bytes, bytes]:
+    """The logical keys that a listing may read."""
+    under = open_stem(bucket_id, prefix.encode())
+    return max(under, open_stem(bucket_id, after.encode())), successor(under)
+
+
+class ListOperations(Access):
+    async def list_objects(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after: str = "",
+        limit: int = 1000,
+        consistent: bool = True,
+    ) -> ListPage:
+        """Keys in UTF-8 byte order; at most min(limit, 1000) entries and common prefixes."""
+        info = await self._bucket(bucket, consistent=consistent)
+        limit = min(limit, LIST_LIMIT_MAX)
+        start, end = _range(info.bucket_id, prefix, after)
+        entries: list[ListEntry] = []
+        prefixes: list[str] = []
+        if limit <= 0 or start >= end:
+            return ListPage(entries, prefixes, None)
+        last = after
+        for route in self._partitions.partition_starts(OBJECTS_KEYSPACE, start, end):
+            room = limit - len(entries) - len(prefixes)
+            query = ListObjects(route, info.bucket_id, prefix, delimiter, last, max(room, 1))
+            found = await self._partitions.query(
+                OBJECTS_KEYSPACE, route, query, consistent=consistent, touched=(start, end)
+            )
+            page = cast(ObjectsPage, found).page
+            if room == 0:
+                if page.entries or page.common_prefixes:
+                    return ListPage(entries, prefixes, last)
+                continue
+            entries += page.entries
+            prefixes += page.common_prefixes
+            if page.next_after is not None:
+                return ListPage(entries, prefixes, page.next_after)
+            last = _last(page, last)
+        return ListPage(entries, prefixes, None)
+
+    async def list_uploads(
+        self,
+        bucket: str,
+        *,
+        prefix: str = "",
+        delimiter: str = "",
+        after_key: str = "",
+        after_upload_id: str = "",
+        limit: int = 1000,
+    ) -> UploadPage:
+        """By key, then by time of initiation; at most min(limit, 1000) uploads and prefixes."""
+        info = await self._bucket(bucket)
+        limit = min(limit, LIST_LIMIT_MAX)
+        start, end = _range(info.bucket_id, prefix, after_key)
+        uploads: list[UploadInfo] = []
+        prefixes: list[str] = []
+        if limit <= 0 or start >= end:
+            return UploadPage(uploads, prefixes, None)
+        last = (after_key, after_upload_id)
+        for route in self._partitions.partition_starts(OBJECTS_KEYSPACE, start, end):
+            room = limit - len(uploads) - len(prefixes)
+            query = ListUploads(
+                route, info.bucket_id, prefix, delimiter, last[0], last[1], max(room, 1)
+            )
+            found = await self._partitions.query(
+                OBJECTS_KEYSPACE, route, query, touched=(start, end)
+            )
+            page = cast(UploadsPage, found).page
+            if room == 0:
+                if page.uploads or page.common_prefixes:
+                    return UploadPage(uploads, prefixes, last)
+                continue
+            uploads += page.uploads
+            prefixes += page.common_prefixes
+            if page.next_after is not None:
+                return UploadPage(uploads, prefixes, page.next_after)
+            last = _last_upload(page, last)
+        return UploadPage(uploads, prefixes, None)
+
+
+def _last(page: ListPage, before: str) -> str:
+    """The greatest name of a page, in UTF-8 byte order (which is code point order)."""
+    ends = [before]
+    if page.entries:
+        ends.append(page.entries[-1].key)
+    if page.common_prefixes:
+        ends.append(page.common_prefixes[-1])
+    return max(ends)
+
+
+def _last_upload(page: UploadPage, before: tuple[str, str]) -> tuple[str, str]:
+    ends = [before]
+    if page.uploads:
+        ends.append((page.uploads[-1].key, page.uploads[-1].upload_id))
+    if page.common_prefixes:
+        ends.append((page.common_prefixes[-1], ""))
+    return max(ends)

@@ -1,0 +1,189 @@
+"""Writing and reading manifests through partitions, a bounded number of segments at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator
+from typing import cast
+
+from trilith.chunks.types import ChunkRef, StoredChunk
+from trilith.errors import ConditionalConflict, Corruption, TrilithError
+from trilith.objects.chunk_port import ChunkPipeline
+from trilith.objects.commands import (
+    AbandonManifest,
+    GetSegments,
+    Missed,
+    PutSegment,
+    Records,
+)
+from trilith.objects.keys import OBJECTS_KEYSPACE, successor
+from trilith.objects.manifest import CHUNKS_PER_SEGMENT, open_segment, seal_segment
+from trilith.objects.records import SEGMENT_RECORD, Segment
+from trilith.replication.state_machine import Partitions
+
+_SEGMENTS_PER_QUERY = 4
+_CHUNKS_READ_AHEAD = 2  # while one is being sent
+_log = logging.getLogger(__name__)
+
+
+class ManifestWriter:
+    """Collects the chunks of one owner in order; writes full segments ahead of the commit.
+
+    Keeps at most one segment's references and what one `add` brings. The last segment is left for
+    the command that commits: `last_segment`, `missed` and `pieces_ahead` go into it.
+    """
+
+    def __init__(self, partitions: Partitions, stem: bytes, owner: bytes, data_key: bytes) -> None:
+        self._partitions = partitions
+        self._stem = stem
+        self._owner = owner
+        self._data_key = data_key
+        self._references: list[ChunkRef] = []
+        self._missed: list[tuple[int, Missed]] = []  # with the index of its reference
+        self._offset = 0
+        self._attempted = False
+        self.pieces_ahead = 0
+
+    async def add(self, chunks: list[StoredChunk]) -> None:
+        for chunk in chunks:
+            for zone in chunk.missed_zones:
+                self._missed.append((len(self._references), (zone, chunk.ref.chunk_id)))
+            self._references.append(chunk.ref)
+        while len(self._references) > CHUNKS_PER_SEGMENT:
+            await self._write_ahead()
+
+    async def _write_ahead(self) -> None:
+        references = self._references[:CHUNKS_PER_SEGMENT]
+        missed = [entry for index, entry in self._missed if index < CHUNKS_PER_SEGMENT]
+        segment = seal_segment(self._data_key, self._owner, self._offset, references)
+        command = PutSegment(self._stem, self._owner, segment, self.pieces_ahead, missed)
+        self._attempted = True
+        await self._partitions.execute(OBJECTS_KEYSPACE, self._stem, command)
+        self.pieces_ahead += 1
+        self._offset += segment.length
+        self._references = self._references[CHUNKS_PER_SEGMENT:]
+        self._missed = [
+            (index - CHUNKS_PER_SEGMENT, entry)
+            for index, entry in self._missed
+            if index >= CHUNKS_PER_SEGMENT
+        ]
+
+    def last_segment(self) -> Segment | None:
+        """What is not written yet; None when there were no chunks at all."""
+        if not self._references:
+            return None
+        return seal_segment(self._data_key, self._owner, self._offset, self._references)
+
+    @property
+    def missed(self) -> list[Missed]:
+        """Of the last segment."""
+        return [entry for _, entry in self._missed]
+
+    async def abandon(self) -> None:
+        """After a failure: let go of what was written ahead. Harmless if the commit was applied after all."""
+        if self._attempted:
+            await abandon(self._partitions, self._stem, self._owner)
+
+
+async def abandon(partitions: Partitions, stem: bytes, owner: bytes) -> None:
+    """Let go of what was written ahead under an owner; a failure to is left to housekeeping."""
+    try:
+        await partitions.execute(OBJECTS_KEYSPACE, stem, AbandonManifest(stem, owner))
+    except TrilithError as error:
+        _log.warning("a manifest written ahead is left to housekeeping: %r", error)
+
+
+class ManifestReader:
+    """Reads references of the manifests of one object version, lazily.
+
+    The segments of an overwritten version stay until the collector drops them, long after; a
+    reader that outlives even that fails cleanly with ConditionalConflict.
+    """
+
+    def __init__(
+        self, partitions: Partitions, stem: bytes, data_key: bytes, *, consistent: bool
+    ) -> None:
+        self._partitions = partitions
+        self._stem = stem
+        self._data_key = data_key
+        self._consistent = consistent
+
+    async def segments(
+        self, owner: bytes, first: int, last: int, at_hand: Segment | None = None
+    ) -> AsyncIterator[Segment]:
+        """The segments that hold bytes first..last of the owner."""
+        offset = first
+        if at_hand is not None and at_hand.offset <= offset < at_hand.offset + at_hand.length:
+            yield at_hand
+            offset = at_hand.offset + at_hand.length
+        while offset <= last:
+            records = await self._fetch(owner, offset)
+            for segment in records:
+                if not segment.offset <= offset < segment.offset + segment.length:
+                    raise Corruption("the segments of a manifest do not join")
+                yield segment
+                offset = segment.offset + segment.length
+                if offset > last:
+                    break
+
+    async def _fetch(self, owner: bytes, offset: int) -> list[Segment]:
+        query = GetSegments(self._stem, owner, offset, _SEGMENTS_PER_QUERY)
+        found = cast(
+            Records,
+            await self._partitions.query(
+                OBJECTS_KEYSPACE,
+                self._stem,
+                query,
+                consistent=self._consistent,
+                touched=(self._stem, successor(self._stem)),
+            ),
+        )
+        if not found.records:
+            raise ConditionalConflict("the object was overwritten while it was being read")
+        return [SEGMENT_RECORD.decode(raw) for _, raw in found.records]
+
+    async def references(
+        self, owner: bytes, first: int, last: int, at_hand: Segment | None = None
+    ) -> AsyncIterator[tuple[int, ChunkRef]]:
+        """(offset in the owner, reference) of the chunks that hold bytes first..last."""
+        async for segment in self.segments(owner, first, last, at_hand):
+            offset = segment.offset
+            for reference in open_segment(self._data_key, owner, segment):
+                if offset > last:
+                    return
+                if offset + reference.size > first:
+                    yield offset, reference
+                offset += reference.size
+
+
+async def read_chunks(
+    pipeline: ChunkPipeline,
+    references: AsyncIterator[tuple[int, ChunkRef]],
+    first: int,
+    last: int,
+) -> AsyncIterator[bytes]:
+    """Plaintext bytes first..last, a chunk at a time, the next ones being read meanwhile."""
+    reading: deque[tuple[int, asyncio.Task[bytes]]] = deque()
+    try:
+        async for offset, reference in references:
+            reading.append((offset, asyncio.ensure_future(pipeline.read(reference))))
+            if len(reading) > _CHUNKS_READ_AHEAD:
+                yield await _next_run(reading, first, last)
+        while reading:
+            yield await _next_run(reading, first, last)
+    finally:
+        for _, task in reading:
+            task.cancel()
+
+
+async def _next_run(
+    reading: deque[tuple[int, asyncio.Task[bytes]]], first: int, last: int
+) -> bytes:
+    offset, task = reading[0]
+    data = await task
+    reading.popleft()
+    if offset >= first and offset + len(data) <= last + 1:
+        return data
+    return data[max(0, first - offset) : last + 1 - offset]

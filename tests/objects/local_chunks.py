@@ -1,0 +1,78 @@
+"""A twin of the chunk pipeline in memory: fixed-size chunks, really sealed, zones that can be away."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+from trilith.chunks.types import ChunkRef, StoredChunk
+from trilith.errors import StorageFailure
+from trilith_native.convergent import open_chunk, seal_chunk
+
+
+class LocalPipeline:
+    """`stored`: chunk id -> sealed bytes. `fail_after`: refuse to store more chunks than that."""
+
+    def __init__(self, *, chunk_size: int = 1000) -> None:
+        self.chunk_size = chunk_size
+        self.stored: dict[bytes, bytes] = {}
+        self.zones_away: tuple[str, ...] = ()
+        self.reads = 0
+        self.chunks_fed = 0
+        self.fail_after: int | None = None
+
+    def upload(self, salt: bytes) -> LocalUpload:
+        return LocalUpload(self, salt)
+
+    async def read(self, ref: ChunkRef) -> bytes:
+        self.reads += 1
+        plaintext = open_chunk(ref.key, self.stored[ref.chunk_id])
+        assert len(plaintext) == ref.size
+        return plaintext
+
+
+class LocalUpload:
+    def __init__(self, pipeline: LocalPipeline, salt: bytes) -> None:
+        self._pipeline = pipeline
+        self._salt = salt
+        self._buffer = bytearray()
+        self._done: list[StoredChunk] = []
+        self.hashers: list[Any] = []
+
+    async def __aenter__(self) -> LocalUpload:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._buffer.clear()
+
+    async def feed(self, data: bytes | bytearray | memoryview) -> None:
+        for hasher in self.hashers:
+            hasher.update(data)
+        self._buffer += data
+        while len(self._buffer) >= self._pipeline.chunk_size:
+            self._store(bytes(self._buffer[: self._pipeline.chunk_size]))
+            del self._buffer[: self._pipeline.chunk_size]
+
+    async def finish(self) -> None:
+        if self._buffer:
+            self._store(bytes(self._buffer))
+            self._buffer.clear()
+
+    def take(self) -> list[StoredChunk]:
+        done, self._done = self._done, []
+        return done
+
+    def _store(self, plaintext: bytes) -> None:
+        pipeline = self._pipeline
+        pipeline.chunks_fed += 1
+        if pipeline.fail_after is not None and pipeline.chunks_fed > pipeline.fail_after:
+            raise StorageFailure("no more chunks")
+        chunk_id, key, sealed = seal_chunk(self._salt, plaintext)
+        pipeline.stored[chunk_id] = sealed
+        ref = ChunkRef(chunk_id, key, len(plaintext))
+        self._done.append(StoredChunk(ref, pipeline.zones_away))
