@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from trilith.cluster import embedded_coordinator
-from trilith.cluster.coordinator import Change
+from trilith.replication.coordinator import Change
 from trilith.cluster.embedded_coordinator import EmbeddedCoordinator, path_of_url
 from trilith.errors import CoordinatorUnavailable, DataDirectoryUnusable, RevisionConflict
 from trilith.runtime.workers import ThreadWorkers

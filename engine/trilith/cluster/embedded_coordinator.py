@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
-from trilith.cluster.coordinator import Change, Changes, Versioned
+from trilith.replication.coordinator import Change, Changes, Versioned
 from trilith.errors import CoordinatorUnavailable, DataDirectoryUnusable, RevisionConflict
 from trilith.runtime.workers import Workers
 
@@ -209,7 +209,7 @@ def _swap(
 
 
 class EmbeddedCoordinator:
-    """Implements `trilith.cluster.coordinator.Coordinator` over a file that processes share."""
+    """Implements `trilith.replication.coordinator.Coordinator` over a file that processes share."""
 
     def __init__(self, database: _Database, path: str, workers: Workers) -> None:
         self._database = database
