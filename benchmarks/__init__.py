@@ -1,0 +1,1 @@
+"""Benchmarks: pytest-benchmark modules here, load runs against other stores in `load/`."""
