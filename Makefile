@@ -1,0 +1,67 @@
+# Two commands do everything from a fresh clone: `make serve` and `make test`.
+# Each sets up what it needs first; `make setup` does only that. PYTHON names another interpreter.
+
+PY := .venv/bin/python
+NATIVE_SOURCES := $(wildcard native/trilith_native/*.pyx native/trilith_native/*.pxd native/trilith_native/*.h) setup.py
+PYTEST := $(PY) -m pytest
+SERVE_OPTIONS ?=
+PYTEST_OPTIONS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup serve check test conformance bench wheel proto clean
+
+help:
+	@echo 'make serve        three zones on this machine, S3 on :9000 (SERVE_OPTIONS="--s3-port 0 ...")'
+	@echo 'make test         every test that ends in minutes'
+	@echo 'make conformance  real clients, killed zones and large files against a real cluster'
+	@echo 'make check        formatting, lint, types, import contracts, native debug build'
+	@echo 'make bench        benchmarks and load runs'
+	@echo 'make wheel        a wheel in dist/'
+	@echo 'make setup        .venv with everything; the others do it themselves'
+	@echo 'make clean        remove what was built (never data)'
+
+setup: .venv/.built
+
+# Dependencies and the editable install, again when the project's description changes.
+.venv/.installed: pyproject.toml tools/set_up.sh
+	tools/set_up.sh
+	@touch $@
+
+# The compiled core, again when a source of it changes.
+.venv/.built: .venv/.installed $(NATIVE_SOURCES)
+	$(PY) setup.py -q build_ext --inplace
+	@touch $@
+
+serve: setup
+	$(PY) -m trilith serve $(SERVE_OPTIONS)
+
+test: setup
+	$(PYTEST) tests -m 'not load' $(PYTEST_OPTIONS)
+
+conformance: setup
+	tools/set_up.sh clients
+	$(PYTEST) tests/conformance $(PYTEST_OPTIONS)
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	TRILITH_NATIVE_DEBUG=1 $(PY) setup.py -q build --build-base build/debug
+	PYTHONPATH="$$(echo build/debug/lib.*)" $(PYTEST) -q tests/native -p no:cacheprovider -o pythonpath=engine
+
+bench: setup
+	$(PYTEST) benchmarks --benchmark-columns=min,median,ops $(PYTEST_OPTIONS)
+
+wheel: setup
+	$(PY) -m pip wheel -q --no-deps --no-build-isolation --wheel-dir dist .
+
+# The public gRPC services come in a later version; there is nothing to generate yet.
+proto:
+	@echo 'there are no .proto files yet'
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find native engine -name '*.so' -delete
+	find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	rm -f .venv/.built
