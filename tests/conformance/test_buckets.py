@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from .refusals import refused
 from .wire import Caller
@@ -30,20 +29,26 @@ def test_buckets_are_listed_in_order_of_their_names(
     assert names == sorted(names)
 
 
-def test_creating_a_bucket_twice_is_no_new_bucket(s3: Any, bucket: str) -> None:
+def test_creating_a_bucket_twice_is_no_new_bucket(s3: Any, caller: Caller, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="kept", Body=b"kept")
-    try:  # AWS answers 200 in us-east-1 and 409 elsewhere
-        s3.create_bucket(Bucket=bucket)
-    except ClientError as error:
-        assert error.response["Error"]["Code"] == "BucketAlreadyOwnedByYou"
-        assert error.response["ResponseMetadata"]["HTTPStatusCode"] == 409
+    answer = caller.call("PUT", f"/{bucket}")
+    outcome = (answer.status, answer.error_code)
+    assert outcome in {(200, ""), (409, "BucketAlreadyOwnedByYou")}  # us-east-1, elsewhere
     assert s3.get_object(Bucket=bucket, Key="kept")["Body"].read() == b"kept"
 
 
 @pytest.mark.parametrize(
     "name",
-    ["ab", "Upper-Case", "under_score", "-leading", "trailing-", "two..dots", "192.168.5.4"]
-    + ["x" * 64],
+    [
+        "ab",
+        "Upper-Case",
+        "under_score",
+        "-leading",
+        "trailing-",
+        "two..dots",
+        "192.168.5.4",
+        "x" * 64,
+    ],
 )
 def test_a_malformed_bucket_name_is_refused(caller: Caller, name: str) -> None:
     answer = caller.call("PUT", f"/{name}")

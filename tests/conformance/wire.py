@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Self
@@ -187,8 +188,7 @@ class Caller:
             headers = {"content-length": str(len(body)), **headers}
         with self.connect() as wire:
             wire.send_head(method, target, headers)
-            try:
+            # refused before the whole body was read: the answer says why
+            with suppress(BrokenPipeError, ConnectionResetError):
                 wire.send(body)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # refused before the whole body was read: the answer says why
             return wire.read_answer(method)
