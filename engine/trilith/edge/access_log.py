@@ -12,29 +12,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from trilith.request_record import RequestRecord
+
 log = logging.getLogger("trilith.edge")
 
 FLUSH_INTERVAL_S = 0.25
 BUFFER_BYTES_MAX = 4 << 20
-
-
-class AccessRecord(msgspec.Struct, omit_defaults=True):
-    """One request. `duration_ms` runs from the complete header section to the answer's end."""
-
-    time_ms: int
-    request_id: str
-    operation: str
-    status: int
-    duration_ms: float
-    bucket: str = ""
-    key: str = ""
-    error_code: str = ""
-    bytes_in: int = 0
-    bytes_out: int = 0
-    remote: str = ""
-    access_key: str = ""
-    user_agent: str = ""
-    event: str = "request"
 
 
 class DroppedRecord(msgspec.Struct):
@@ -58,7 +41,7 @@ class AccessLog:
         self._dropped_time_ms = 0
         self.dropped_total = 0
 
-    def append(self, record: AccessRecord) -> None:
+    def append(self, record: RequestRecord) -> None:
         buffer = self._buffer
         if len(buffer) > BUFFER_BYTES_MAX:
             self._dropped += 1

@@ -21,6 +21,8 @@ LATENCY_BOUNDS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
 
+from trilith.request_record import RequestRecord
+
 # label values -> value; a plain number has no labels.
 Samples = float | Mapping[tuple[str, ...], float]
 
@@ -46,18 +48,18 @@ class RequestMetrics:
         self._operations: dict[str, _OperationCounts] = {}
         self.in_flight: Callable[[], int] = lambda: 0
 
-    def record(
-        self, operation: str, code: str, seconds: float, bytes_in: int, bytes_out: int
-    ) -> None:
-        """`code`: the error code of the protocol, or the HTTP status of a success."""
-        counts = self._operations.get(operation)
+    def record(self, record: RequestRecord) -> None:
+        """Counted under the protocol's error code, or the HTTP status of a success."""
+        counts = self._operations.get(record.operation)
         if counts is None:
-            counts = self._operations[operation] = _OperationCounts()
+            counts = self._operations[record.operation] = _OperationCounts()
+        code = record.error_code or str(record.status)
+        seconds = record.duration_ms / 1000
         counts.codes[code] = counts.codes.get(code, 0) + 1
         counts.buckets[bisect_left(LATENCY_BOUNDS_S, seconds)] += 1
         counts.seconds += seconds
-        counts.bytes_in += bytes_in
-        counts.bytes_out += bytes_out
+        counts.bytes_in += record.bytes_in
+        counts.bytes_out += record.bytes_out
 
     def collect(self) -> Iterator[Metric]:
         """prometheus_client's collector protocol."""

@@ -1,0 +1,123 @@
+"""CopyObject and UploadPartCopy: the service copies by reference, the bytes are not moved."""
+
+from __future__ import annotations
+
+from trilith.objects.types import ObjectMetadata, ObjectReader
+from trilith.s3.answer import Answer, xml_answer
+from trilith.s3.checksums import parse_algorithm
+from trilith.s3.conditions import check_copy_source, write_conditions
+from trilith.s3.context import Context
+from trilith.s3.errors import S3Error, invalid_argument
+from trilith.s3.headers import ENCRYPTED, read_metadata
+from trilith.s3.names import check_bucket_name, check_key
+from trilith.s3.object_operations import OBJECT_BYTES_MAX, checksum_elements, part_number
+from trilith.s3.ranges import parse_copy_range
+from trilith.s3.request import Request
+from trilith.s3.request_head import decode_path
+from trilith.s3.timestamps import iso_ms
+from trilith.s3.xml import NAMESPACE, element
+
+SOURCE = b"x-amz-copy-source"
+
+
+def copy_source(request: Request) -> tuple[str, str]:
+    """Bucket and key of x-amz-copy-source: `[/]bucket/key[?versionId=null]`, percent-encoded."""
+    raw = request.head.header_map[SOURCE]
+    path, _, query = raw.partition(b"?versionId=")
+    if query and query != b"null":
+        raise invalid_argument(
+            "Invalid version id specified", "x-amz-copy-source", raw.decode("latin-1")
+        )
+    # Some clients encode the separator too.
+    if b"/" not in path.removeprefix(b"/"):
+        path = path.replace(b"%2F", b"/").replace(b"%2f", b"/")
+    raw_bucket, _, raw_key = path.removeprefix(b"/").partition(b"/")
+    if not raw_bucket or not raw_key or raw_bucket.startswith(b"arn:"):
+        raise invalid_argument(
+            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
+            "x-amz-copy-source",
+            raw.decode("latin-1"),
+        )
+    bucket = decode_path(raw_bucket)
+    check_bucket_name(bucket)
+    return bucket, check_key(raw_key)
+
+
+async def _open_source(context: Context, request: Request) -> ObjectReader:
+    bucket, key = copy_source(request)
+    reader = await context.objects.open_object(bucket, key)
+    check_copy_source(request.head, reader.info)
+    return reader
+
+
+def _directive(request: Request) -> str:
+    text = request.header(b"x-amz-metadata-directive") or "COPY"
+    if text not in ("COPY", "REPLACE"):
+        raise invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", text)
+    return text
+
+
+async def copy_object(context: Context, request: Request) -> Answer:
+    conditions = write_conditions(request.head)
+    replace = _directive(request) == "REPLACE"
+    name = request.header(b"x-amz-checksum-algorithm")
+    algorithm = parse_algorithm(name).name if name else None
+    if copy_source(request) == (request.bucket, request.key) and not replace:
+        raise S3Error(
+            "InvalidRequest",
+            "This copy request is illegal because it is trying to copy an object to itself "
+            "without changing the object's metadata, storage class, website redirect location or "
+            "encryption attributes.",
+        )
+    await request.read_document(0)
+    source = await _open_source(context, request)
+    if source.info.size > OBJECT_BYTES_MAX:
+        raise S3Error(
+            "InvalidRequest",
+            "The specified copy source is larger than the maximum allowable size for a copy "
+            f"source: {OBJECT_BYTES_MAX}",
+        )
+    metadata: ObjectMetadata = read_metadata(request.head) if replace else source.info.metadata
+    info = await context.objects.copy_object(
+        source,
+        request.bucket,
+        request.key,
+        metadata,
+        conditions=conditions,
+        checksum_algorithm=algorithm,
+    )
+    answer = xml_answer(
+        f'<CopyObjectResult xmlns="{NAMESPACE}">'
+        f"<LastModified>{iso_ms(info.last_modified_ms)}</LastModified>"
+        f"<ETag>&quot;{info.etag}&quot;</ETag>{checksum_elements(info)}</CopyObjectResult>"
+    )
+    return answer._replace(headers=[*answer.headers, ENCRYPTED])
+
+
+async def upload_part_copy(context: Context, request: Request) -> Answer:
+    number = part_number(request)
+    upload_id = request.parameter("uploadId")
+    await request.read_document(0)
+    await context.objects.get_upload(request.bucket, request.key, upload_id)
+    source = await _open_source(context, request)
+    size = source.info.size
+    text = request.header(b"x-amz-copy-source-range")
+    first, last = (0, size - 1) if text is None else parse_copy_range(text, size)
+    if last - first + 1 > OBJECT_BYTES_MAX:
+        raise S3Error(
+            "InvalidRequest",
+            "The specified copy source is larger than the maximum allowable size for a copy "
+            f"source: {OBJECT_BYTES_MAX}",
+        )
+    part = await context.objects.copy_part(
+        source, first, last, request.bucket, request.key, upload_id, number
+    )
+    checksum = ""
+    if part.checksum is not None:
+        checksum = element(f"Checksum{part.checksum.algorithm}", part.checksum.value)
+    answer = xml_answer(
+        f'<CopyPartResult xmlns="{NAMESPACE}">'
+        f"<LastModified>{iso_ms(part.last_modified_ms)}</LastModified>"
+        f"<ETag>&quot;{part.etag}&quot;</ETag>{checksum}</CopyPartResult>"
+    )
+    return answer._replace(headers=[*answer.headers, ENCRYPTED])

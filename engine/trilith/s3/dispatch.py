@@ -1,0 +1,47 @@
+"""Operation name -> the function that serves it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from trilith.s3 import (
+    bucket_operations,
+    copy_operations,
+    listing_operations,
+    multipart_operations,
+    object_operations,
+)
+from trilith.s3.answer import Answer
+from trilith.s3.context import Context
+from trilith.s3.request import Request
+
+Handler = Callable[[Context, Request], Awaitable[Answer]]
+
+HANDLERS: dict[str, Handler] = {
+    "AbortMultipartUpload": multipart_operations.abort_multipart_upload,
+    "CompleteMultipartUpload": multipart_operations.complete_multipart_upload,
+    "CopyObject": copy_operations.copy_object,
+    "CreateBucket": bucket_operations.create_bucket,
+    "CreateMultipartUpload": multipart_operations.create_multipart_upload,
+    "DeleteBucket": bucket_operations.delete_bucket,
+    "DeleteObject": object_operations.delete_object,
+    "DeleteObjects": bucket_operations.delete_objects,
+    "GetBucketAcl": bucket_operations.get_bucket_acl,
+    "GetBucketLocation": bucket_operations.get_bucket_location,
+    "GetBucketVersioning": bucket_operations.get_bucket_versioning,
+    "GetObject": object_operations.get_object,
+    "GetObjectAcl": object_operations.get_object_acl,
+    "GetObjectAttributes": object_operations.get_object_attributes,
+    "GetObjectTagging": object_operations.get_object_tagging,
+    "HeadBucket": bucket_operations.head_bucket,
+    "HeadObject": object_operations.head_object,
+    "ListBuckets": listing_operations.list_buckets,
+    "ListMultipartUploads": multipart_operations.list_multipart_uploads,
+    "ListObjectVersions": listing_operations.list_object_versions,
+    "ListObjects": listing_operations.list_objects,
+    "ListObjectsV2": listing_operations.list_objects_v2,
+    "ListParts": multipart_operations.list_parts,
+    "PutObject": object_operations.put_object,
+    "UploadPart": multipart_operations.upload_part,
+    "UploadPartCopy": copy_operations.upload_part_copy,
+}
