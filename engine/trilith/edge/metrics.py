@@ -17,11 +17,11 @@ from prometheus_client.core import (
     Metric,
 )
 
+from trilith.request_record import RequestRecord
+
 LATENCY_BOUNDS_S = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
-
-from trilith.request_record import RequestRecord
 
 # label values -> value; a plain number has no labels.
 Samples = float | Mapping[tuple[str, ...], float]
