@@ -14,7 +14,9 @@ TRILITH_NATIVE_DEBUG=asan adds AddressSanitizer and UBSan, again with a director
 
     TRILITH_NATIVE_DEBUG=asan python setup.py build --build-base build/asan
     LD_PRELOAD="$(gcc -print-file-name=libasan.so)" ASAN_OPTIONS=detect_leaks=0 \
-        PYTHONPATH="$(echo build/asan/lib.*)" python -m pytest tests/native
+        PYTHONMALLOC=malloc PYTHONPATH="$(echo build/asan/lib.*)" python -m pytest tests/native
+
+(PYTHONMALLOC=malloc: it cannot see past the end of bytes that pymalloc packed together.)
 """
 
 import os
