@@ -7,17 +7,15 @@ written in pages of PARTS_PER_PAGE, all but the last staged ahead of the commit.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 from typing import cast
 
 from trilith.errors import (
     ConditionalConflict,
-    InvalidPart,
     InvalidPartOrder,
     InvalidRequest,
     ObjectNotFound,
-    PartTooSmall,
     UploadNotFound,
 )
 from trilith.objects.commands import (
@@ -35,13 +33,13 @@ from trilith.objects.commands import (
 )
 from trilith.objects.keys import OWNER_SIZE, stem_of
 from trilith.objects.manifests import ManifestWriter, abandon
+from trilith.objects.part_list_check import PartListCheck
 from trilith.objects.readers import object_info
 from trilith.objects.reading import ReadOperations
 from trilith.objects.records import (
     OBJECT_RECORD,
     PART_RECORD,
     UPLOAD_RECORD,
-    PartEntry,
     PartRecord,
     UploadRecord,
 )
@@ -116,17 +114,6 @@ class UploadHandle:
         self.upload_id = upload_id
         self.record = record
         self.data_key = data_key
-
-
-class _Checked:
-    """A listed set of parts, checked against the uploaded ones at one revision."""
-
-    def __init__(self, revision: int) -> None:
-        self.revision = revision
-        self.parts: list[PartEntry] = []
-        self.digests = hashlib.md5(usedforsecurity=False)
-        self.size = 0
-        self.dropped: list[bytes] = []
 
 
 class MultipartOperations(WriteOperations, ReadOperations):
@@ -261,7 +248,7 @@ class MultipartOperations(WriteOperations, ReadOperations):
         """Completing an upload again, with the same parts, answers with the object while it is current."""
         if not parts:
             raise InvalidRequest("a multipart upload is completed with at least one part")
-        if any(a.number >= b.number for a, b in zip(parts, parts[1:], strict=False)):
+        if any(a.number >= b.number for a, b in pairwise(parts)):
             raise InvalidPartOrder
         info = await self._bucket(bucket)
         stem = stem_of(info.bucket_id, key)
@@ -285,55 +272,23 @@ class MultipartOperations(WriteOperations, ReadOperations):
 
     async def _check_parts(
         self, stem: bytes, upload_id: bytes, listed: list[CompletedPart]
-    ) -> tuple[_Checked, UploadRecord]:
-        """Compare the listed parts with the uploaded ones. Raises InvalidPart, PartTooSmall."""
-        checked: _Checked | None = None
-        waiting = iter(listed)
-        expected = next(waiting, None)
+    ) -> tuple[PartListCheck, UploadRecord]:
+        """Raises InvalidPart, PartTooSmall; ConditionalConflict when a part came in meanwhile."""
+        check = PartListCheck(listed, self._part_size_bytes_min)
+        revision: int | None = None
         after, more = 0, True
         while more:
             page = await self._parts_page(stem, upload_id, after)
             upload = UPLOAD_RECORD.decode(page.upload)
-            if checked is None:
-                checked = _Checked(upload.revision)
-            elif checked.revision != upload.revision:
+            if revision is not None and revision != upload.revision:
                 raise ConditionalConflict("a part was uploaded during the completion")
+            revision = upload.revision
             for number, raw in page.records:
-                part = PART_RECORD.decode(raw)
-                if expected is None or number < expected.number:
-                    checked.dropped.append(part.owner)
-                    continue
-                if number > expected.number:
-                    raise InvalidPart(part_number=expected.number)
-                self._accept_part(checked, expected, part)
-                following = next(waiting, None)
-                if following is not None and part.size < self._part_size_bytes_min:
-                    raise PartTooSmall(
-                        part_number=number,
-                        size=part.size,
-                        etag=part.etag,
-                        size_min=self._part_size_bytes_min,
-                    )
-                expected = following
-            after = page.records[-1][0] if page.records else after
+                check.add(number, PART_RECORD.decode(raw))
+                after = number
             more = page.more
-        assert checked is not None
-        if expected is not None:
-            raise InvalidPart(part_number=expected.number)
-        return checked, upload
-
-    def _accept_part(self, checked: _Checked, listed: CompletedPart, part: PartRecord) -> None:
-        if listed.etag != part.etag:
-            raise InvalidPart(part_number=listed.number, etag=listed.etag)
-        if listed.checksum is not None and (
-            part.checksum is None
-            or listed.checksum.algorithm != part.checksum.algorithm
-            or listed.checksum.value != part.checksum.value
-        ):
-            raise InvalidPart("a listed part's checksum differs", part_number=listed.number)
-        checked.parts.append(PartEntry(listed.number, part.size, part.owner))
-        checked.digests.update(bytes.fromhex(part.etag))
-        checked.size += part.size
+        check.finish()
+        return check, upload
 
     async def _commit_parts(
         self,
@@ -341,13 +296,12 @@ class MultipartOperations(WriteOperations, ReadOperations):
         key: str,
         upload_id: bytes,
         upload: UploadRecord,
-        checked: _Checked,
+        checked: PartListCheck,
         conditions: WriteConditions,
         checksum: Checksum | None,
     ) -> ObjectInfo:
         version_id = self._partitions.new_token()
         parts = checked.parts
-        etag = f"{checked.digests.hexdigest()}-{len(parts)}"
         staged, offset = 0, 0
         try:
             while len(parts) - staged * PARTS_PER_PAGE > PARTS_PER_PAGE:
@@ -358,13 +312,13 @@ class MultipartOperations(WriteOperations, ReadOperations):
             command = CompleteUpload(
                 stem,
                 upload_id,
-                checked.revision,
+                upload.revision,
                 offset,
                 parts[staged * PARTS_PER_PAGE :],
                 staged,
                 len(parts),
                 checked.size,
-                etag,
+                checked.etag,
                 checksum,
                 given(conditions),
                 checked.dropped,
@@ -378,7 +332,7 @@ class MultipartOperations(WriteOperations, ReadOperations):
             key,
             version_id,
             checked.size,
-            etag,
+            checked.etag,
             stored.last_modified_ms,
             upload.metadata,
             checksum,
