@@ -102,6 +102,12 @@ class Chunks(Section, frozen=True, kw_only=True):
     inflight_bytes_max: Annotated[
         Positive, Meta(description="chunk bytes in memory in one node, over all requests")
     ] = 32 * MIB
+    zone_timeout_ms: Annotated[
+        Positive, Meta(description="a zone silent for this long has missed a chunk")
+    ] = 3_000
+    repair_bytes_per_second_max: Annotated[
+        Positive, Meta(description="of missed or damaged chunks brought to a node")
+    ] = 64 * MIB
 
 
 class Objects(Section, frozen=True, kw_only=True):

@@ -7,100 +7,63 @@ one: the last few rings are kept, so that readers know where else to look.
 
 from __future__ import annotations
 
-from xxhash import xxh3_64_intdigest
+from collections.abc import Callable
 
 from trilith.cluster.cluster_map import ClusterMap, NodeState
-from trilith_native.ring import Ring
+from trilith_native.ring import ZoneRings
 
 EARLIER_RINGS_MAX = 4
-VIRTUAL_NODES = 128
 
-Members = tuple[tuple[str, int], ...]
-
-
-class _ZoneRings:
-    """A zone's ring and, newest first, those before it."""
-
-    __slots__ = ("earlier", "members", "ring")
-
-    def __init__(self, members: Members) -> None:
-        self.members = members
-        self.ring = _ring(members)
-        self.earlier: list[Ring] = []
-
-    def change(self, members: Members) -> None:
-        if members == self.members:
-            return
-        if self.ring is not None:
-            self.earlier = [self.ring, *self.earlier[: EARLIER_RINGS_MAX - 1]]
-        self.members, self.ring = members, _ring(members)
-
-
-def _ring(members: Members) -> Ring | None:
-    return Ring(list(members), VIRTUAL_NODES) if members else None
+Members = tuple[tuple[str, str, int], ...]  # (node id, zone, weight)
 
 
 class Placement:
-    """Owners of chunks under the current map. Rebuilt when the map's version moves."""
+    """Owners of chunks under the current map. Look-ups are safe from any thread."""
 
     def __init__(self, cluster_map: ClusterMap) -> None:
         self._map = cluster_map
-        self._version = -1
-        self._zones: dict[str, _ZoneRings] = {}
+        cluster_map.on_change(self._rebuild)
+        self._members = _members(cluster_map)
+        self._rings = ZoneRings(self._members)
+        self._earlier: list[ZoneRings] = []  # the latest first
 
     def owners(self, chunk_id: bytes) -> dict[str, str]:
         """Zone -> the node that keeps the chunk there. Zones without a data node are left out."""
-        if self._version != self._map.version:
-            self._rebuild()
-        token = xxh3_64_intdigest(chunk_id)
-        return {
-            zone: rings.ring.owner(token)
-            for zone, rings in self._zones.items()
-            if rings.ring is not None
-        }
+        return self._rings.owners_of(chunk_id)
 
     def owner_in(self, zone: str, chunk_id: bytes) -> str | None:
         """The zone's owner; None when the zone has no data node."""
-        if self._version != self._map.version:
-            self._rebuild()
-        rings = self._zones.get(zone)
-        if rings is None or rings.ring is None:
-            return None
-        return rings.ring.owner(xxh3_64_intdigest(chunk_id))
+        rings = self._rings
+        return rings.ring(zone).owner_of(chunk_id) if zone in rings.zones else None
 
     def earlier_owners(self, zone: str, chunk_id: bytes) -> list[str]:
         """Former owners of the chunk in a zone that still are in the map, the latest first."""
-        if self._version != self._map.version:
-            self._rebuild()
-        rings = self._zones.get(zone)
-        if rings is None or not rings.earlier:
-            return []
-        token = xxh3_64_intdigest(chunk_id)
-        current = rings.ring.owner(token) if rings.ring is not None else None
-        former = dict.fromkeys(ring.owner(token) for ring in rings.earlier)
+        current = self.owner_in(zone, chunk_id)
+        former = dict.fromkeys(
+            rings.ring(zone).owner_of(chunk_id) for rings in self._earlier if zone in rings.zones
+        )
         nodes = self._map.nodes
         return [node for node in former if node != current and node in nodes]
 
     def zones(self) -> tuple[str, ...]:
         """Zones that can keep chunks, sorted."""
-        if self._version != self._map.version:
-            self._rebuild()
-        return tuple(zone for zone, rings in self._zones.items() if rings.ring is not None)
+        return self._rings.zones
+
+    def reachable_zones(self, is_reachable: Callable[[str], bool]) -> set[str]:
+        """Zones with at least one data node that can be reached."""
+        return {zone for node_id, zone, _ in self._members if is_reachable(node_id)}
 
     def _rebuild(self) -> None:
-        self._version = self._map.version
-        names = sorted({*self._map.zones(), *self._zones})
-        zones: dict[str, _ZoneRings] = {}
-        for zone in names:
-            members = tuple(
-                (record.node_id, record.weight)
-                for record in self._map.nodes_in(zone)
-                if record.state is NodeState.ACTIVE and record.weight > 0
-            )
-            rings = self._zones.get(zone)
-            if rings is None:
-                rings = _ZoneRings(members)
-            else:
-                rings.change(members)
-            zones[zone] = rings
-        self._zones = zones
+        members = _members(self._map)
+        if members == self._members:
+            return  # an address changed: no chunk moves
+        self._earlier = [self._rings, *self._earlier[: EARLIER_RINGS_MAX - 1]]
+        self._members, self._rings = members, ZoneRings(members)
+
+
+def _members(cluster_map: ClusterMap) -> Members:
+    return tuple(
+        (record.node_id, record.zone, record.weight)
+        for _, record in sorted(cluster_map.nodes.items())
+        if record.state is NodeState.ACTIVE and record.weight > 0
+    )

@@ -1,0 +1,242 @@
+"""Brings chunks to this node that it should have and lacks, or has damaged.
+
+Two sources: the durable queue of chunks that this zone missed while it was away, and reports of
+copies that were found missing or bad when somebody asked for them. Reports are kept in memory only:
+the next read, or a scrubber, finds the damage again.
+
+An entry is completed only after its chunk is durable here. Whatever fails stays in the queue and is
+tried again; what no zone has a good copy of is counted, never dropped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from trilith.chunks.service import ChunkService
+from trilith.cluster.placement import Placement
+from trilith.errors import Corruption, DiskFull, PeerUnreachable, TrilithError
+from trilith.runtime.network import Buffer
+
+IDLE_DELAY_S = 1.0  # between looks at an empty queue
+FAILED_DELAY_S_MAX = 15.0
+BATCH_ENTRIES = 64
+BATCH_ENTRIES_MAX = 8_192
+PARALLEL_COPIES = 4
+DAMAGED_MAX = 65_536
+
+Token = TypeVar("Token")
+
+
+class RepairQueue(Protocol[Token]):
+    """The durable list of chunks that zones missed; replicated state of the object model."""
+
+    async def list_missing(self, zone: str, limit: int) -> Sequence[tuple[Token, bytes]]:
+        """The oldest entries of a zone: (token, chunk id)."""
+        ...
+
+    async def complete(self, tokens: Sequence[Token]) -> None:
+        """Take entries off, durably; no error for those that are off already."""
+        ...
+
+
+@dataclass(slots=True)
+class RepairProgress:
+    """What `trilith status` shows. `pending`: known entries, a lower bound of what waits."""
+
+    pending: int = 0
+    done: int = 0
+    bytes_copied: int = 0
+    failed: int = 0  # attempts
+    without_good_copy: int = 0  # entries of the last round that no reachable zone could give
+    eta_s: float | None = None  # None: nothing waits, or no rate is known yet
+
+
+def _silent(event: str, **facts: object) -> None:
+    """No log."""
+    del event, facts
+
+
+class RepairWorker(Generic[Token]):
+    """One per data node. `run` goes on until it is cancelled."""
+
+    def __init__(
+        self,
+        queue: RepairQueue[Token],
+        service: ChunkService,
+        placement: Placement,
+        zone: str,
+        *,
+        bytes_per_second_max: int,
+        log: Callable[..., None] = _silent,
+    ) -> None:
+        self.progress = RepairProgress()
+        self._queue = queue
+        self._service = service
+        self._placement = placement
+        self._zone = zone
+        self._throttle = _Throttle(bytes_per_second_max)
+        self._log = log
+        self._damaged: dict[bytes, None] = {}
+        self._wake = asyncio.Event()
+        self._rate_per_s = 0.0
+
+    def heal_soon(self, chunk_id: bytes) -> None:
+        """This node's copy was asked for, and is missing or bad. Ignored for chunks of others."""
+        if len(self._damaged) < DAMAGED_MAX and self._owns(chunk_id):
+            self._damaged[chunk_id] = None
+            self._wake.set()
+
+    def look_now(self) -> None:
+        """The queue may have new entries, or a zone that was away is back."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Repair until cancelled."""
+        delay_s = IDLE_DELAY_S
+        while True:
+            self._wake.clear()
+            try:
+                moved = await self._round()
+            except TrilithError as error:  # the queue itself is unavailable: a leader is changing
+                self._log("repair_queue_unavailable", error=error.code, message=error.message)
+                moved = 0
+            if moved:
+                delay_s = IDLE_DELAY_S
+                continue
+            if self.progress.pending:
+                delay_s = min(delay_s * 2, FAILED_DELAY_S_MAX)
+            try:
+                async with asyncio.timeout(delay_s):
+                    await self._wake.wait()
+                delay_s = IDLE_DELAY_S
+            except TimeoutError:
+                pass
+
+    async def _round(self) -> int:
+        """One look at both sources; how many chunks were brought here."""
+        started, done_before = asyncio.get_running_loop().time(), self.progress.done
+        self.progress.without_good_copy = 0
+        damaged = list(self._damaged)[:BATCH_ENTRIES]
+        for chunk_id in await self._copy_all(damaged, replace=True):
+            self._damaged.pop(chunk_id, None)
+        entries = await self._entries_of_this_node()
+        self.progress.pending = len(entries) + len(self._damaged)
+        for at in range(0, len(entries), BATCH_ENTRIES):
+            batch = entries[at : at + BATCH_ENTRIES]
+            there = await self._copy_all({chunk_id for _, chunk_id in batch}, replace=False)
+            completed = [token for token, chunk_id in batch if chunk_id in there]
+            if completed:
+                await self._queue.complete(completed)
+            self.progress.pending -= len(completed)
+        moved = self.progress.done - done_before
+        self._estimate(moved, asyncio.get_running_loop().time() - started)
+        return moved
+
+    async def _entries_of_this_node(self) -> list[tuple[Token, bytes]]:
+        """Entries that this node owns. Other nodes of the zone see to theirs."""
+        limit = BATCH_ENTRIES
+        while True:
+            listed = await self._queue.list_missing(self._zone, limit)
+            owned: list[tuple[Token, bytes]] = [e for e in listed if self._owns(e[1])]
+            if owned or len(listed) < limit or limit >= BATCH_ENTRIES_MAX:
+                return owned
+            limit *= 8
+
+    def _owns(self, chunk_id: bytes) -> bool:
+        return self._placement.owner_in(self._zone, chunk_id) == self._service.node_id
+
+    async def _copy_all(
+        self, chunk_ids: Sequence[bytes] | set[bytes], *, replace: bool
+    ) -> set[bytes]:
+        """Which of them are durable here now."""
+        waiting = list(chunk_ids)
+        there: set[bytes] = set()
+
+        async def copy_some() -> None:
+            while waiting:
+                chunk_id = waiting.pop()
+                if await self._copy(chunk_id, replace=replace):
+                    there.add(chunk_id)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(PARALLEL_COPIES, len(waiting))):
+                group.create_task(copy_some())
+        return there
+
+    async def _copy(self, chunk_id: bytes, *, replace: bool) -> bool:
+        service = self._service
+        try:
+            if not replace:
+                (there,) = await service.touch(service.node_id, (chunk_id,))
+                if there:
+                    self.progress.done += 1
+                    return True
+            sealed = await self._fetch(chunk_id)
+            await self._throttle.wait_for(len(sealed))
+            await service.store.store(chunk_id, sealed, replace=replace)
+        except (TrilithError, OSError) as error:
+            self.progress.failed += 1
+            if isinstance(error, Corruption):
+                self.progress.without_good_copy += 1
+            if not isinstance(error, PeerUnreachable | DiskFull):
+                self._log("repair_failed", chunk_id=chunk_id.hex(), error=str(error))
+            return False
+        self.progress.done += 1
+        self.progress.bytes_copied += len(sealed)
+        return True
+
+    async def _fetch(self, chunk_id: bytes) -> Buffer:
+        """The sealed bytes from another node, which verified them.
+
+        Raises Corruption when every node that should have them was asked and none has a good copy.
+        """
+        unasked = False
+        for zone, node_id in self._sources(chunk_id):
+            if not self._service.is_reachable(node_id):
+                unasked = True
+                continue
+            try:
+                sealed = await self._service.get(node_id, chunk_id)
+            except Corruption:
+                continue
+            except TrilithError:
+                unasked = True
+                continue
+            if sealed is not None:
+                return sealed
+            del zone
+        if unasked:
+            raise PeerUnreachable("no node that answers has the chunk")
+        raise Corruption("no zone has a good copy of the chunk")
+
+    def _sources(self, chunk_id: bytes) -> list[tuple[str, str]]:
+        owners = self._placement.owners(chunk_id)
+        found = list(owners.items())
+        for zone in owners:
+            found += [(zone, node) for node in self._placement.earlier_owners(zone, chunk_id)]
+        return [(zone, node) for zone, node in found if node != self._service.node_id]
+
+    def _estimate(self, moved: int, seconds: float) -> None:
+        if moved and seconds > 0:
+            rate = moved / seconds
+            self._rate_per_s = rate if not self._rate_per_s else (self._rate_per_s + rate) / 2
+        pending, rate = self.progress.pending, self._rate_per_s
+        self.progress.eta_s = pending / rate if pending and rate else None
+
+
+class _Throttle:
+    """Spreads bytes over time: each waits until those before it are paid for."""
+
+    def __init__(self, bytes_per_second: int) -> None:
+        self._bytes_per_second = bytes_per_second
+        self._paid_until = 0.0
+
+    async def wait_for(self, size: int) -> None:
+        now = asyncio.get_running_loop().time()
+        start = max(self._paid_until, now)
+        self._paid_until = start + size / self._bytes_per_second
+        if start > now:
+            await asyncio.sleep(start - now)
