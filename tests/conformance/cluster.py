@@ -83,6 +83,11 @@ def _values_of(document: Any, name: str) -> list[Any]:
     return found
 
 
+def _is_pending(queue: Any) -> bool:
+    """Whether a repair queue (a count, a list, or one of these by zone) holds anything."""
+    return any(queue.values()) if isinstance(queue, dict) else bool(queue)
+
+
 class Cluster:
     """Three zones of one data directory. Ports picked at the first start stay for restarts."""
 
@@ -240,7 +245,7 @@ class Cluster:
         return (
             bool(in_sync_sets)
             and all(len(members) == len(ZONES) for members in in_sync_sets)
-            and not any(queues)
+            and not any(_is_pending(queue) for queue in queues)
         )
 
     def wait_in_sync(self, *, deadline_s: float = START_DEADLINE_S) -> None:
