@@ -38,13 +38,13 @@ class Server(Section, frozen=True, kw_only=True):
     """Addresses of a node and of `trilith serve`. A port of 0 is picked and printed."""
 
     host: Annotated[str, Meta(description="address that the public ports listen on")] = "127.0.0.1"
-    s3_port: Annotated[Port, Meta(description="S3")] = 9000
-    dynamodb_port: Annotated[Port, Meta(description="DynamoDB")] = 8000
+    s3_port: Annotated[Port, Meta(description="port of S3")] = 9000
+    dynamodb_port: Annotated[Port, Meta(description="port of DynamoDB")] = 8000
     console_port: Annotated[
-        Port, Meta(description="console and admin: /livez, /readyz, /metrics")
+        Port, Meta(description="port of console and admin: /livez, /readyz, /metrics")
     ] = 9001
     grpc_port: Annotated[
-        Port, Meta(description="gRPC; a serve cluster uses this and the two above it")
+        Port, Meta(description="first gRPC port; a serve cluster uses this and the two above it")
     ] = 7000
     worker_threads: Annotated[
         Positive, Meta(description="threads of a node for hashing, encryption and cold reads")
@@ -322,7 +322,8 @@ def _description(annotated: Any) -> str:
 
 def _toml_value(value: Any) -> str:
     # JSON's strings, numbers, booleans and flat arrays are TOML's as well.
-    return msgspec.json.encode(value).decode()
+    # All but DEL, which TOML wants escaped.
+    return msgspec.json.encode(value).decode().replace("\x7f", "\\u007f")
 
 
 def _readable_bytes(value: int) -> str:
