@@ -9,7 +9,7 @@ from trilith.s3 import conditions, ranges
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
 from trilith.s3.checksums import ALGORITHMS
 from trilith.s3.context import Context
-from trilith.s3.errors import S3Error, invalid_argument
+from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.headers import (
     ENCRYPTED,
     checksum_headers,
@@ -36,10 +36,10 @@ _READ_HEADERS = conditions.READ_HEADERS | {
 
 
 def check_version(request: Request) -> None:
-    """No bucket has versions: the only one of a key is `null`. Raises InvalidArgument."""
+    """No bucket has versions: the only one of a key is `null`. Raises NotImplemented."""
     version = request.parameters.get("versionId")
     if version is not None and version != "null":
-        raise invalid_argument("Invalid version id specified", "versionId", version)
+        raise not_implemented("versionId")
 
 
 def is_consistent(request: Request) -> bool:
