@@ -18,7 +18,6 @@ from rocksdict import (
     Rdict,
     RdictIter,
     ReadOptions,
-    Snapshot,
     WriteBatch,
     WriteOptions,
 )
@@ -83,10 +82,14 @@ def _pairs_forward(cursor: RdictIter) -> Iterator[tuple[bytes, bytes]]:
     _check(cursor)
 
 
-def _pairs_backward(cursor: RdictIter) -> Iterator[tuple[bytes, bytes]]:
+def _pairs_backward(cursor: RdictIter, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    # The lower bound of the read options is not kept here: a reverse iterator runs past it.
     key, value, step, valid = cursor.key, cursor.value, cursor.prev, cursor.valid
     while valid():
-        yield key(), value()
+        found = key()
+        if found < start:
+            return
+        yield found, value()
         step()
     _check(cursor)
 
@@ -99,39 +102,74 @@ def _check(cursor: RdictIter) -> None:
         raise _translated(error) from error
 
 
-def _scan(
-    source: Rdict | Snapshot, start: bytes, end: bytes, reverse: bool
-) -> Iterator[tuple[bytes, bytes]]:
-    if start >= end:
-        return iter(())
-    bounds = ReadOptions()
-    bounds.set_iterate_lower_bound(start)
-    bounds.set_iterate_upper_bound(end)
-    cursor = source.iter(bounds)  # made here, not in the generator: the scan is as of this call
-    if reverse:
-        cursor.seek_to_last()
-        return _pairs_backward(cursor)
-    cursor.seek(start)
-    return _pairs_forward(cursor)
-
-
 class RocksSnapshot:
-    """A frozen view. Holds back compaction's cleaning until garbage-collected."""
+    """A frozen view: one iterator, which RocksDB keeps at the state of its making.
 
-    __slots__ = ("_snapshot",)
+    (The iterators of rocksdict's own Snapshot show later writes; only its single reads do not.)
+    Scans share the iterator; each finds its place again when another one moved it. Not for use by
+    several threads at once. Holds back RocksDB's cleaning until garbage-collected.
+    """
 
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._snapshot = snapshot
+    __slots__ = ("_cursor", "_owner")
+
+    def __init__(self, cursor: RdictIter) -> None:
+        self._cursor = cursor
+        self._owner: object = None  # the scan that placed the cursor last
 
     def get(self, key: bytes) -> bytes | None:
-        for _, value in self.scan(key, key + b"\0"):
-            return value
-        return None
+        cursor = self._cursor
+        self._owner = None
+        cursor.seek(key)
+        if not cursor.valid():
+            _check(cursor)
+            return None
+        if cursor.key() != key:
+            return None
+        value: bytes = cursor.value()
+        return value
 
     def scan(
         self, start: bytes, end: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        return _scan(self._snapshot, start, end, reverse)
+        return self._backward(start, end) if reverse else self._forward(start, end)
+
+    def _forward(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor, token = self._cursor, object()
+        place = start
+        while True:
+            if self._owner is token:
+                cursor.next()
+            else:
+                self._owner = token
+                cursor.seek(place)
+            if not cursor.valid():
+                _check(cursor)
+                return
+            key = cursor.key()
+            if key >= end:
+                return
+            place = key + b"\0"
+            yield key, cursor.value()
+
+    def _backward(self, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        cursor, token = self._cursor, object()
+        place = end
+        while True:
+            if self._owner is token:
+                cursor.prev()
+            else:
+                self._owner = token
+                cursor.seek_for_prev(place)
+                if cursor.valid() and cursor.key() == place:
+                    cursor.prev()
+            if not cursor.valid():
+                _check(cursor)
+                return
+            key = cursor.key()
+            if key < start:
+                return
+            place = key
+            yield key, cursor.value()
 
 
 class RocksOrderedStore:
@@ -171,7 +209,16 @@ class RocksOrderedStore:
     def scan(
         self, start: bytes, end: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
-        return _scan(self._database, start, end, reverse)
+        if start >= end:
+            return iter(())
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(end)
+        cursor = self._database.iter(bounds)  # here, not in the generator: as of this call
+        if reverse:
+            cursor.seek_to_last()
+            return _pairs_backward(cursor, start)
+        cursor.seek(start)
+        return _pairs_forward(cursor)
 
     def write(self, operations: Sequence[Operation]) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -189,7 +236,7 @@ class RocksOrderedStore:
             raise _translated(error) from error
 
     def snapshot(self) -> OrderedReader:
-        return RocksSnapshot(self._database.snapshot())
+        return RocksSnapshot(self._database.iter())
 
     def flush(self) -> None:
         try:
