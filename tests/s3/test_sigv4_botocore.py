@@ -128,7 +128,7 @@ def test_whatever_is_signed_cannot_be_changed(make) -> None:
 def test_a_changed_signature_is_refused_whatever_it_holds() -> None:
     head = presigned()
     base, _, signature = head.query_string.rpartition(b"=")
-    for bad in (b"", b"0" * 64, signature[:-1], signature.upper(), "é".encode(), b"%ff%00"):
+    for bad in (b"", b"0" * 64, signature[:-1], signature.upper(), "é".encode(), b"%C3%BF%00"):
         assert refusal(changed(head, query=base + b"=" + bad)).code == "SignatureDoesNotMatch"
 
 

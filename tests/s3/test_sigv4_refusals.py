@@ -258,6 +258,12 @@ def test_a_session_token_belongs_to_its_credential() -> None:
             verifier.authenticate(signed_by_header(client=client))
 
 
+@pytest.mark.parametrize("query", [b"prefix=%ff", b"%c3=1", b"prefix=\xe4", b"prefix=%ed%a0%80"])
+def test_a_query_that_is_not_utf8_is_an_invalid_uri(query: bytes) -> None:
+    error = refusal(changed(signed_by_header(), query=query))
+    assert (error.code, error.status) == ("InvalidURI", 400)
+
+
 @given(
     st.binary(max_size=60),
     st.binary(max_size=120),

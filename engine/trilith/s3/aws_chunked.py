@@ -31,6 +31,7 @@ TRAILER_BYTES_MAX = 4096
 _SIGNATURE_EXTENSION = b"chunk-signature="
 _TRAILER_SIGNATURE = b"x-amz-trailer-signature"
 _HEX = b"0123456789abcdefABCDEF"
+_NO_BYTES = hashlib.sha256()
 # One client ends its trailers with a spare CRLF.
 _SPARE_BYTES_MAX = 4
 
@@ -69,10 +70,9 @@ class ChunkedDecoder:
         self._line = bytearray()  # an unfinished line
         self._chunk_left = 0
         self._chunk_signature = b""
-        self._chunk_hash = hashlib.sha256()
-        self._last = False
+        self._chunk_hash = _NO_BYTES  # replaced at each signed chunk
         self._trailer_bytes = 0
-        self._trailer_hash = hashlib.sha256()
+        self._trailer_lines = b""  # canonical, as they are signed
         self._trailer_signature: bytes | None = None
         self._spare = 0
         self.trailers: dict[bytes, bytes] = {}
@@ -153,7 +153,8 @@ class ChunkedDecoder:
             raise _wrong_length()
         self._left -= size
         self._chunk_left = size
-        self._chunk_hash = hashlib.sha256()
+        if self._signer is not None:
+            self._chunk_hash = hashlib.sha256()
         if size:
             self._state = _State.DATA
             return
@@ -193,14 +194,15 @@ class ChunkedDecoder:
         if not colon or name not in self._announced or name in self.trailers or late:
             raise S3Error("MalformedTrailerError")
         self.trailers[name] = value
-        self._trailer_hash.update(name + b":" + value + b"\n")
+        self._trailer_lines += name + b":" + value + b"\n"
 
     def _finish_trailer(self) -> None:
         if len(self.trailers) != len(self._announced):
             raise S3Error("MalformedTrailerError")
         unsigned = not self.trailers and self._trailer_signature is None
         if self._with_trailer and self._signer is not None and not unsigned:
-            expected = self._signer.trailer(self._trailer_hash.hexdigest()).encode()
+            digest = hashlib.sha256(self._trailer_lines).hexdigest()
+            expected = self._signer.trailer(digest).encode()
             if not hmac.compare_digest(expected, self._trailer_signature or b""):
                 raise S3Error("SignatureDoesNotMatch")
         self._state = _State.COMPLETE

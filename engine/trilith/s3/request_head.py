@@ -27,14 +27,16 @@ class Query:
     """A query string's parameters in the order sent.
 
     `pairs` are decoded, `encoded` are the same parameters in canonical percent-encoding. A name
-    without `=` has the value "".
+    without `=` has the value "". When not `is_utf8`, pairs hold U+FFFD where the bytes were not:
+    authentication refuses such a request.
     """
 
-    __slots__ = ("encoded", "pairs")
+    __slots__ = ("encoded", "is_utf8", "pairs")
 
-    def __init__(self, pairs: Pairs, encoded: Pairs) -> None:
+    def __init__(self, pairs: Pairs, encoded: Pairs, *, is_utf8: bool = True) -> None:
         self.pairs = pairs
         self.encoded = encoded
+        self.is_utf8 = is_utf8
 
 
 NO_QUERY = Query([], [])
@@ -48,6 +50,7 @@ def parse_query(query_string: bytes) -> Query:
     text = query_string.decode("latin-1")
     pairs: Pairs = []
     encoded: Pairs = []
+    is_utf8 = True
     for segment in text.split("&"):
         if not segment:
             continue
@@ -58,22 +61,24 @@ def parse_query(query_string: bytes) -> Query:
             encoded.append(pair)
         else:
             decode = _decode_segment if len(segment) <= 256 else _decode_segment.__wrapped__
-            pair, encoded_pair = decode(name, value)
+            pair, encoded_pair, segment_is_utf8 = decode(name, value)
+            is_utf8 = is_utf8 and segment_is_utf8
             pairs.append(pair)
             encoded.append(encoded_pair)
-    return Query(pairs, encoded)
+    return Query(pairs, encoded, is_utf8=is_utf8)
 
 
 @lru_cache(maxsize=1024)
-def _decode_segment(name: str, value: str) -> tuple[tuple[str, str], tuple[str, str]]:
+def _decode_segment(name: str, value: str) -> tuple[tuple[str, str], tuple[str, str], bool]:
     """Decoded and canonically encoded forms; cached, as credentials and prefixes come again."""
     raw_name = unquote_to_bytes(name.replace("+", " ").encode("latin-1"))
     raw_value = unquote_to_bytes(value.replace("+", " ").encode("latin-1"))
-    decoded = (raw_name.decode("utf-8", "replace"), raw_value.decode("utf-8", "replace"))
-    return decoded, (
-        quote_from_bytes(raw_name, safe="-._~"),
-        quote_from_bytes(raw_value, safe="-._~"),
-    )
+    encoded = (quote_from_bytes(raw_name, safe="-._~"), quote_from_bytes(raw_value, safe="-._~"))
+    try:
+        return (raw_name.decode(), raw_value.decode()), encoded, True
+    except UnicodeDecodeError:
+        replaced = (raw_name.decode("utf-8", "replace"), raw_value.decode("utf-8", "replace"))
+        return replaced, encoded, False
 
 
 def decode_path(raw_path: bytes) -> str:

@@ -63,6 +63,8 @@ class SigV4Authenticator:
 
     def authenticate(self, head: RequestHead) -> Authentication:
         """Raises S3Error: AccessDenied for an unsigned request, else the specific reason."""
+        if not head.query.is_utf8:
+            raise S3Error("InvalidURI")
         authorization = head.header_map.get(b"authorization")
         pairs = head.query.pairs
         if authorization is not None:
