@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.replication.register_model import RegisterModel
+
 from trilith.cluster import forwarding
 from trilith.cluster.bootstrap import create_partitions
 from trilith.cluster.cluster_map import NodeRecord
@@ -55,17 +56,13 @@ class LocalNode:
             str(self._root / "coordinator.sqlite3"), ThreadWorkers(1)
         )
         identity = Identity("test", self.node_id, SECRET, self.runtime.entropy.token_bytes(8))
-        self.hub = PeerHub(
-            self.runtime, identity, messages.Message | forwarding.Message, self._log
-        )
+        self.hub = PeerHub(self.runtime, identity, messages.Message | forwarding.Message, self._log)
         self.address = await self.hub.listen(getattr(self, "address", "127.0.0.1:0"))
 
     async def start(self, addresses: dict[str, str]) -> None:
         self.failure: OSError | None = None
         config = JournalConfig(node_id=self.node_id, segment_bytes=1 << 20)
-        self.journal = await Journal.open(
-            self.runtime, "journal", config, on_failure=self._failed
-        )
+        self.journal = await Journal.open(self.runtime, "journal", config, on_failure=self._failed)
         self.store = RocksOrderedStore(
             str(self._path / "store"), block_cache_bytes=1 << 20, write_buffer_bytes=1 << 20
         )

@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-
 from tests.replication.local_cluster import KEYSPACE, LocalCluster, eventually
 from tests.replication.register_model import Append, Pairs, Read, Scan, Value, Write
+
 from trilith.errors import PreconditionFailed
 
 
@@ -96,9 +96,7 @@ def test_a_retry_with_the_same_token_is_applied_once(tmp_path: Path) -> None:
         leading = node.host.replicas[partition_id].leader
         assert leading is not None
         leading.propose(
-            Proposal(
-                b"k", Append(b"k", b"x"), token, True, lambda r, _, e: done.set_result(e or r)
-            )
+            Proposal(b"k", Append(b"k", b"x"), token, True, lambda r, _, e: done.set_result(e or r))
         )
         assert await done == Value(b"x")
         assert await router.query(KEYSPACE, b"k", Read(b"k")) == Value(b"x")

@@ -17,8 +17,8 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
-from trilith.replication.coordinator import Change, Changes, Versioned
 from trilith.errors import CoordinatorUnavailable, DataDirectoryUnusable, RevisionConflict
+from trilith.replication.coordinator import Change, Changes, Versioned
 from trilith.runtime.workers import Workers
 
 P = ParamSpec("P")

@@ -1,4 +1,7 @@
-"""Commands and queries that another node answers: messages on the control link, batched with others."""
+"""Commands and queries that another node answers.
+
+Messages on the control link, batched with others.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,10 @@ class Forwarding:
     async def command(
         self, node: str, partition_id: int, key: bytes, token: bytes, *, retry: bool, command: bytes
     ) -> bytes:
-        """The encoded result. Raises PeerUnreachable (not sent) or OutcomeUnknown (the link broke)."""
+        """The encoded result.
+
+        Raises PeerUnreachable (not sent) or OutcomeUnknown (the link broke).
+        """
         call_id = self._new_id()
         message = ForwardedCommand(call_id, partition_id, key, token, retry, command)
         return await self._ask(node, call_id, message)

@@ -28,7 +28,10 @@ class Membership:
         self._log = log
 
     async def register(self, record: NodeRecord) -> NodeRecord | None:
-        """Write this node's record; returns what stood there before. Raises CoordinatorUnavailable."""
+        """Write this node's record; returns what stood there before.
+
+        Raises CoordinatorUnavailable.
+        """
         key = PREFIX + record.node_id
         encoded = msgspec.json.encode(record)
         while True:

@@ -59,7 +59,11 @@ class PendingCalls:
         return len(self._futures)
 
     async def call(
-        self, send: Callable[[list[Buffer]], None], method: str, header: bytes, body: Buffer,
+        self,
+        send: Callable[[list[Buffer]], None],
+        method: str,
+        header: bytes,
+        body: Buffer,
         deadline_s: float,
     ) -> tuple[bytes, memoryview]:
         """Raises what the handler raised, OutcomeUnknown when the link broke or time ran out."""

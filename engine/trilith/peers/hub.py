@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -26,15 +27,15 @@ Log = Callable[..., None]
 DIAL_TIMEOUT_S = 2.0
 REDIAL_DELAY_S_MIN = 0.05
 REDIAL_DELAY_S_MAX = 1.0
-UNSENT_CONTROL_BYTES_MAX = 256 * 1024 * 1024  # a peer this far behind is cut off and caught up later
+UNSENT_CONTROL_BYTES_MAX = (
+    256 * 1024 * 1024
+)  # a peer this far behind is cut off and caught up later
 
 
 class PeerHub:
     """`peers.ports.Peers`, and the control messages of replication and routing."""
 
-    def __init__(
-        self, runtime: Runtime, identity: Identity, message_types: Any, log: Log
-    ) -> None:
+    def __init__(self, runtime: Runtime, identity: Identity, message_types: Any, log: Log) -> None:
         """`message_types`: the union of Structs that travel on control links."""
         self.node_id = identity.node_id
         self._runtime = runtime
@@ -127,10 +128,9 @@ class PeerHub:
     async def _dial_until_up(self, peer_id: str, channel: str) -> None:
         delay_s = REDIAL_DELAY_S_MIN
         while peer_id in self._addresses and (peer_id, channel) not in self._links:
-            try:
+            # A peer that is down or unreachable is no error: `is_reachable` says so.
+            with suppress(OSError, TimeoutError):
                 await self._dial_once(peer_id, channel)
-            except (OSError, TimeoutError):
-                pass  # the peer is down or unreachable: that state is visible in `is_reachable`
             if (peer_id, channel) in self._links:
                 return
             await asyncio.sleep(delay_s * self._runtime.entropy.uniform(0.5, 1.5))
@@ -261,12 +261,16 @@ class PeerHub:
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
+    async def _unserved(
+        self, peer_id: str, header: bytes, body: memoryview
+    ) -> tuple[bytes, Buffer]:
+        del peer_id, header, body
+        raise InternalError(f"node {self.node_id} does not serve this method")
+
     async def _answer_call(self, link: Link, request: Request, body: memoryview) -> None:
         out: Buffer = b""
         try:
-            handler = self._call_handlers.get(request.method)
-            if handler is None:
-                raise InternalError(f"node {self.node_id} does not serve {request.method}")
+            handler = self._call_handlers.get(request.method, self._unserved)
             header, out = await handler(link.peer_id, request.header, body)
             answer = Answer(request.call_id, header)
         except TrilithError as error:

@@ -41,7 +41,10 @@ class Checkpoints:
         """Until cancelled."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
-            if self._journal.bytes_since_trim >= self._interval_bytes or not self._journal.accepting:
+            if (
+                self._journal.bytes_since_trim >= self._interval_bytes
+                or not self._journal.accepting
+            ):
                 try:
                     await self.once()
                 except TrilithError as error:

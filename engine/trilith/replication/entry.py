@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import msgspec
 
@@ -28,7 +28,8 @@ class Applied(msgspec.Struct, frozen=True, array_like=True):
     epoch: int
 
 
-class PendingEntry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PendingEntry:
     """A logged entry that is not applied yet."""
 
     index: int

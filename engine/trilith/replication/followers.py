@@ -241,7 +241,9 @@ class Followers:
     # grants
 
     def update_grant(self, progress: Progress) -> None:
-        """Grant to an in-sync follower that follows this epoch, while our own lease holds (rule 4)."""
+        """Grant to an in-sync follower that follows this epoch, while our own lease holds
+        (rule 4).
+        """
         now = self._ports.clock.monotonic()
         entitled = (
             progress.state is State.STREAM

@@ -126,7 +126,10 @@ class ReplicaHost:
     # life
 
     async def start(self) -> None:
-        """Load the map, follow its changes, and start to keep time. Raises CoordinatorUnavailable."""
+        """Load the map, follow its changes, and start to keep time.
+
+        Raises CoordinatorUnavailable.
+        """
         self._spawn(self._follow_map(await self._load_map()))
         self._tick()
 
@@ -218,9 +221,12 @@ class ReplicaHost:
                 if node != self.node_id:
                     nudge = messages.DescriptorChanged(descriptor.partition_id, replica.revision)
                     self._hub.send(node, nudge)
-        elif descriptor.leader == self.node_id and descriptor.epoch > replica.epoch:
-            if descriptor.partition_id not in self._busy:  # handed over to us
-                self._takeover.lead(replica, descriptor, deposed=None)
+        elif (
+            descriptor.leader == self.node_id
+            and descriptor.epoch > replica.epoch
+            and descriptor.partition_id not in self._busy
+        ):
+            self._takeover.lead(replica, descriptor, deposed=None)  # handed over to us
 
     def _refresh_soon(self, partition_id: int) -> None:
         async def refresh() -> None:

@@ -36,7 +36,10 @@ class InSyncSet:
         follower_timeout_s: float,
         stall_timeout_s: float,
     ) -> None:
-        """`ready_to_join(partition id, node)`: whether the node has its zone's chunks (repair queue empty)."""
+        """`ready_to_join(partition id, node)`.
+
+        Whether the node has its zone's chunks (repair queue empty).
+        """
         self._swap = swap
         self._ready_to_join = ready_to_join
         self._spawn = spawn
@@ -91,7 +94,9 @@ class InSyncSet:
         return now - progress.up_since >= delay_s and lag <= JOIN_LAG_ENTRIES_MAX
 
     async def _drop(self, leader: Leader, progress: Progress) -> None:
-        """Revoke its grant, take it out of the set, and let the commit wait until the grant is over."""
+        """Revoke its grant, take it out of the set, and let the commit wait until the grant
+        is over.
+        """
         replica = leader.replica
         progress.drops += 1
         leader.followers.revoke(progress)

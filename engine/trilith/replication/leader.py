@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -50,7 +48,10 @@ class Leader:
     """The leading role of one replica, for one epoch."""
 
     def __init__(self, replica: Replica, *, waits_until: float) -> None:
-        """`waits_until`: no shrink of our own before this (a full lease after taking over, rule 5)."""
+        """`waits_until`.
+
+        No shrink of our own before this (a full lease after taking over, rule 5).
+        """
         self.replica = replica
         self.epoch = replica.epoch
         self.waits_until = waits_until
@@ -101,7 +102,10 @@ class Leader:
     # proposals
 
     def propose(self, proposal: Proposal) -> None:
-        """Queue a command; all of one loop tick are evaluated together. Raises Unavailable: not queued."""
+        """Queue a command; all of one loop tick are evaluated together. Raises Unavailable.
+
+        Not queued.
+        """
         if self._stopped or self._refusing:
             raise NotLeader("the replica stops leading", leader="")
         if not self.replica.log.accepting:
@@ -180,7 +184,9 @@ class Leader:
 
     def _answer_retry(self, proposal: Proposal, now_ms: int) -> bool:
         if is_expired(proposal.token, now_ms):
-            raise OutcomeUnknown("the retry came too late: its first attempt is no longer on record")
+            raise OutcomeUnknown(
+                "the retry came too late: its first attempt is no longer on record"
+            )
         d = self.replica.descriptor
         key = token_key(d.keyspace, self.replica.partition_id, proposal.token)
         decided, value = self._overlay.get(key)
@@ -308,5 +314,3 @@ class Leader:
             for outcome in outcomes:
                 outcome.done(None, b"", unknown)
         self._outcomes.clear()
-
-

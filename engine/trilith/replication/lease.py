@@ -48,8 +48,13 @@ class PeerLease:
         self.last_received = 0.0
         self.granted_until = NEVER
 
-    def received(self, sent_at: float, echo: float, *, promise: bool, grants: bool, now: float) -> None:
-        """A heartbeat arrived. An echo from the future is a defect of the peer, and gives nothing."""
+    def received(
+        self, sent_at: float, echo: float, *, promise: bool, grants: bool, now: float
+    ) -> None:
+        """A heartbeat arrived.
+
+        An echo from the future is a defect of the peer, and gives nothing.
+        """
         self.last_received = sent_at
         self.heard_at = now
         if not 0.0 < echo <= now:

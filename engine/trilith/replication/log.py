@@ -14,7 +14,15 @@ from trilith.storage.journal import CUT, ENTRY, RESET, STATE, Journal
 class ReplicaLog:
     """Appends, cuts and reads the log of one partition."""
 
-    __slots__ = ("_cuts", "_journal", "_on_durable", "_partition", "durable_index", "last_epoch", "last_index")
+    __slots__ = (
+        "_cuts",
+        "_journal",
+        "_on_durable",
+        "_partition",
+        "durable_index",
+        "last_epoch",
+        "last_index",
+    )
 
     def __init__(self, journal: Journal, partition: int, on_durable: Callable[[], None]) -> None:
         """`on_durable` is called whenever `durable_index` grew."""
@@ -66,7 +74,11 @@ class ReplicaLog:
         self.last_index = last_index
         self.durable_index = min(self.durable_index, last_index)
         self._journal.append(
-            CUT, self._partition, self.last_epoch, last_index, b"",
+            CUT,
+            self._partition,
+            self.last_epoch,
+            last_index,
+            b"",
             lambda: self._durable(last_index, cuts),
         )
 

@@ -1,4 +1,7 @@
-"""What replicas say to each other on control links. Node-level messages serve all partitions at once."""
+"""What replicas say to each other on control links.
+
+Node-level messages serve all partitions at once.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, tag="g"):
-    """Leader to follower: from here on heartbeats do (or do not) extend your grant for a partition."""
+    """Leader to follower.
+
+    From here on heartbeats do (or do not) extend your grant for a partition.
+    """
 
     partition_id: int
     epoch: int

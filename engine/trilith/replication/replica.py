@@ -103,9 +103,13 @@ class Replica:
 
     def _load_pending(self) -> None:
         """After a restart: entries that are logged but not applied wait for a leader's word."""
-        if self.damaged or self.applied_index > self.log.last_index or (
-            self.log.last_index > self.applied_index
-            and self.log.first_index > self.applied_index + 1
+        if (
+            self.damaged
+            or self.applied_index > self.log.last_index
+            or (
+                self.log.last_index > self.applied_index
+                and self.log.first_index > self.applied_index + 1
+            )
         ):
             self.damaged = True  # the log does not reach what is applied: only a snapshot helps
             return
@@ -191,8 +195,12 @@ class Replica:
     def _reject(self, sender: str, message: Append) -> None:
         self.ports.send(
             sender,
-            Reject(self.partition_id, max(self.epoch, message.epoch) if not self.damaged
-                   else message.epoch, self.commit_index, self.damaged),
+            Reject(
+                self.partition_id,
+                max(self.epoch, message.epoch) if not self.damaged else message.epoch,
+                self.commit_index,
+                self.damaged,
+            ),
         )
 
     def _adopt(self, epoch: int, leader_node: str) -> None:
@@ -300,7 +308,9 @@ class Replica:
         leader, self.leader = self.leader, None
         self.granted = False
         if leader is not None:
-            self.ports.log("stepped_down", partition=self.partition_id, epoch=self.epoch, reason=reason)
+            self.ports.log(
+                "stepped_down", partition=self.partition_id, epoch=self.epoch, reason=reason
+            )
             leader.stop(reason)
 
     def set_descriptor(self, descriptor: Descriptor, revision: int) -> bool:

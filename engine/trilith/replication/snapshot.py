@@ -86,7 +86,7 @@ class Snapshots:
         descriptor, epoch = replica.descriptor, replica.epoch
         index, index_epoch = replica.applied_index, replica.applied_epoch
         batches = _batches(self._store.snapshot(), descriptor)
-        batch = next(batches)
+        batch: list[Operation] | None = next(batches)
         first = True
         while batch is not None:
             following = await self._workers.run(next, batches, None)
@@ -99,9 +99,7 @@ class Snapshots:
             self._sent_bytes += len(body)
             batch, first = following, False
 
-    async def _receive(
-        self, peer_id: str, header: bytes, body: memoryview
-    ) -> tuple[bytes, bytes]:
+    async def _receive(self, peer_id: str, header: bytes, body: memoryview) -> tuple[bytes, bytes]:
         piece = _pieces.decode(header)
         replica = self._replicas.get(piece.partition_id)
         if replica is None or replica.leader is not None or piece.epoch < replica.epoch:

@@ -98,7 +98,10 @@ class Partitions(Protocol):
         token: bytes | None = None,
         deadline_s: float | None = None,
     ) -> Any:
-        """Run a command on the partition of `key`. When it returns, its effects are durable in every in-sync zone."""
+        """Run a command on the partition of `key`.
+
+        When it returns, its effects are durable in every in-sync zone.
+        """
         ...
 
     async def query(
@@ -111,7 +114,8 @@ class Partitions(Protocol):
         touched: tuple[bytes, bytes] | None = None,
         deadline_s: float | None = None,
     ) -> Any:
-        """Answer a query on the partition of `key`: linearizable, or of a recent state when not `consistent`.
+        """Answer a query on the partition of `key`: linearizable, or of a recent state when not
+        `consistent`.
 
         `touched`: the logical key range [start, end) that the query reads (default: `key` alone),
         so that a follower knows which writes in flight it must wait for.
@@ -119,12 +123,15 @@ class Partitions(Protocol):
         ...
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
-        """A consistent query of `key` alone, answered here and now, or None when it needs a wait or a hop.
+        """A consistent query of `key` alone, answered here and now, or None when it needs a wait
+        or a hop.
 
         The hot path of small reads: no task, no await. Fall back to `query`.
         """
         ...
 
     def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
-        """Routing keys, one for each partition that overlaps [start, end), in order; the first is `start` itself."""
+        """Routing keys, one for each partition that overlaps [start, end), in order; the
+        first is `start` itself.
+        """
         ...

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 import msgspec
 
-from trilith.replication.coordinator import Coordinator
 from trilith.errors import CoordinatorUnavailable, RevisionConflict
 from trilith.replication import descriptor as descriptors
+from trilith.replication.coordinator import Coordinator
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.replica import Replica
 
@@ -67,5 +67,3 @@ class Swaps:
             return seen is not None and msgspec.structs.asdict(seen[0]) == msgspec.structs.asdict(
                 wanted
             )
-
-

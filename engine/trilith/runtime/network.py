@@ -24,7 +24,10 @@ class Connection(Protocol):
     """An established connection. Frames arrive whole and in order, or the connection is lost."""
 
     def send(self, buffers: Sequence[Buffer]) -> None:
-        """Queue one frame made of these buffers; never blocks. No effect once the connection is lost."""
+        """Queue one frame made of these buffers; never blocks.
+
+        No effect once the connection is lost.
+        """
         ...
 
     @property

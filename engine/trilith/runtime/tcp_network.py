@@ -28,7 +28,10 @@ class FrameError(ConnectionError):
 
 
 class _FramedConnection(asyncio.BufferedProtocol):
-    """Cuts the byte stream into frames. Large frames are received straight into their own buffer."""
+    """Cuts the byte stream into frames.
+
+    Large frames are received straight into their own buffer.
+    """
 
     def __init__(self, accept: Callable[[Connection], FrameHandler]) -> None:
         self._accept = accept

@@ -1,0 +1,358 @@
+"""The composition root: builds one node from its options, runs it, and takes it down in order.
+
+Floors are wired here and nowhere else. Start: directory, journal, store, chunks, links, map,
+replicas, services, edges. Stop: edges first (requests in work finish), leaderships handed over,
+then downwards. A disk that fails a sync ends the process at once, without pretending to stop
+cleanly: what it could still write cannot be trusted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+from blake3 import blake3
+
+from trilith.chunks.pipeline import ChunkPipeline
+from trilith.chunks.service import ChunkService
+from trilith.cluster import forwarding
+from trilith.cluster.bootstrap import OBJECTS, SYSTEM, create_partitions
+from trilith.cluster.cluster_map import ClusterMap, NodeRecord
+from trilith.cluster.disk_record import confirm_disk
+from trilith.cluster.embedded_coordinator import EmbeddedCoordinator, path_of_url
+from trilith.cluster.forwarding import Forwarding, ModelCodec
+from trilith.cluster.membership import Membership
+from trilith.cluster.placement import Placement
+from trilith.cluster.router import Router
+from trilith.console.app import ConsoleApp
+from trilith.edge.access_log import AccessLog
+from trilith.edge.http_server import HttpServer, limits_from, listening_socket
+from trilith.edge.log_file import LogFile
+from trilith.edge.metrics import Metrics
+from trilith.edge.request_observer import RequestObserver
+from trilith.errors import TrilithError
+from trilith.event_log import EventLog
+from trilith.iam.credentials import StaticCredentials, root_credential
+from trilith.node_directory import DirectoryLock, open_identity
+from trilith.node_facts import NodeFacts
+from trilith.node_options import NodeOptions
+from trilith.node_peers import NodePeers
+from trilith.node_repair import RepairStation
+from trilith.objects.key_ring import KeyRing
+from trilith.objects.model import ObjectsModel, SystemModel
+from trilith.objects.service import ObjectService
+from trilith.peers.hub import PeerHub
+from trilith.peers.link import Identity
+from trilith.replication import messages
+from trilith.replication.checkpoint import Checkpoints
+from trilith.replication.host import ReplicaHost, Timing
+from trilith.runtime.clock import SystemClock
+from trilith.runtime.entropy import SystemEntropy
+from trilith.runtime.ports import Runtime
+from trilith.runtime.system_disk import SystemDisk
+from trilith.runtime.tcp_network import TcpNetwork
+from trilith.runtime.workers import ThreadWorkers
+from trilith.s3.app import S3App
+from trilith.s3.sigv4 import SigV4Authenticator
+from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
+from trilith.storage.journal import Journal, JournalConfig
+from trilith.storage.rocks_store import RocksOrderedStore
+
+SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+CHUNK_TIMEOUT_S = 3.0
+EXIT_DISK_FAILED = 74  # EX_IOERR
+EXIT_UNUSABLE = 78  # EX_CONFIG
+
+
+class Node:
+    """One node. `run` returns the process's exit status."""
+
+    def __init__(self, options: NodeOptions) -> None:
+        self._options = options
+        self._stop = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log_file: LogFile | None = None
+        if options.log_file is not None:
+            log = options.config.log
+            self._log_file = LogFile(
+                Path(options.log_file), rotate_bytes=log.rotate_bytes, files_max=log.files_max
+            )
+        self._write_log = self._log_file.write if self._log_file else sys.stderr.buffer.write
+        clock = SystemClock()
+        self.events = EventLog(self._write_log, clock, options.node_id or options.zone)
+        self._runtime = Runtime(
+            clock,
+            SystemDisk(options.data_dir),
+            TcpNetwork(),
+            ThreadWorkers(options.config.server.worker_threads),
+            SystemEntropy(),
+        )
+
+    def _spawn(self, work: asyncio.Future[None] | object) -> None:
+        async def run() -> None:
+            try:
+                await work  # type: ignore[misc]
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a defect is logged; the node serves on
+                self.events("background_failed", error=repr(error), traceback=True)
+
+        task = asyncio.get_running_loop().create_task(run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _disk_failed(self, error: OSError) -> None:
+        """A retried sync may report success for lost pages.
+
+        Nothing of this process is to be trusted.
+        """
+        self.events("disk_failed", error=str(error), action="the node stops at once")
+        os._exit(EXIT_DISK_FAILED)
+
+    # start
+
+    async def run(self) -> int:
+        lock = DirectoryLock(Path(self._options.data_dir))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        try:
+            await self._open()
+            started = loop.create_task(self._join())
+            stopped = loop.create_task(self._stop.wait())
+            await asyncio.wait({started, stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if started.done():
+                await started
+            else:
+                started.cancel()
+            await stopped
+        finally:
+            await self._close()
+            lock.release()
+        return 0
+
+    async def _open(self) -> None:
+        """Open what is on this node's disk, and start to listen for peers."""
+        options, config, runtime = self._options, self._options.config, self._runtime
+        self._identity = open_identity(
+            runtime.disk, runtime.entropy, node_id=options.node_id, zone=options.zone
+        )
+        node_id = self._identity.node_id
+        self.events.node = node_id
+        root_key = bytes.fromhex(Path(options.root_key_file).read_text("ascii").strip())
+        self.metrics = Metrics()
+        sync_times = self.metrics.histogram(
+            "trilith_journal_sync_seconds", "Time of one journal write and sync.", SYNC_BOUNDS_S
+        )
+        self.store = RocksOrderedStore(
+            runtime.disk.native_path("store"),
+            block_cache_bytes=config.storage.block_cache_bytes,
+            write_buffer_bytes=config.storage.write_buffer_bytes,
+        )
+        self.journal = await Journal.open(
+            runtime,
+            "journal",
+            JournalConfig(
+                node_id=node_id,
+                segment_bytes=config.journal.segment_bytes,
+                retain_bytes=config.journal.retain_bytes,
+            ),
+            on_failure=self._disk_failed,
+            on_sync=lambda seconds, _: sync_times.observe(seconds),
+        )
+        self.chunks = await ChunkStore.open(
+            runtime,
+            "chunks",
+            self.store,
+            ChunkStoreConfig(node_id=node_id, extent_bytes=config.chunks.extent_bytes),
+            on_failure=self._disk_failed,
+        )
+        self.coordinator = await EmbeddedCoordinator.open(
+            str(path_of_url(options.coordinator)), ThreadWorkers(1)
+        )
+        secret = blake3(root_key, derive_key_context="trilith v1 peer secret").digest()
+        cluster_id = blake3(root_key, derive_key_context="trilith v1 cluster id").hexdigest(16)
+        identity = Identity(cluster_id, node_id, secret, runtime.entropy.token_bytes(8))
+        self.hub = PeerHub(runtime, identity, messages.Message | forwarding.Message, self.events)
+        self._address = await self.hub.listen(f"{options.peer_host}:{options.peer_port}")
+        self._keys = KeyRing(root_key, runtime.entropy)
+        self.map = ClusterMap()
+        self.membership = Membership(self.coordinator, self.map, self.events)
+
+    async def _join(self) -> None:
+        """Take the node's place in the cluster and open the public ports."""
+        options, node_id = self._options, self._identity.node_id
+        await confirm_disk(self.coordinator, node_id, self._identity.disk_id, self.events)
+        await self.membership.register(NodeRecord(node_id, options.zone, self._address))
+        nodes = await self.membership.wait_for_zones(options.zones)
+        await create_partitions(self.coordinator, nodes, options.zones)
+        self._build_replication()
+        self._build_services()
+        self.map.on_change(self._connect)
+        self._connect()
+        self._spawn(self.membership.follow())
+        await self.host.start()
+        self._spawn(self._checkpoints.run())
+        self._spawn(self._repair.run())
+        await self._open_edges()
+        # The modules and tables made so far live as long as the process.
+        gc.collect()
+        gc.freeze()
+        self.events("node_started", zone=options.zone, address=self._address)
+
+    def _connect(self) -> None:
+        self.hub.set_addresses({node.node_id: node.address for node in self.map.nodes.values()})
+
+    def _build_replication(self) -> None:
+        config, runtime = self._options.config, self._runtime
+        timing = config.replication
+        models = {SYSTEM: SystemModel(), OBJECTS: ObjectsModel()}
+        codecs = {keyspace: ModelCodec(model) for keyspace, model in models.items()}
+        self._repair = RepairStation(self.map, self._options.zone, self.events)
+        self.host = ReplicaHost(
+            runtime=runtime,
+            hub=self.hub,
+            journal=self.journal,
+            store=self.store,
+            coordinator=self.coordinator,
+            timing=Timing(
+                lease_s=timing.lease_duration_ms / 1000,
+                margin_s=timing.clock_drift_margin_ms / 1000,
+                heartbeat_s=timing.heartbeat_interval_ms / 1000,
+                follower_timeout_s=timing.follower_timeout_ms / 1000,
+            ),
+            model_of=models.__getitem__,
+            ready_to_join=self._repair.ready_to_join,
+            log=self.events,
+        )
+        forward = Forwarding(self.hub, self.host, runtime.clock, codecs)
+        self.router = Router(runtime=runtime, host=self.host, forwarding=forward, codecs=codecs)
+        self._checkpoints = Checkpoints(
+            journal=self.journal,
+            store=self.store,
+            workers=runtime.workers,
+            replicas=self.host.replicas,
+            interval_bytes=config.journal.segment_bytes,
+            log=self.events,
+        )
+
+    def _build_services(self) -> None:
+        options, config, runtime = self._options, self._options.config, self._runtime
+        placement = Placement(self.map)
+        service = ChunkService(
+            self.hub,
+            self.chunks,
+            runtime.workers,
+            timeout_s=CHUNK_TIMEOUT_S,
+            inflight_bytes_max=config.chunks.inflight_bytes_max,
+        )
+        pipeline = ChunkPipeline(config.chunks, service, placement, runtime.workers, options.zone)
+        self.objects = ObjectService(
+            self.router,
+            pipeline,
+            self._keys,
+            runtime.entropy,
+            inline_size_bytes_max=config.objects.inline_size_bytes_max,
+        )
+        self._repair.attach(self.host, self.router, service, placement)
+        self.facts = NodeFacts(
+            zone=options.zone,
+            clock=runtime.clock,
+            hub=self.hub,
+            host=self.host,
+            journal=self.journal,
+            chunks=self.chunks,
+            cluster_map=self.map,
+        )
+        self.facts.register(self.metrics)
+        self._repair.register(self.metrics)
+        self.peers = NodePeers(self.hub, self.map, self.facts, self._repair, self.metrics)
+
+    async def _open_edges(self) -> None:
+        options, config, runtime = self._options, self._options.config, self._runtime
+        self._access_log = AccessLog(self._write_log)
+        root = options.root_credentials
+        credentials = StaticCredentials([root_credential(root.access_key, root.secret_key)])
+        s3 = S3App(
+            self.objects,
+            SigV4Authenticator(credentials, runtime.clock, region=config.s3.region),
+            runtime.clock,
+            runtime.entropy,
+            RequestObserver(self.metrics.requests("s3"), self._access_log),
+            node_id=self._identity.node_id,
+            region=config.s3.region,
+            domains=config.s3.domains,
+            requests_inflight_max=config.limits.requests_inflight_max,
+        )
+        console = ConsoleApp(
+            readiness=self.facts.readiness,
+            gather_metrics=self.peers.gather_metrics,
+            status=self.peers.status,
+            token=options.control_token,
+        )
+        limits = limits_from(config.limits)
+        self._servers = [
+            HttpServer(
+                app, listening_socket(options.host, port, reuse_port=options.reuse_port), limits
+            )
+            for app, port in ((s3, options.s3_port), (console, options.console_port))
+        ]
+        for server in self._servers:
+            await server.start()
+
+    # stop
+
+    async def _close(self) -> None:
+        grace_s = self._options.config.server.shutdown_grace_ms / 1000
+        self.events("node_stopping")
+        if hasattr(self, "host"):
+            await self.host.drain()
+        if hasattr(self, "_servers"):
+            await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+            self.router.close()
+            await self._access_log.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if hasattr(self, "hub"):
+            await self.hub.close()
+        if hasattr(self, "host"):
+            await self.host.close()
+        if hasattr(self, "coordinator"):
+            await self.coordinator.close()
+        if hasattr(self, "chunks"):
+            await self.chunks.close()
+        if hasattr(self, "journal"):
+            await self.journal.close()
+        if hasattr(self, "store"):
+            await self._runtime.workers.run(self.store.flush)
+            self.store.close()
+        self._runtime.workers.close()
+        self.events("node_stopped")
+        if self._log_file is not None:
+            self._log_file.close()
+
+
+def run_node(options: NodeOptions) -> int:
+    """Run a node until SIGTERM or SIGINT; the exit status of its process."""
+
+    async def main() -> int:
+        node = Node(options)
+        logging.basicConfig(
+            level=options.config.log.level.upper(), handlers=[node.events.handler()], force=True
+        )
+        try:
+            return await node.run()
+        except TrilithError as error:
+            node.events("node_failed", error=str(error), code=error.code)
+            sys.stderr.write(f"trilith node: {error}\n")
+            return EXIT_UNUSABLE
+
+    sys.setswitchinterval(0.001)
+    return uvloop.run(main())

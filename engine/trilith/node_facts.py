@@ -1,0 +1,189 @@
+"""What a node says of itself: readiness, status, metrics. Health is never faked: what is missing
+or under-replicated is named, with the reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from trilith.cluster.cluster_map import ClusterMap
+from trilith.edge.metrics import Metrics
+from trilith.peers.hub import PeerHub
+from trilith.replication.descriptor import Descriptor
+from trilith.replication.host import ReplicaHost
+from trilith.runtime.clock import Clock
+from trilith.storage.chunk_store import ChunkStore
+from trilith.storage.journal import Journal
+
+KEYSPACE_NAMES = {1: "system", 2: "objects"}
+
+
+class NodeFacts:
+    """Reads the node's parts; changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        zone: str,
+        clock: Clock,
+        hub: PeerHub,
+        host: ReplicaHost,
+        journal: Journal,
+        chunks: ChunkStore,
+        cluster_map: ClusterMap,
+    ) -> None:
+        self._zone = zone
+        self._clock = clock
+        self._hub = hub
+        self._host = host
+        self._journal = journal
+        self._chunks = chunks
+        self._map = cluster_map
+
+    def readiness(self) -> tuple[bool, list[tuple[str, bool, str]]]:
+        """Ready when this node can serve writes and consistent reads of every partition."""
+        now = self._clock.monotonic()
+        unreadable, led_nowhere = [], []
+        for partition_id, (descriptor, _) in sorted(self._host.descriptors.items()):
+            replica = self._host.replicas.get(partition_id)
+            leader = descriptor.leader
+            if replica is not None and replica.leader is not None:
+                if not replica.leader.may_read(now):
+                    unreadable.append(partition_id)
+            elif not self._hub.is_reachable(leader) or leader == self._hub.node_id:
+                led_nowhere.append(partition_id)
+            elif replica is not None and not replica.can_read(now):
+                unreadable.append(partition_id)
+        known = bool(self._host.descriptors)
+        checks = [
+            ("partitions", known, f"{len(self._host.descriptors)} known"),
+            ("leaders", not led_nowhere, _naming("without a reachable leader", led_nowhere)),
+            ("reads", not unreadable, _naming("not provably current here", unreadable)),
+            (
+                "journal",
+                self._journal.accepting,
+                "accepting writes" if self._journal.accepting else "the disk is full",
+            ),
+        ]
+        ready = all(ok for _, ok, _ in checks)
+        missing = sorted(
+            partition_id
+            for partition_id, (d, _) in self._host.descriptors.items()
+            if len(d.in_sync) < len(d.replicas)
+        )
+        # Fewer than three zones in sync is a warning: two still acknowledge.
+        checks.append(("in_sync", not missing, _naming("with fewer than all zones", missing)))
+        return ready, checks
+
+    def partitions(self) -> list[dict[str, Any]]:
+        return [self._partition(d) for d, _ in self._host.descriptors.values()]
+
+    def _partition(self, descriptor: Descriptor) -> dict[str, Any]:
+        replica = self._host.replicas.get(descriptor.partition_id)
+        zones = {node: zone for zone, node in descriptor.replicas.items()}
+        facts: dict[str, Any] = {
+            "id": descriptor.partition_id,
+            "keyspace": KEYSPACE_NAMES.get(descriptor.keyspace, str(descriptor.keyspace)),
+            "start": descriptor.start,
+            "end": descriptor.end,
+            "leader": descriptor.leader,
+            "leader_zone": zones.get(descriptor.leader, ""),
+            "epoch": descriptor.epoch,
+            "in_sync": descriptor.in_sync,
+            "in_sync_zones": sorted(zones[n] for n in descriptor.in_sync if n in zones),
+            "replicas": descriptor.replicas,
+        }
+        if replica is not None:
+            facts["commit_index"] = replica.commit_index
+            facts["log_index"] = replica.log.last_index
+            facts["damaged"] = replica.damaged
+        return facts
+
+    def node(self) -> dict[str, Any]:
+        return {
+            "id": self._hub.node_id,
+            "zone": self._zone,
+            "chunks": self._chunks.chunks,
+            "bytes_stored": self._chunks.bytes_stored,
+            "bytes_deduplicated": self._chunks.bytes_deduplicated,
+            "journal_bytes": self._journal.bytes_on_disk,
+            "peers": {
+                node: self._hub.is_reachable(node)
+                for node in self._map.nodes
+                if node != self._hub.node_id
+            },
+        }
+
+    def register(self, metrics: Metrics) -> None:
+        """Gauges and counters of the engine."""
+        add = metrics.add_collector
+        add(
+            "trilith_partition_in_sync",
+            "In-sync replicas of each partition that this node leads.",
+            "gauge",
+            lambda: {
+                (str(p),): float(len(r.descriptor.in_sync))
+                for p, r in self._host.replicas.items()
+                if r.leader is not None
+            },
+            ("partition",),
+        )
+        add(
+            "trilith_replication_lag_entries",
+            "Log entries that each follower of this node's partitions has not acknowledged.",
+            "gauge",
+            self._lag,
+            ("partition", "node"),
+        )
+        add(
+            "trilith_partitions_led",
+            "Partitions that this node leads.",
+            "gauge",
+            lambda: float(sum(r.leader is not None for r in self._host.replicas.values())),
+        )
+        add(
+            "trilith_chunk_bytes_stored",
+            "Sealed bytes of distinct chunks on this node.",
+            "gauge",
+            lambda: float(self._chunks.bytes_stored),
+        )
+        add(
+            "trilith_chunk_bytes_deduplicated",
+            "Bytes that did not have to be stored because their chunk was there.",
+            "counter",
+            lambda: float(self._chunks.bytes_deduplicated),
+        )
+        add("trilith_chunks", "Distinct chunks here.", "gauge", lambda: float(self._chunks.chunks))
+        add(
+            "trilith_journal_bytes",
+            "Bytes of records in the journal's segments.",
+            "gauge",
+            lambda: float(self._journal.bytes_on_disk),
+        )
+        add(
+            "trilith_peer_up",
+            "Whether there is a link to the peer.",
+            "gauge",
+            lambda: {
+                (node,): float(self._hub.is_reachable(node))
+                for node in self._map.nodes
+                if node != self._hub.node_id
+            },
+            ("peer",),
+        )
+
+    def _lag(self) -> dict[tuple[str, ...], float]:
+        return {
+            (str(partition_id), progress.node): float(
+                max(0, replica.log.last_index - progress.match_index)
+            )
+            for partition_id, replica in self._host.replicas.items()
+            if replica.leader is not None
+            for progress in replica.leader.followers.progress.values()
+        }
+
+
+def _naming(what: str, partitions: list[int]) -> str:
+    if not partitions:
+        return f"none {what}"
+    shown = ", ".join(str(p) for p in partitions[:10])
+    return f"{len(partitions)} {what}: {shown}{', ...' if len(partitions) > 10 else ''}"

@@ -1,0 +1,89 @@
+"""What nodes ask each other about themselves, so that one port answers for the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from trilith.cluster.cluster_map import ClusterMap
+from trilith.edge.metrics import Metrics
+from trilith.errors import TrilithError
+from trilith.node_facts import NodeFacts
+from trilith.node_repair import RepairStation
+from trilith.peers.hub import PeerHub
+from trilith.runtime.network import Buffer
+
+METRICS, FACTS = "node.metrics", "node.facts"
+DEADLINE_S = 1.0
+
+
+class NodePeers:
+    """Gathers metrics and facts from all reachable nodes."""
+
+    def __init__(
+        self,
+        hub: PeerHub,
+        cluster_map: ClusterMap,
+        facts: NodeFacts,
+        repair: RepairStation,
+        metrics: Metrics,
+    ) -> None:
+        self._hub = hub
+        self._map = cluster_map
+        self._facts = facts
+        self._repair = repair
+        self._metrics = metrics
+        hub.serve(METRICS, self._serve_metrics)
+        hub.serve(FACTS, self._serve_facts)
+
+    async def _serve_metrics(
+        self, peer: str, header: bytes, body: memoryview
+    ) -> tuple[bytes, Buffer]:
+        del peer, header, body
+        return b"", self._metrics.render().encode()
+
+    async def _serve_facts(
+        self, peer: str, header: bytes, body: memoryview
+    ) -> tuple[bytes, Buffer]:
+        del peer, header, body
+        return b"", msgspec.json.encode(self._own_facts())
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {**self._facts.node(), "repair": self._repair.facts()}
+
+    async def _ask_all(self, method: str) -> dict[str, bytes]:
+        """Answers by node; a node that does not answer in time is left out."""
+
+        async def ask(node: str) -> tuple[str, bytes | None]:
+            try:
+                _, body = await self._hub.call(node, method, b"", deadline_s=DEADLINE_S)
+            except TrilithError:
+                return node, None
+            return node, bytes(body)
+
+        others = [
+            n for n in self._map.nodes if self._hub.is_reachable(n) and n != self._hub.node_id
+        ]
+        answers = await asyncio.gather(*(ask(node) for node in others))
+        return {node: body for node, body in answers if body is not None}
+
+    async def gather_metrics(self) -> list[tuple[str, str, str]]:
+        me = self._hub.node_id
+        texts = {me: self._metrics.render()}
+        for node, body in (await self._ask_all(METRICS)).items():
+            texts[node] = body.decode()
+        return [(node, self._map.zone_of(node), text) for node, text in sorted(texts.items())]
+
+    async def status(self) -> dict[str, Any]:
+        """The cluster as this node and those that answer it see it."""
+        nodes = {self._hub.node_id: self._own_facts()}
+        for node, body in (await self._ask_all(FACTS)).items():
+            nodes[node] = msgspec.json.decode(body)
+        return {
+            "partitions": self._facts.partitions(),
+            "repair_queue": await self._repair.pending_by_zone(),
+            "node_facts": nodes,
+            "answered_by": self._hub.node_id,
+        }
