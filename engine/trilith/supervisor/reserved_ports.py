@@ -91,7 +91,10 @@ def _is_free(port: int) -> bool:
 
 
 def _family(host: str) -> socket.AddressFamily:
+    """As the nodes' listeners choose it: IPv6 only for a literal address of it."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+        socket.getaddrinfo(host, None, family, socket.SOCK_STREAM)
     except OSError as error:
         raise ConfigError(f"--host {host} is not an address of this machine: {error}") from error
+    return family
