@@ -1,7 +1,8 @@
-"""A twin of the chunk pipeline in memory: fixed-size chunks, really sealed, zones that can be away."""
+"""A twin of the chunk pipeline in memory: fixed-size sealed chunks, and zones that can be away."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -21,7 +22,7 @@ class LocalPipeline:
         self.chunks_fed = 0
         self.fail_after: int | None = None
 
-    def upload(self, salt: bytes) -> LocalUpload:
+    def upload(self, salt: bytes, *, expected_bytes: int | None = None) -> LocalUpload:
         return LocalUpload(self, salt)
 
     async def read(self, ref: ChunkRef) -> bytes:
@@ -29,6 +30,16 @@ class LocalPipeline:
         plaintext = open_chunk(ref.key, self.stored[ref.chunk_id])
         assert len(plaintext) == ref.size
         return plaintext
+
+    async def stream(
+        self, references: Sequence[ChunkRef], first: int, last: int
+    ) -> AsyncIterator[bytes]:
+        offset = 0
+        for reference in references:
+            start, offset = offset, offset + reference.size
+            if start <= last and offset > first:
+                data = await self.read(reference)
+                yield data[max(0, first - start) : last + 1 - start]
 
 
 class LocalUpload:

@@ -140,7 +140,6 @@ class LocalPartitions:
             2: _Keyspace(ObjectsModel(), cuts or []),
         }
         self._tokens = 0
-        self._in_flight: asyncio.Event | None = None
         self._waiting = 0
         self.now_ms = now_ms
         self.executed: list[msgspec.Struct] = []
@@ -205,7 +204,7 @@ class LocalPartitions:
         return space.result_decoder.decode(msgspec.msgpack.encode(result)), view
 
     def split(self, cut: bytes, carried: list[tuple[int, bytes, bytes]]) -> None:
-        """Split the partition of keyspace 2 that holds `cut`, giving the right child some records."""
+        """Split keyspace 2 at `cut`, giving the right child some records."""
         space = self._keyspaces[2]
         space.starts = sorted({*space.starts, cut})
         for state in (space.committed, space.ahead):
@@ -259,7 +258,7 @@ class LocalPartitions:
         deadline_s: float | None = None,
     ) -> Any:
         await asyncio.sleep(0)
-        while consistent and self._waiting:
+        while consistent and self._waiting:  # noqa: ASYNC110 (a few turns of the loop)
             await asyncio.sleep(0)
         return self.ask(keyspace, key, query)
 

@@ -27,7 +27,18 @@ from trilith.errors import (
 )
 from trilith.objects.commands import CompleteUpload, PutPart, PutSegment, StageParts
 from trilith.objects.housekeeping import Housekeeping
-from trilith.objects.keys import INLINE, OBJECT, PART, PARTS, PENDING, RELEASED, SEGMENT, UPLOAD
+from trilith.objects.keys import (
+    INLINE,
+    OBJECT,
+    PART,
+    PARTS,
+    PENDING,
+    RELEASED,
+    SEGMENT,
+    UPLOAD,
+    stem_of,
+)
+from trilith.objects.repair_queue import RepairQueue
 from trilith.objects.types import (
     Checksum,
     CompletedPart,
@@ -460,18 +471,21 @@ def test_parts_are_copied_whole_or_in_ranges() -> None:
 def test_zones_that_missed_chunks_are_queued_for_repair_with_the_manifest() -> None:
     async def scenario() -> None:
         cluster = await with_bucket(inline=10, chunk_size=2)
+        bucket = await cluster.service.get_bucket("b")
+        cluster.partitions.split(stem_of(bucket.bucket_id, "m"), [])
         cluster.pipeline.zones_away = ("az3",)
         data = RANDOM.randbytes(1200)
         await cluster.put("b", "k", data)
         upload_id, _ = await upload_parts(cluster, "u", [RANDOM.randbytes(20)])
         cluster.pipeline.zones_away = ()
-        housekeeping = Housekeeping(cluster.partitions)
-        pages = [page async for page in housekeeping.repairs("az3")]
-        assert {entry.chunk_id for page in pages for entry in page} == set(cluster.pipeline.stored)
-        assert [page async for page in housekeeping.repairs("az1")] == []
-        for page in pages:
-            await housekeeping.complete_repairs(page)
-        assert [page async for page in housekeeping.repairs()] == []
+        queue = RepairQueue(cluster.partitions)
+        missing = await queue.list_missing("az3", 10_000)
+        assert {chunk_id for _, chunk_id in missing} == set(cluster.pipeline.stored)
+        assert len(await queue.list_missing("az3", 7)) == 7
+        assert await queue.is_empty("az1")
+        await queue.complete([token for token, _ in missing])
+        await queue.complete([token for token, _ in missing[:3]])
+        assert await queue.is_empty("az3")
         assert upload_id
 
     asyncio.run(scenario())

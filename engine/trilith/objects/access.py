@@ -48,7 +48,7 @@ class Access:
         self._part_size_bytes_min = part_size_bytes_min
 
     async def _bucket(self, name: str, *, consistent: bool = True) -> BucketInfo:
-        """The bucket's record, read anew each time: a local lookup wherever the system partition is in sync.
+        """The bucket's record, read anew each time: a local lookup where the partition is in sync.
 
         Not cached: a bucket that another node deleted a moment ago must be BucketNotFound here.
         """
@@ -85,7 +85,7 @@ class Access:
         return await self._execute(stem, command, token)
 
     async def _reopen(self, bucket: BucketInfo, key: bytes, closed_generation: int) -> None:
-        """One attempt to take the bucket back from a deletion that closed the partition of `key`."""
+        """One attempt to take the bucket back from a deletion that closed `key`'s partition."""
         current = cast(
             FoundBucket,
             await self._partitions.query(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -38,8 +39,14 @@ class ChunkUpload(Protocol):
 
 
 class ChunkPipeline(Protocol):
-    def upload(self, salt: bytes) -> ChunkUpload: ...
+    def upload(self, salt: bytes, *, expected_bytes: int | None = None) -> ChunkUpload:
+        """A new body; bodies of one salt share equal chunks."""
+        ...
 
     async def read(self, ref: ChunkRef) -> bytes:
         """The verified plaintext of a chunk."""
+        ...
+
+    def stream(self, references: Sequence[ChunkRef], first: int, last: int) -> AsyncIterator[bytes]:
+        """Bytes first..last of the chunks laid end to end, reading ahead within a common budget."""
         ...

@@ -95,7 +95,7 @@ class CreateUpload(Command, frozen=True, tag=5):
 
 
 class PutPart(Command, frozen=True, tag=6):
-    """Store a part; its manifest's owner is the command's token. Replaces the part of that number."""
+    """Store a part, in place of one of that number. Its manifest's owner is the command's token."""
 
     stem: bytes
     upload_id: bytes

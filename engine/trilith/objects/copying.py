@@ -9,7 +9,7 @@ has no plain MD5. There deduplication still saves the disk: equal chunks are sto
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import cast
 
 from trilith.chunks.types import StoredChunk
@@ -21,6 +21,7 @@ from trilith.objects.manifests import ManifestWriter
 from trilith.objects.multipart import MultipartOperations
 from trilith.objects.readers import ChunkedReader, MultipartReader
 from trilith.objects.types import (
+    NO_CONDITIONS,
     BucketInfo,
     Checksum,
     ObjectInfo,
@@ -29,7 +30,7 @@ from trilith.objects.types import (
     PartInfo,
     WriteConditions,
 )
-from trilith.objects.writing import NO_CONDITIONS, given
+from trilith.objects.writing import Incoming, given
 from trilith.runtime.disk import Buffer
 
 _WholeReader = ChunkedReader | MultipartReader
@@ -57,13 +58,26 @@ def _by_reference(
     return None
 
 
-async def _observed(
-    runs: AsyncIterator[bytes], checksum: RunningChecksum | None
-) -> AsyncIterator[Buffer]:
-    async for run in runs:
-        if checksum is not None:
-            checksum.update(run)
-        yield run
+def _reread(
+    source: ObjectReader,
+    first: int,
+    last: int,
+    running: RunningChecksum | None,
+    otherwise: Checksum | None,
+) -> Incoming:
+    """Bytes of a source as a body. Its checksum: the running one, or else the given one."""
+
+    async def runs() -> AsyncIterator[Buffer]:
+        async for run in source.stream(first, last):
+            if running is not None:
+                running.update(run)
+            yield run
+
+    return Incoming(
+        runs(),
+        running.result if running is not None else lambda: otherwise,
+        expected_bytes=last + 1 - first,
+    )
 
 
 async def _take_over(manifest: ManifestWriter, source: _WholeReader) -> None:
@@ -103,29 +117,14 @@ class CopyOperations(MultipartOperations):
         whole = _by_reference(source, info, checksum_algorithm)
         if whole is not None:
             return await self._copy_references(whole, info, key, metadata, conditions)
-        running_or_none = self._running(source, checksum_algorithm)
-        runs = _observed(source.stream(0, source.info.size - 1), running_or_none)
-        return await self._put_streamed(
-            info,
-            key,
-            runs,
-            None,
-            metadata,
-            conditions,
-            checksum=self._result_of(running_or_none, source.info.checksum),
+        carried = source.info.checksum
+        computed = (
+            None
+            if _carries(carried, checksum_algorithm)
+            else RunningChecksum(cast(str, checksum_algorithm))
         )
-
-    @staticmethod
-    def _running(source: ObjectReader, algorithm: str | None) -> RunningChecksum | None:
-        if _carries(source.info.checksum, algorithm):
-            return None
-        return RunningChecksum(cast(str, algorithm))
-
-    @staticmethod
-    def _result_of(
-        running: RunningChecksum | None, otherwise: Checksum | None
-    ) -> Callable[[], Checksum | None]:
-        return running.result if running is not None else lambda: otherwise
+        body = _reread(source, 0, source.info.size - 1, computed, carried)
+        return await self._put_streamed(info, key, body, metadata, conditions)
 
     async def _copy_references(
         self,
@@ -187,12 +186,8 @@ class CopyOperations(MultipartOperations):
         whole = _by_reference(source, handle.bucket, algorithm) if is_whole else None
         if whole is None:
             running = RunningChecksum(algorithm) if algorithm is not None else None
-            return await self._put_part(
-                handle,
-                number,
-                _observed(source.stream(first, last), running),
-                self._result_of(running, None),
-            )
+            body = _reread(source, first, last, running, None)
+            return await self._put_part(handle, number, body)
         owner = self._partitions.new_token()
         manifest = ManifestWriter(self._partitions, handle.stem, owner, handle.data_key)
         try:

@@ -17,13 +17,16 @@ longer key that starts with K. Suffixes per family (integers big-endian):
     PARTS     stem + owner (16) + offset (8)      pages of a completed object's part list
     SEGMENT   stem + owner (16) + offset (8)      manifest segments: chunk references
     PENDING   stem + owner (16)                   manifests written ahead of their commit
-    RELEASED  stem + owner (16)                   manifests nobody refers to, waiting to be collected
+    RELEASED  stem + owner (16)                   manifests without a referrer, to be collected
     REPAIR    stem + escape_bytes(zone) + chunk id (32)
     FENCE     any logical key of the bucket that lies in the partition (see rules/fence.py)
 
 An *owner* is the 16-byte id under which a manifest was written: the version id of an object, or
 the token of an uploaded part. `offset` is the first byte that the segment or page covers within
 its owner, so that one reverse seek finds what holds a given byte.
+
+Commands and queries of one object key are routed by its stem, exactly: replicas know by that key
+which reads must wait for which writes in flight. Partitions are to be split at stems only.
 """
 
 from __future__ import annotations

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator
 from typing import cast
 
@@ -24,7 +22,7 @@ from trilith.objects.records import SEGMENT_RECORD, Segment
 from trilith.replication.state_machine import Partitions
 
 _SEGMENTS_PER_QUERY = 4
-_CHUNKS_READ_AHEAD = 2  # while one is being sent
+_FIRST_BATCH, _BATCH = 8, 64  # references per read-ahead: soon to begin, then rarely interrupted
 _log = logging.getLogger(__name__)
 
 
@@ -82,7 +80,7 @@ class ManifestWriter:
         return [entry for _, entry in self._missed]
 
     async def abandon(self) -> None:
-        """After a failure: let go of what was written ahead. Harmless if the commit was applied after all."""
+        """After a failure: let go of what was written ahead. Harmless after the commit."""
         if self._attempted:
             await abandon(self._partitions, self._stem, self._owner)
 
@@ -164,26 +162,28 @@ async def read_chunks(
     first: int,
     last: int,
 ) -> AsyncIterator[bytes]:
-    """Plaintext bytes first..last, a chunk at a time, the next ones being read meanwhile."""
-    reading: deque[tuple[int, asyncio.Task[bytes]]] = deque()
-    try:
-        async for offset, reference in references:
-            reading.append((offset, asyncio.ensure_future(pipeline.read(reference))))
-            if len(reading) > _CHUNKS_READ_AHEAD:
-                yield await _next_run(reading, first, last)
-        while reading:
-            yield await _next_run(reading, first, last)
-    finally:
-        for _, task in reading:
-            task.cancel()
+    """Plaintext bytes first..last in runs of up to a chunk, in bounded batches of references."""
+    batch: list[ChunkRef] = []
+    start, limit = 0, _FIRST_BATCH
+    async for offset, reference in references:
+        if not batch:
+            start = offset
+        batch.append(reference)
+        if len(batch) == limit:
+            async for run in _read_batch(pipeline, batch, first - start, last - start):
+                yield run
+            batch, limit = [], _BATCH
+    async for run in _read_batch(pipeline, batch, first - start, last - start):
+        yield run
 
 
-async def _next_run(
-    reading: deque[tuple[int, asyncio.Task[bytes]]], first: int, last: int
-) -> bytes:
-    offset, task = reading[0]
-    data = await task
-    reading.popleft()
-    if offset >= first and offset + len(data) <= last + 1:
-        return data
-    return data[max(0, first - offset) : last + 1 - offset]
+async def _read_batch(
+    pipeline: ChunkPipeline, batch: list[ChunkRef], first: int, last: int
+) -> AsyncIterator[bytes]:
+    first = max(first, 0)
+    if len(batch) == 1:  # the common case of a smaller object: no read-ahead to arrange
+        data = await pipeline.read(batch[0])
+        yield data if first == 0 and len(data) <= last + 1 else data[first : last + 1]
+    elif batch:
+        async for run in pipeline.stream(batch, first, last):
+            yield run

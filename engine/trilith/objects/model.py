@@ -1,4 +1,4 @@
-"""The two state machines of the object model: objects (keyspace 2) and the bucket registry (keyspace 1).
+"""The two state machines of the object model: objects (keyspace 2), buckets (keyspace 1).
 
 Dispatch only; what a command does is in rules/.
 """
@@ -43,8 +43,8 @@ class _TableModel:
     def __init__(self, evaluators: _Evaluate, answerers: _Answer) -> None:
         self._evaluators = evaluators
         self._answerers = answerers
-        self.command_type: Any = Union[tuple(evaluators)]
-        self.query_type: Any = Union[tuple(answerers)]
+        self.command_type: Any = Union[tuple(evaluators)]  # noqa: UP007
+        self.query_type: Any = Union[tuple(answerers)]  # noqa: UP007
 
     def evaluate(
         self, command: msgspec.Struct, view: View, effects: Effects, context: Context
@@ -62,7 +62,7 @@ class _TableModel:
 
 
 class ObjectsModel(_TableModel):
-    """Keyspace 2: objects, uploads, manifests, repair queue, fences. Routed by stem or bucket id."""
+    """Keyspace 2: objects, uploads, manifests, repair queue, fences. Routed by stem."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -7,7 +7,6 @@ written in pages of PARTS_PER_PAGE, all but the last staged ahead of the commit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
 from itertools import pairwise
 from typing import cast
 
@@ -44,6 +43,7 @@ from trilith.objects.records import (
     UploadRecord,
 )
 from trilith.objects.types import (
+    NO_CONDITIONS,
     Body,
     BucketInfo,
     Checksum,
@@ -56,14 +56,12 @@ from trilith.objects.types import (
     WriteConditions,
 )
 from trilith.objects.writing import (
-    NO_CONDITIONS,
+    Incoming,
     StreamedBody,
     WriteOperations,
     given,
-    require_md5,
-    runs_of,
+    incoming,
 )
-from trilith.runtime.disk import Buffer
 
 PART_NUMBER_MAX = 10_000
 _COMPLETE_ATTEMPTS = 4
@@ -165,15 +163,13 @@ class MultipartOperations(WriteOperations, ReadOperations):
         expected_md5: bytes | None = None,
     ) -> PartInfo:
         handle = await self._upload(bucket, key, upload_id)
-        return await self._put_part(handle, number, runs_of(body, []), body.checksum, expected_md5)
+        return await self._put_part(handle, number, incoming(body, [], expected_md5))
 
     async def _put_part(
         self,
         handle: UploadHandle,
         number: int,
-        runs: AsyncIterator[Buffer],
-        checksum: Callable[[], Checksum | None],
-        expected_md5: bytes | None = None,
+        source: Incoming,
     ) -> PartInfo:
         if not 1 <= number <= PART_NUMBER_MAX:
             raise InvalidRequest(f"part numbers are 1 to {PART_NUMBER_MAX}, not {number}")
@@ -181,12 +177,17 @@ class MultipartOperations(WriteOperations, ReadOperations):
         manifest = ManifestWriter(self._partitions, handle.stem, owner, handle.data_key)
 
         async def commit(streamed: StreamedBody) -> PartInfo:
-            require_md5(expected_md5, streamed.md5)
             return await self._commit_part(
-                handle, number, owner, manifest, streamed.size, streamed.md5.hex(), checksum()
+                handle,
+                number,
+                owner,
+                manifest,
+                streamed.size,
+                streamed.md5.hex(),
+                source.checksum(),
             )
 
-        return await self._stream(handle.bucket, runs, manifest, commit)
+        return await self._stream(handle.bucket, source, manifest, commit)
 
     async def _commit_part(
         self,
@@ -245,7 +246,7 @@ class MultipartOperations(WriteOperations, ReadOperations):
         checksum: Checksum | None = None,
         expected_size: int | None = None,
     ) -> ObjectInfo:
-        """Completing an upload again, with the same parts, answers with the object while it is current."""
+        """Completing again, with the same parts, answers with the object while it is current."""
         if not parts:
             raise InvalidRequest("a multipart upload is completed with at least one part")
         if any(a.number >= b.number for a, b in pairwise(parts)):

@@ -132,7 +132,7 @@ class PartList:
         self._consistent = consistent
 
     async def parts(self, first: int, last: int) -> AsyncIterator[tuple[int, PartEntry]]:
-        """(offset in the object, part) of the parts that hold bytes first..last, empty ones left out."""
+        """(offset in the object, part) of the parts that hold bytes first..last; no empty ones."""
         offset = first
         while offset <= last:
             page_offset, entries = await self._page(offset)

@@ -8,7 +8,7 @@ from typing import cast
 from trilith.errors import Corruption
 from trilith.objects.access import Access
 from trilith.objects.commands import FoundObject, GetBucket, GetObject
-from trilith.objects.keys import NULL_VERSION, OBJECTS_KEYSPACE, SYSTEM_KEYSPACE, stem_of
+from trilith.objects.keys import OBJECTS_KEYSPACE, SYSTEM_KEYSPACE, stem_of
 from trilith.objects.manifests import ManifestReader
 from trilith.objects.readers import (
     ChunkedReader,
@@ -24,13 +24,13 @@ from trilith.objects.types import BucketInfo, ObjectInfo, ObjectReader
 
 class ReadOperations(Access):
     def try_open_object(self, bucket: str, key: str) -> ObjectReader | None:
-        """Two local lookups (bucket, object) and no await; None when either needs a hop or a wait."""
+        """Two local lookups (bucket, object), no await; None when either needs a hop or a wait."""
         found = self._partitions.try_query(SYSTEM_KEYSPACE, bucket.encode(), GetBucket(bucket))
         if found is None:
             return None
         info: BucketInfo = found.bucket
         stem = stem_of(info.bucket_id, key)
-        result = self._partitions.try_query(OBJECTS_KEYSPACE, stem + NULL_VERSION, GetObject(stem))
+        result = self._partitions.try_query(OBJECTS_KEYSPACE, stem, GetObject(stem))
         if result is None:
             return None
         return self._reader(info, stem, key, result, consistent=True)
@@ -45,16 +45,15 @@ class ReadOperations(Access):
         return self._reader(info, stem, key, found, consistent=consistent)
 
     async def _find(self, stem: bytes, *, with_body: bool, consistent: bool) -> FoundObject:
-        """The object's current record. The key passed is that of the record and the inline body."""
+        """The object's current record."""
         query = GetObject(stem, with_body)
-        key = stem + NULL_VERSION
         if consistent:
-            found = self._partitions.try_query(OBJECTS_KEYSPACE, key, query)
+            found = self._partitions.try_query(OBJECTS_KEYSPACE, stem, query)
             if found is not None:
                 return cast(FoundObject, found)
         return cast(
             FoundObject,
-            await self._partitions.query(OBJECTS_KEYSPACE, key, query, consistent=consistent),
+            await self._partitions.query(OBJECTS_KEYSPACE, stem, query, consistent=consistent),
         )
 
     def _reader(

@@ -66,6 +66,9 @@ class WriteConditions(msgspec.Struct, frozen=True, array_like=True):
     if_none_match_any: bool = False
 
 
+NO_CONDITIONS = WriteConditions()
+
+
 class ListEntry(msgspec.Struct, frozen=True, array_like=True):
     key: str
     size: int
@@ -183,7 +186,7 @@ class Objects(Protocol):
         body: Body,
         metadata: ObjectMetadata,
         *,
-        conditions: WriteConditions = WriteConditions(),
+        conditions: WriteConditions = NO_CONDITIONS,
         expected_md5: bytes | None = None,
     ) -> ObjectInfo: ...
 
@@ -192,7 +195,7 @@ class Objects(Protocol):
     ) -> ObjectReader: ...
 
     def try_open_object(self, bucket: str, key: str) -> ObjectReader | None:
-        """`open_object` without awaiting, for small objects; None: use `open_object`. Raises the same errors."""
+        """`open_object` without awaiting; None: use `open_object`. Raises the same errors."""
         ...
 
     async def head_object(
@@ -200,7 +203,7 @@ class Objects(Protocol):
     ) -> ObjectInfo: ...
 
     async def delete_object(
-        self, bucket: str, key: str, *, conditions: WriteConditions = WriteConditions()
+        self, bucket: str, key: str, *, conditions: WriteConditions = NO_CONDITIONS
     ) -> bool:
         """Whether there was one; deleting what is absent succeeds (unless if_match is given)."""
         ...
@@ -212,7 +215,7 @@ class Objects(Protocol):
         key: str,
         metadata: ObjectMetadata,
         *,
-        conditions: WriteConditions = WriteConditions(),
+        conditions: WriteConditions = NO_CONDITIONS,
         checksum_algorithm: str | None = None,
     ) -> ObjectInfo:
         """Copies by reference to chunks where it can: the bytes are not moved."""
@@ -228,7 +231,7 @@ class Objects(Protocol):
         limit: int = 1000,
         consistent: bool = True,
     ) -> ListPage:
-        """Keys in UTF-8 byte order, strictly after `after` (a key, or a common prefix to skip over whole)."""
+        """Keys in UTF-8 byte order, strictly after `after` (a key, or a common prefix to skip)."""
         ...
 
     async def create_upload(
@@ -272,7 +275,7 @@ class Objects(Protocol):
         upload_id: str,
         parts: list[CompletedPart],
         *,
-        conditions: WriteConditions = WriteConditions(),
+        conditions: WriteConditions = NO_CONDITIONS,
         checksum: Checksum | None = None,
         expected_size: int | None = None,
     ) -> ObjectInfo: ...

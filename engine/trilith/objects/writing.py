@@ -20,6 +20,7 @@ from trilith.objects.commands import Deleted, DeleteObject, PutObject, Stored
 from trilith.objects.keys import stem_of
 from trilith.objects.manifests import ManifestWriter
 from trilith.objects.types import (
+    NO_CONDITIONS,
     Body,
     BucketInfo,
     Checksum,
@@ -29,7 +30,6 @@ from trilith.objects.types import (
 )
 from trilith.runtime.disk import Buffer
 
-NO_CONDITIONS = WriteConditions()
 _Committed = TypeVar("_Committed")
 
 
@@ -45,12 +45,38 @@ def require_md5(expected: bytes | None, found: bytes) -> None:
         raise BodyMismatch("the body's MD5 is not the announced Content-MD5")
 
 
-async def runs_of(body: Body, first: list[Buffer]) -> AsyncIterator[Buffer]:
-    """What was read already, then the rest of the body."""
-    for run in first:
-        yield run
-    while run := await body.read():
-        yield run
+class Incoming:
+    """A body on its way into chunks: its runs, what is known of it, and what it must match.
+
+    `checksum` is asked after the end of the runs.
+    """
+
+    __slots__ = ("checksum", "expected_bytes", "expected_md5", "runs")
+
+    def __init__(
+        self,
+        runs: AsyncIterator[Buffer],
+        checksum: Callable[[], Checksum | None],
+        *,
+        expected_bytes: int | None = None,
+        expected_md5: bytes | None = None,
+    ) -> None:
+        self.runs = runs
+        self.checksum = checksum
+        self.expected_bytes = expected_bytes
+        self.expected_md5 = expected_md5
+
+
+def incoming(body: Body, read_before: list[Buffer], expected_md5: bytes | None) -> Incoming:
+    """A request body of which some runs were read already."""
+
+    async def runs() -> AsyncIterator[Buffer]:
+        for run in read_before:
+            yield run
+        while run := await body.read():
+            yield run
+
+    return Incoming(runs(), body.checksum, expected_bytes=body.size, expected_md5=expected_md5)
 
 
 class StreamedBody:
@@ -78,9 +104,8 @@ class WriteOperations(Access):
         info = await self._bucket(bucket)
         small, runs = await self._read_small(body)
         if small is None:
-            return await self._put_streamed(
-                info, key, runs_of(body, runs), body, metadata, conditions, expected_md5
-            )
+            source = incoming(body, runs, expected_md5)
+            return await self._put_streamed(info, key, source, metadata, conditions)
         digest = hashlib.md5(small, usedforsecurity=False)
         if expected_md5 is not None:
             require_md5(expected_md5, digest.digest())
@@ -125,21 +150,16 @@ class WriteOperations(Access):
         self,
         bucket: BucketInfo,
         key: str,
-        runs: AsyncIterator[Buffer],
-        body: Body | None,
+        source: Incoming,
         metadata: ObjectMetadata,
         conditions: WriteConditions,
-        expected_md5: bytes | None = None,
-        checksum: Callable[[], Checksum | None] | None = None,
     ) -> ObjectInfo:
-        """`checksum` is asked after the end of the runs (default: `body`'s)."""
         stem = stem_of(bucket.bucket_id, key)
         version_id = self._partitions.new_token()
         data_key, wrapped_key = self._keys.new_data_key(bucket.bucket_id)
 
         async def commit(streamed: StreamedBody) -> ObjectInfo:
-            require_md5(expected_md5, streamed.md5)
-            stored_checksum = (checksum or cast(Body, body).checksum)()
+            checksum = source.checksum()
             etag = streamed.md5.hex()
             command = PutObject(
                 stem,
@@ -147,7 +167,7 @@ class WriteOperations(Access):
                 etag,
                 metadata,
                 None,
-                stored_checksum,
+                checksum,
                 given(conditions),
                 wrapped_key,
                 streamed.manifest.last_segment(),
@@ -162,16 +182,16 @@ class WriteOperations(Access):
                 etag,
                 stored.last_modified_ms,
                 metadata,
-                stored_checksum,
+                checksum,
             )
 
         manifest = ManifestWriter(self._partitions, stem, version_id, data_key)
-        return await self._stream(bucket, runs, manifest, commit)
+        return await self._stream(bucket, source, manifest, commit)
 
     async def _stream(
         self,
         bucket: BucketInfo,
-        runs: AsyncIterator[Buffer],
+        source: Incoming,
         manifest: ManifestWriter,
         commit: Callable[[StreamedBody], Awaitable[_Committed]],
     ) -> _Committed:
@@ -179,15 +199,17 @@ class WriteOperations(Access):
         md5 = hashlib.md5(usedforsecurity=False)
         size = 0
         try:
-            async with self._pipeline.upload(self._keys.chunk_salt(bucket.owner)) as upload:
+            salt = self._keys.chunk_salt(bucket.owner)
+            async with self._pipeline.upload(salt, expected_bytes=source.expected_bytes) as upload:
                 upload.hashers.append(md5)
-                async for run in runs:
+                async for run in source.runs:
                     size += len(run)
                     await upload.feed(run)
                     if chunks := upload.take():
                         await manifest.add(chunks)
                 await upload.finish()
                 await manifest.add(upload.take())
+            require_md5(source.expected_md5, md5.digest())
             return await commit(StreamedBody(size, md5.digest(), manifest))
         except BaseException:
             await manifest.abandon()

@@ -79,7 +79,7 @@ def write_segment(
 def extend_pending(
     view: View, effects: Effects, stem: bytes, owner: bytes, pieces_ahead: int, now_ms: int
 ) -> None:
-    """Count one more piece written ahead. Raises ConditionalConflict if the earlier ones are gone."""
+    """One more piece written ahead. Raises ConditionalConflict if the earlier ones are gone."""
     created_ms = now_ms
     if pieces_ahead:
         created_ms = _require_pending(view, stem, owner, pieces_ahead).created_ms
@@ -118,7 +118,7 @@ def put_segment(command: PutSegment, view: View, effects: Effects, context: Cont
 def abandon_manifest(
     command: AbandonManifest, view: View, effects: Effects, context: Context
 ) -> Done:
-    """Segments become released ones; a staged part list references parts of a living upload, so it just goes."""
+    """Segments become released; a staged part list names parts of a living upload: it just goes."""
     stem, owner = command.stem, command.owner
     if view.get(PENDING, stem + owner) is not None:
         effects.delete(PENDING, stem + owner)
@@ -172,7 +172,7 @@ def _first_records(
 def read_owned(
     view: View, family: int, stem: bytes, owner: bytes, offset: int, limit: int
 ) -> Records:
-    """Up to `limit` records of an owner: the last that starts at or before `offset`, and later ones."""
+    """Up to `limit` records: the last that starts at or before `offset`, and later ones."""
     start, end = owned_range(stem, owner)
     last_start = owned_key(stem, owner, offset + 1)
     first = next(iter(view.scan(family, start, last_start, reverse=True)), None)
@@ -201,7 +201,7 @@ def list_released(query: ListReleased, view: View) -> Keys:
 
 
 def work_list(view: View, family: int, start: bytes, limit: int, wanted: _Wanted) -> Keys:
-    """Keys of a partition's family that are wanted, after looking at a bounded number of records."""
+    """Keys of a family that are wanted, after looking at a bounded number of records."""
     keys: list[bytes] = []
     for looked_at, (key, value) in enumerate(view.scan(family, start, KEYSPACE_END)):
         if looked_at == _SCANNED_MAX or len(keys) == limit:

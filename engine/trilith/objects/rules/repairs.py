@@ -1,4 +1,4 @@
-"""The repair queue: which zone lacks which chunk. An entry is written with the segment that names the chunk."""
+"""The repair queue: which zone lacks which chunk. An entry is written with the chunk's segment."""
 
 from __future__ import annotations
 

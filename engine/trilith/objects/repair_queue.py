@@ -1,0 +1,53 @@
+"""The durable repair queue, as the repair worker of a zone sees it (chunks/repair.py: RepairQueue).
+
+Entries were committed with the manifest that names the chunk. They lie in the partitions of their
+objects, so listing walks the partitions; there is no order of age between objects.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from trilith.objects.commands import CompleteRepairs, ListRepairs
+from trilith.objects.keys import OBJECTS_KEYSPACE, split_repair_key
+from trilith.objects.work_lists import work_pages
+from trilith.replication.state_machine import Partitions
+
+_PAGE = 256
+
+
+class RepairQueue:
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
+
+    async def list_missing(self, zone: str, limit: int) -> list[tuple[bytes, bytes]]:
+        """Up to `limit` entries of a zone: (token for `complete`, chunk id)."""
+        entries: list[tuple[bytes, bytes]] = []
+        page = min(limit, _PAGE)
+        pages = work_pages(self._partitions, lambda start: ListRepairs(start, zone, page))
+        async for keys in pages:
+            entries += [(key, split_repair_key(key)[1]) for key in keys]
+            if len(entries) >= limit:
+                break
+        return entries[:limit]
+
+    async def is_empty(self, zone: str) -> bool:
+        """Whether the zone has every chunk that was committed before the call."""
+        return not await self.list_missing(zone, 1)
+
+    async def complete(self, tokens: Sequence[bytes]) -> None:
+        """Take entries off, durably, once their chunks are durable in the zone. Repeatable."""
+        for keys in self._by_partition(sorted(tokens)):
+            for i in range(0, len(keys), _PAGE):
+                page = keys[i : i + _PAGE]
+                await self._partitions.execute(OBJECTS_KEYSPACE, page[0], CompleteRepairs(page))
+
+    def _by_partition(self, keys: list[bytes]) -> list[list[bytes]]:
+        if not keys:
+            return []
+        starts = self._partitions.partition_starts(OBJECTS_KEYSPACE, keys[0], keys[-1] + b"\x00")
+        groups: list[list[bytes]] = [[] for _ in starts]
+        for key in keys:
+            groups[bisect_right(starts, key) - 1].append(key)
+        return [group for group in groups if group]
