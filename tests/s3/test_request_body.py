@@ -180,6 +180,14 @@ def test_a_body_of_another_length_than_announced_is_incomplete() -> None:
         assert (error.code, error.status) == ("IncompleteBody", 400)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_chunked])
+def test_framing_cut_short_is_incomplete_though_no_length_was_announced(kind: PayloadKind) -> None:
+    whole = encode(kind, [b"hello"])
+    for end in range(len(whole)):
+        body = open_body(Wire([whole[:end]]), kind, x_amz_decoded_content_length="5")
+        assert refusal(body).code == "IncompleteBody"
+
+
 def test_an_error_comes_again_at_every_read() -> None:
     async def scenario() -> None:
         body = open_body(Wire([b"hello"]), content_length="6")

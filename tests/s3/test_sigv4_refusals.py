@@ -114,6 +114,7 @@ def test_a_wrong_region_is_told_the_right_one() -> None:
         "'us-east-1'"
     )
     assert error.elements == {"Region": "us-east-1"}
+    assert error.headers == ((b"x-amz-bucket-region", b"us-east-1"),)
     error = refusal(presigned(region="eu-west-3"))
     assert error.code == "AuthorizationQueryParametersError"
     assert error.elements == {"Region": "us-east-1"}

@@ -42,7 +42,7 @@ class SignedHeaders:
 
 
 class Claims:
-    """A parsed credential scope and header list. `credential` is (access key id, date, region)."""
+    """A parsed credential scope and list of signed headers. `date` is yyyymmdd."""
 
     __slots__ = ("access_key_id", "date", "region", "signed_headers")
 
@@ -70,9 +70,10 @@ def query_malformed(what: str) -> S3Error:
 
 
 def wrong_region(failure: Failure, actual: str, expected: str) -> S3Error:
-    """Names the right region in <Region>, from which SDKs correct themselves."""
+    """Names the right region in <Region> and, for HEAD, in a header: SDKs then sign for it."""
     error = failure(f"the region '{actual}' is wrong; expecting '{expected}'")
     error.elements = {"Region": expected}
+    error.headers = ((b"x-amz-bucket-region", expected.encode()),)
     return error
 
 
