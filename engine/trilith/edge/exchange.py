@@ -99,6 +99,7 @@ class Exchange:
     def body_arrived(self, piece: bytes) -> None:
         self._pieces.append(piece)
         self.buffered += len(piece)
+        self._protocol.budget.held += len(piece)
         self._wake()
 
     def body_ended(self) -> None:
@@ -114,6 +115,12 @@ class Exchange:
         self.stalled = True
         self._wake()
 
+    def release(self) -> None:
+        """Forgets the pieces held."""
+        self._pieces.clear()
+        self._protocol.budget.held -= self.buffered
+        self.buffered = 0
+
     def _wake(self) -> None:
         arrived = self._arrived
         if arrived is not None and not arrived.done():
@@ -123,13 +130,17 @@ class Exchange:
         """Runs the application; whatever it leaves undone is answered 500 or cut off."""
         try:
             await self.app(self.scope, self.receive, self.send)
-        except ClientGoneError:
+        except ConnectionError:
+            # The client went, or the application cannot end what it began: both end here.
+            self._protocol.abort()
             return
         except asyncio.CancelledError:
             self._protocol.abort()
             raise
         except Exception:
             log.exception("an application failed outside its own error handling")
+        finally:
+            self.release()
         if self.complete or self.disconnected:
             return
         if self.started:
@@ -160,8 +171,7 @@ class Exchange:
         if not pieces and (self.disconnected or self.complete):
             return {"type": "http.disconnect"}
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        pieces.clear()
-        self.buffered = 0
+        self.release()
         if self.more_body:
             protocol.flow.resume_reading()
         return {"type": "http.request", "body": body, "more_body": self.more_body}

@@ -16,13 +16,14 @@ from uvicorn.server import ServerState
 
 from trilith import config as configuration
 from trilith.edge.answer import Refuse, refuse_in_text
-from trilith.edge.protocol import ConnectionLimits, HttpProtocol
+from trilith.edge.protocol import BodyBudget, ConnectionLimits, HttpProtocol
 
 log = logging.getLogger("trilith.edge")
 
 BACKLOG = 2048
 SWEEP_INTERVAL_S = 1.0
 HEADER_TIMEOUT_S = 15.0
+BODY_BYTES_MAX = 64 << 20
 STOP_POLL_S = 0.02
 
 
@@ -85,6 +86,7 @@ class HttpServer:
         )
         self._config.load()
         self._state = ServerState()
+        self._budget = BodyBudget(BODY_BYTES_MAX)
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -102,7 +104,14 @@ class HttpServer:
         loop = asyncio.get_running_loop()
 
         def protocol() -> HttpProtocol:
-            return HttpProtocol(self._config, self._state, self._limits, self._refuse, loop)
+            return HttpProtocol(
+                self._config,
+                self._state,
+                self._limits,
+                self._refuse,
+                budget=self._budget,
+                loop=loop,
+            )
 
         self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
         self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)

@@ -51,6 +51,18 @@ class ConnectionLimits:
         self.keep_alive_timeout_s = keep_alive_timeout_s
 
 
+class BodyBudget:
+    """Body bytes that have arrived and nobody has read, over all connections of a server.
+
+    Beyond `limit` a connection that delivers more is not read from until its request has taken
+    what is there: a node's memory does not grow with the number of its clients' uploads.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
+
 class HttpProtocol(HttpToolsProtocol):
     """One connection. `deadline` is when the server's sweep acts on it (`deadline_passed`)."""
 
@@ -60,11 +72,14 @@ class HttpProtocol(HttpToolsProtocol):
         server_state: ServerState,
         limits: ConnectionLimits,
         refuse: Refuse,
+        *,
+        budget: BodyBudget,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(config, server_state, {}, loop)
         self._limits = limits
         self._refuse = refuse
+        self.budget = budget
         self._asgi_app: Any = config.app
         self._answer_at_once = getattr(config.app, "answer_at_once", None)
         self.deadline = NEVER
@@ -135,10 +150,7 @@ class HttpProtocol(HttpToolsProtocol):
         try:
             parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            # We speak no other protocol: RFC 9110 §7.8 lets a server ignore the wish. The parser
-            # cannot go on after it, so the connection ends with this answer.
-            if self._exchange is not None:
-                self._exchange.keep_alive = False
+            return  # the request was taken as it is; the connection ends with its answer
         except httptools.HttpParserError:
             self._reject_malformed()
             return
@@ -191,7 +203,12 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse_large_head()
             return
         scope = self._scope()
-        keep_alive = scope["http_version"] == "1.1" and self.parser.should_keep_alive()
+        # After a wish to upgrade the parser stops: RFC 9110 §7.8 lets us ignore it and close.
+        keep_alive = (
+            scope["http_version"] == "1.1"
+            and self.parser.should_keep_alive()
+            and not self.parser.should_upgrade()
+        )
         busy = self._exchange is not None and not self._exchange.complete
         if (
             self._answer_at_once is not None
@@ -253,7 +270,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._answered_at_once or exchange is None or exchange.complete:
             return
         exchange.body_arrived(body)
-        if exchange.buffered > BODY_HIGH_WATER_BYTES:
+        if exchange.buffered > BODY_HIGH_WATER_BYTES or self.budget.held > self.budget.limit:
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:

@@ -100,7 +100,7 @@ class S3App:
         refuse_unsupported(request)
 
     def answer_at_once(self, scope: dict[str, Any]) -> Answer | None:
-        """The whole answer to a GET of a small object, or to a failed one; None: not at hand."""
+        """The answer to a GET or HEAD of a small object, or to a failed one; None: not at hand."""
         request = self._begin(scope)
         header_map = request.head.header_map
         if b"content-length" in header_map or b"transfer-encoding" in header_map:
@@ -108,13 +108,14 @@ class S3App:
             return None
         try:
             self._admit(request)
-            if request.operation != "GetObject" or CONSISTENCY in header_map:
+            operation = request.operation
+            if operation not in ("GetObject", "HeadObject") or CONSISTENCY in header_map:
                 scope[_STASHED] = (request, True)
                 return None
             reader = self._objects.try_open_object(request.bucket, request.key)
             if (
                 reader is None
-                or reader.small_body() is None
+                or (operation == "GetObject" and reader.small_body() is None)
                 or (request.head.query.pairs and "partNumber" in request.parameters)
             ):
                 request.reader = reader

@@ -117,6 +117,8 @@ def refuse_unsupported(request: Request) -> None:
 def hoist_parameters(head: RequestHead) -> None:
     """Presigned URLs may carry x-amz-* headers as signed parameters; a sent header wins."""
     for name, value in head.query.pairs:
+        if name in _SENT_BY_SIGNERS:
+            continue
         lower = name.lower()
         if lower.startswith("x-amz-") and lower not in _SIGNATURE_PARAMETERS:
             head.header_map.setdefault(lower.encode("utf-8", "replace"), value.encode())
@@ -132,6 +134,18 @@ _SIGNATURE_PARAMETERS = frozenset(
         "x-amz-security-token",
         "x-amz-signature",
         "x-amz-signedheaders",
+    }
+)
+
+
+_SENT_BY_SIGNERS = frozenset(
+    {
+        "X-Amz-Algorithm",
+        "X-Amz-Credential",
+        "X-Amz-Date",
+        "X-Amz-Expires",
+        "X-Amz-Signature",
+        "X-Amz-SignedHeaders",
     }
 )
 
