@@ -83,11 +83,8 @@ class Router:
         return self._ids[keyspace][bisect_right(starts, key) - 1]
 
     def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
-        found = [start]
-        for candidate in self._starts.get(keyspace, ()):
-            if candidate > start and (not end or candidate < end):
-                found.append(candidate)
-        return found
+        inner = self._starts.get(keyspace, ())
+        return [start, *(s for s in inner if s > start and (not end or s < end))]
 
     def new_token(self) -> bytes:
         return make_token(self._clock.wall_ms(), self._entropy.token_bytes(10))

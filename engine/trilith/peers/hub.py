@@ -55,12 +55,13 @@ class PeerHub:
         self._listener: Listener | None = None
         self._up_listeners: list[Callable[[str], None]] = []
         self._down_listeners: list[Callable[[str], None]] = []
+        self._open = False
         self._closed = False
 
     # set-up
 
     async def listen(self, address: str) -> str:
-        """Start accepting peers; returns host:port."""
+        """Take the port; returns host:port. Peers are let in from the first `set_addresses` on."""
         self._listener = await self._runtime.network.listen(address, self._accept)
         return self._listener.address
 
@@ -79,7 +80,11 @@ class PeerHub:
         self._call_handlers[method] = handler
 
     def set_addresses(self, addresses: dict[str, str]) -> None:
-        """The peers to keep links with: node id -> host:port. This node's own entry is ignored."""
+        """The peers to keep links with: node id -> host:port. This node's own entry is ignored.
+
+        Call it once every handler is registered: from here on messages arrive.
+        """
+        self._open = True
         self._addresses = {k: v for k, v in addresses.items() if k != self.node_id}
         for peer_id in self._addresses:
             if self.node_id < peer_id:
@@ -108,7 +113,7 @@ class PeerHub:
                 link.close(ConnectionError(reason))
 
     def _accept(self, connection: Connection) -> FrameHandler:
-        return Link(
+        link = Link(
             connection,
             self._identity,
             self._runtime.entropy,
@@ -116,6 +121,9 @@ class PeerHub:
             on_ready=self._link_ready,
             on_lost=self._link_lost,
         )
+        if not self._open or self._closed:
+            asyncio.get_running_loop().call_soon(link.close)  # the peer dials again
+        return link
 
     def _dial_soon(self, peer_id: str, channel: str) -> None:
         key = (peer_id, channel)

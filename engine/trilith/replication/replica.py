@@ -228,7 +228,8 @@ class Replica:
     def _cut(self, last_index: int) -> None:
         if last_index < self.commit_index:
             raise InternalError(
-                f"partition {self.partition_id}: a leader would cut committed entry {self.commit_index}"
+                f"partition {self.partition_id}: a leader would cut entry {last_index + 1},"
+                f" which is committed"
             )
         self.log.cut(last_index)
         while self.pending and self.pending[-1].index > last_index:
