@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any
 
@@ -32,14 +32,13 @@ class LocalPipeline:
         return plaintext
 
     async def stream(
-        self, references: Sequence[ChunkRef], first: int, last: int
+        self, references: AsyncIterator[tuple[int, ChunkRef]], first: int, last: int
     ) -> AsyncIterator[bytes]:
-        offset = 0
-        for reference in references:
-            start, offset = offset, offset + reference.size
-            if start <= last and offset > first:
-                data = await self.read(reference)
-                yield data[max(0, first - start) : last + 1 - start]
+        async for offset, reference in references:
+            assert offset <= last
+            assert offset + reference.size > first
+            data = await self.read(reference)
+            yield data[max(0, first - offset) : last + 1 - offset]
 
 
 class LocalUpload:

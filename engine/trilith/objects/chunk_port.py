@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -47,6 +47,11 @@ class ChunkPipeline(Protocol):
         """The verified plaintext of a chunk."""
         ...
 
-    def stream(self, references: Sequence[ChunkRef], first: int, last: int) -> AsyncIterator[bytes]:
-        """Bytes first..last of the chunks laid end to end, reading ahead within a common budget."""
+    def stream(
+        self, references: AsyncIterator[tuple[int, ChunkRef]], first: int, last: int
+    ) -> AsyncIterator[bytes]:
+        """Bytes first..last of a body, in runs of up to a chunk, reading ahead within a budget.
+
+        `references`: (offset in the body, chunk) in order, asked for as they are needed.
+        """
         ...

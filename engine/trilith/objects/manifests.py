@@ -8,7 +8,6 @@ from typing import cast
 
 from trilith.chunks.types import ChunkRef, StoredChunk
 from trilith.errors import ConditionalConflict, Corruption, TrilithError
-from trilith.objects.chunk_port import ChunkPipeline
 from trilith.objects.commands import (
     AbandonManifest,
     GetSegments,
@@ -22,7 +21,6 @@ from trilith.objects.records import SEGMENT_RECORD, Segment
 from trilith.replication.state_machine import Partitions
 
 _SEGMENTS_PER_QUERY = 4
-_FIRST_BATCH, _BATCH = 8, 64  # references per read-ahead: soon to begin, then rarely interrupted
 _log = logging.getLogger(__name__)
 
 
@@ -154,36 +152,3 @@ class ManifestReader:
                 if offset + reference.size > first:
                     yield offset, reference
                 offset += reference.size
-
-
-async def read_chunks(
-    pipeline: ChunkPipeline,
-    references: AsyncIterator[tuple[int, ChunkRef]],
-    first: int,
-    last: int,
-) -> AsyncIterator[bytes]:
-    """Plaintext bytes first..last in runs of up to a chunk, in bounded batches of references."""
-    batch: list[ChunkRef] = []
-    start, limit = 0, _FIRST_BATCH
-    async for offset, reference in references:
-        if not batch:
-            start = offset
-        batch.append(reference)
-        if len(batch) == limit:
-            async for run in _read_batch(pipeline, batch, first - start, last - start):
-                yield run
-            batch, limit = [], _BATCH
-    async for run in _read_batch(pipeline, batch, first - start, last - start):
-        yield run
-
-
-async def _read_batch(
-    pipeline: ChunkPipeline, batch: list[ChunkRef], first: int, last: int
-) -> AsyncIterator[bytes]:
-    first = max(first, 0)
-    if len(batch) == 1:  # the common case of a smaller object: no read-ahead to arrange
-        data = await pipeline.read(batch[0])
-        yield data if first == 0 and len(data) <= last + 1 else data[first : last + 1]
-    elif batch:
-        async for run in pipeline.stream(batch, first, last):
-            yield run

@@ -16,7 +16,7 @@ from trilith.objects.chunk_port import ChunkPipeline
 from trilith.objects.commands import GetPartList, Records
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.keys import OBJECTS_KEYSPACE, successor
-from trilith.objects.manifests import ManifestReader, read_chunks
+from trilith.objects.manifests import ManifestReader
 from trilith.objects.records import PART_LIST_PAGE, SEGMENT_RECORD, ObjectRecord, PartEntry
 from trilith.objects.types import BucketInfo, ObjectInfo
 from trilith.replication.state_machine import Partitions
@@ -70,7 +70,7 @@ class ChunkedReader:
         return None
 
     def stream(self, first: int, last: int) -> AsyncIterator[bytes]:
-        return read_chunks(self._pipeline, self.references(first, last), first, last)
+        return self._pipeline.stream(self.references(first, last), first, last)
 
     def references(self, first: int, last: int) -> AsyncIterator[tuple[int, ChunkRef]]:
         """(offset in the object, reference) of the chunks that hold bytes first..last."""
@@ -100,7 +100,7 @@ class MultipartReader:
         return None
 
     def stream(self, first: int, last: int) -> AsyncIterator[bytes]:
-        return read_chunks(self._pipeline, self.references(first, last), first, last)
+        return self._pipeline.stream(self.references(first, last), first, last)
 
     async def references(self, first: int, last: int) -> AsyncIterator[tuple[int, ChunkRef]]:
         """(offset in the object, reference) of the chunks that hold bytes first..last."""
