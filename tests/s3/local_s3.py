@@ -15,8 +15,8 @@ from typing import Any
 import boto3
 import uvloop
 from botocore.config import Config as BotoConfig
-
 from tests.objects.service_cluster import ServiceCluster
+
 from trilith.config import Limits
 from trilith.edge.http_server import HttpServer, limits_from, listening_socket
 from trilith.iam.credentials import StaticCredentials, root_credential

@@ -49,6 +49,7 @@ _UNSUPPORTED = frozenset(
         b"x-amz-if-match-last-modified-time",
         b"x-amz-if-match-size",
         b"x-amz-mfa",
+        b"x-amz-object-lock-event-hold",
         b"x-amz-object-lock-legal-hold",
         b"x-amz-object-lock-mode",
         b"x-amz-object-lock-retain-until-date",
@@ -89,13 +90,13 @@ _KNOWN_STORAGE_CLASSES = frozenset(
     }
 )
 _EXPECTED_OWNERS = (b"x-amz-expected-bucket-owner", b"x-amz-source-expected-bucket-owner")
-_SCREENED = _UNSUPPORTED | frozenset({*_SUPPORTED_VALUES, _STORAGE_CLASS, *_EXPECTED_OWNERS})
+SCREENED = _UNSUPPORTED | frozenset({*_SUPPORTED_VALUES, _STORAGE_CLASS, *_EXPECTED_OWNERS})
 
 
 def refuse_unsupported(request: Request) -> None:
     """Raises NotImplemented, naming the header, for what this store does not do."""
     header_map = request.head.header_map
-    if _SCREENED.isdisjoint(header_map):
+    if SCREENED.isdisjoint(header_map):
         return
     for name, value in header_map.items():
         if name in _UNSUPPORTED:
