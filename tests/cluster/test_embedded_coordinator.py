@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from trilith.cluster import embedded_coordinator
-from trilith.replication.coordinator import Change
 from trilith.cluster.embedded_coordinator import EmbeddedCoordinator, path_of_url
 from trilith.errors import CoordinatorUnavailable, DataDirectoryUnusable, RevisionConflict
+from trilith.replication.coordinator import Change
 from trilith.runtime.workers import ThreadWorkers
 
 DEADLINE_S = 30.0

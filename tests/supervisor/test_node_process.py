@@ -34,7 +34,7 @@ def free_port() -> int:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
-        while not condition():  # noqa: ASYNC110 (facts of other processes announce nothing)
+        while not condition():
             await asyncio.sleep(0.01)
 
 

@@ -70,7 +70,7 @@ async def wait_until_gone(
         await asyncio.sleep(_POLL_S)
         left = survivors(data)
     _signal_all(left, signal.SIGKILL)
-    while survivors(data):  # noqa: ASYNC110 (not our children: there is nothing to wait on)
+    while survivors(data):
         await asyncio.sleep(_POLL_S)
 
 

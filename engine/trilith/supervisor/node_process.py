@@ -167,7 +167,7 @@ class NodeProcess:
 
     async def _notice_listening(self, pid: int) -> None:
         # The kernel announces no listeners to others: its table is looked at while a node starts.
-        while not self._ready_ports <= proc.listening_ports(pid):  # noqa: ASYNC110
+        while not self._ready_ports <= proc.listening_ports(pid):
             await asyncio.sleep(_LISTEN_POLL_S)
         self.state = State.RUNNING
 
