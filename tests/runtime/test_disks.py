@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from tests.storage.recorded_disk import RecordedDisk, nothing_survives
+
 from trilith.runtime.disk import AppendFile, Buffer, Disk
 from trilith.runtime.system_disk import SystemDisk
 

@@ -64,7 +64,7 @@ def random_sectors_survive(seed: int) -> Survival:
     """Any subset of the sectors, in no order: what a power cut may leave of unsynced pages."""
 
     def survive(writes: list[Write]) -> list[Write]:
-        random = Random(seed)  # noqa: S311
+        random = Random(seed)
         kept: list[Write] = []
         for offset, data in writes:
             position = 0

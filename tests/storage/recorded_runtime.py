@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 from tests.storage.recorded_disk import RecordedDisk
+
 from trilith.runtime.disk import Disk
 from trilith.runtime.entropy import SystemEntropy
 from trilith.runtime.network import Network

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
-
 from tests.storage.memory_ordered_store import MemoryOrderedStore
+
 from trilith.errors import DataDirectoryUnusable
 from trilith.storage.ordered_store import DELETE, DELETE_RANGE, PUT, OrderedReader
 from trilith.storage.rocks_store import RocksOrderedStore

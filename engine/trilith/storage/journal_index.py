@@ -34,8 +34,7 @@ class JournalIndex:
             return
         if kind == SCAR:
             for damaged in decode_scar(payload):
-                if damaged in self.logs:
-                    self.logs[damaged].damaged = True
+                self.log_of(damaged).damaged = True  # its own records may have been trimmed
             self.scar_segment = position >> 32
             return
         log = self.log_of(partition)

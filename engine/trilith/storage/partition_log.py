@@ -79,7 +79,11 @@ class PartitionLog:
         return None
 
     def cut(self, index: int) -> None:
-        """Void every entry over `index`, which is at least `first_index - 1`."""
+        """Void every entry over `index`."""
+        if index < self.first_index - 1:
+            # Read back after a trim: the entries that this cut left are in segments dropped since.
+            self._rebase(None, index)
+            return
         keep = max(0, index + 1 - self.first_index)
         if keep >= len(self.positions):
             return
@@ -88,7 +92,7 @@ class PartitionLog:
         while self._epoch_starts and self._epoch_starts[-1] > index:
             self._epoch_starts.pop()
             self._epochs.pop()
-        self.last_index = max(index, self.first_index - 1)
+        self.last_index = index
         self.last_epoch = self._epochs[-1] if self._epochs else (self.base_epoch or 0)
 
     def reset(self, epoch: int, index: int, position: int) -> None:
@@ -128,7 +132,7 @@ class PartitionLog:
             self._epoch_starts.clear()
             self._epochs.clear()
 
-    def _rebase(self, epoch: int, index: int) -> None:
+    def _rebase(self, epoch: int | None, index: int) -> None:
         del self.positions[:]
         del self.lengths[:]
         self._epochs.clear()
@@ -136,4 +140,4 @@ class PartitionLog:
         self.first_index = index + 1
         self.last_index = index
         self.base_epoch = epoch
-        self.last_epoch = epoch
+        self.last_epoch = epoch or 0
