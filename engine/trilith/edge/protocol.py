@@ -89,6 +89,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = False
         self._lingering = False
+        self._ended = False
         self._answered_at_once = False
         self._writable: asyncio.Future[None] | None = None
 
@@ -116,6 +117,16 @@ class HttpProtocol(HttpToolsProtocol):
         self._waiting.clear()
         self.resume_writing()
         self.parser = None  # type: ignore[assignment]
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more, and may still read: what it asked for whole is answered."""
+        last = self._waiting[-1] if self._waiting else self._exchange
+        if self._lingering or last is None or last.complete:
+            return False
+        self._ended = True
+        if last.more_body:
+            last.stall()
+        return True
 
     def deadline_passed(self) -> None:
         """Called by the sweep: an idle, a dawdling or a lingering connection ends here."""
@@ -321,6 +332,8 @@ class HttpProtocol(HttpToolsProtocol):
             self._exchange = self._waiting.popleft()
             self.deadline = NEVER
             self._run(self._exchange)
+        elif self._ended:
+            self.transport.close()
         if not self._waiting:
             self.flow.resume_reading()
 
