@@ -1,0 +1,1 @@
+"""Load runs with wrk against Trilith and, side by side, against SeaweedFS."""
