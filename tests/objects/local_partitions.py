@@ -142,7 +142,7 @@ class LocalPartitions:
         self._tokens = 0
         self._waiting = 0
         self.now_ms = now_ms
-        self.executed: list[msgspec.Struct] = []
+        self.executed: list[msgspec.Struct] = []  # applied ones, each once
         self.gate: Gate | None = None
         self.fast_reads = True
         self.lose_answers_to: type | None = None
@@ -159,7 +159,6 @@ class LocalPartitions:
         """Evaluate and keep in flight: the effects are not committed yet."""
         space = self._keyspaces[keyspace]
         command = space.command_decoder.decode(msgspec.msgpack.encode(command))
-        self.executed.append(command)
         token = token if token is not None else self.new_token()
         start, end = space.bounds(key)
         effects = RecordedEffects(start, end)
@@ -173,6 +172,7 @@ class LocalPartitions:
             )
         except TrilithError as error:
             raise from_wire(*to_wire(error)) from None
+        self.executed.append(command)
         effects.apply_to(space.ahead)
         space.results[token] = msgspec.msgpack.encode(result)
         return space.result_decoder.decode(space.results[token]), effects
@@ -258,7 +258,7 @@ class LocalPartitions:
         deadline_s: float | None = None,
     ) -> Any:
         await asyncio.sleep(0)
-        while consistent and self._waiting:  # noqa: ASYNC110 (a few turns of the loop)
+        while consistent and self._waiting:
             await asyncio.sleep(0)
         return self.ask(keyspace, key, query)
 
