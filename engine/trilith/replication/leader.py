@@ -42,6 +42,8 @@ from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation
 ENTRY_BYTES_MAX = 1024 * 1024  # a larger batch becomes several entries
 IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024  # proposals beyond this are shed
 PROPOSALS_MAX = 8192
+ENTRIES_IN_FLIGHT_MAX = 2  # while so many wait for their commit, commands gather into the next one
+COMMIT_NOTICE_DELAY_S = 0.002  # an append that leaves meanwhile carries the commit index instead
 
 
 class Leader:
@@ -68,7 +70,8 @@ class Leader:
         self._batch_bytes = 0
         self._in_flight_bytes = 0
         self._flush_scheduled = False
-        self._commit_notice_due = False
+        self._commit_notice: asyncio.TimerHandle | None = None
+        self._told_commit_index = 0
         self._tokens_swept_ms = 0
         self._stopped = False
         self._refusing = False
@@ -117,7 +120,16 @@ class Leader:
         if len(self.replica.descriptor.in_sync) < IN_SYNC_MIN:
             raise NotEnoughZones("fewer than two zones are in sync")
         self._proposals.append(proposal)
-        if not self._flush_scheduled:
+        self._evaluate_soon()
+
+    def _evaluate_soon(self) -> None:
+        """At the end of this tick, unless enough entries are in flight: their commit comes back here.
+
+        Batches so grow with the load: fewer, larger entries, frames and syncs.
+        """
+        replica = self.replica
+        in_flight = replica.log.last_index - replica.commit_index
+        if not self._flush_scheduled and in_flight < ENTRIES_IN_FLIGHT_MAX:
             self._flush_scheduled = True
             asyncio.get_running_loop().call_soon(self._evaluate_all)
 
@@ -219,6 +231,7 @@ class Leader:
         self._in_flight_bytes += len(batch)
         self._batch, self._batch_keys, self._batch_bytes = [], [], 0
         self._hold(index)
+        self._told_commit_index = replica.commit_index
         append = Append(
             replica.partition_id,
             self.epoch,
@@ -259,9 +272,12 @@ class Leader:
         while self._outcomes and self._outcomes[0][0] <= index:
             for outcome in self._outcomes.popleft()[1]:
                 outcome.release()
-        if not self._commit_notice_due:
-            self._commit_notice_due = True
-            asyncio.get_running_loop().call_soon(self._send_commit)
+        if self._proposals:
+            self._evaluate_soon()
+        if self._commit_notice is None:
+            self._commit_notice = asyncio.get_running_loop().call_later(
+                COMMIT_NOTICE_DELAY_S, self._send_commit
+            )
 
     def applied(self, entry: PendingEntry) -> None:
         """The replica applied an entry of ours or one that we inherited."""
@@ -269,11 +285,14 @@ class Leader:
         self._in_flight_bytes = max(0, self._in_flight_bytes - len(entry.batch))
 
     def _send_commit(self) -> None:
-        self._commit_notice_due = False
-        if not self._stopped:
-            replica = self.replica
-            message = Commit(replica.partition_id, self.epoch, replica.commit_index)
-            self.followers.broadcast(message)
+        """Tell the followers how far to apply, if no append did since the commit."""
+        self._commit_notice = None
+        replica = self.replica
+        if not self._stopped and self._told_commit_index < replica.commit_index:
+            self._told_commit_index = replica.commit_index
+            self.followers.broadcast(
+                Commit(replica.partition_id, self.epoch, replica.commit_index)
+            )
 
     # messages
 
@@ -306,6 +325,8 @@ class Leader:
         """Fail what waits: commands that were logged may yet be committed by the next leader."""
         self._stopped = True
         self.followers.stop()
+        if self._commit_notice is not None:
+            self._commit_notice.cancel()
         for proposal in self._proposals:
             proposal.done(None, b"", NotLeader(reason, leader=""))
         self._proposals = []
