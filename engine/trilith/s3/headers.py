@@ -50,6 +50,8 @@ _UNSUPPORTED = frozenset(
         b"x-amz-if-match-size",
         b"x-amz-mfa",
         b"x-amz-object-lock-event-hold",
+        b"x-amz-object-lock-event-hold-duration-days",
+        b"x-amz-object-lock-event-hold-duration-years",
         b"x-amz-object-lock-legal-hold",
         b"x-amz-object-lock-mode",
         b"x-amz-object-lock-retain-until-date",
@@ -65,6 +67,8 @@ _UNSUPPORTED = frozenset(
 # Accepted with these values only: they ask for what is the case anyway.
 _SUPPORTED_VALUES: dict[bytes, frozenset[bytes]] = {
     b"x-amz-acl": frozenset({b"private", b"bucket-owner-full-control", b"bucket-owner-read"}),
+    # No object has annotations.
+    b"x-amz-object-annotation-directive": frozenset({b"COPY", b"EXCLUDE"}),
     b"x-amz-bucket-object-lock-enabled": frozenset({b"false", b"False"}),
     b"x-amz-object-ownership": frozenset({b"BucketOwnerEnforced"}),
     b"x-amz-server-side-encryption": frozenset({b"AES256"}),

@@ -6,7 +6,14 @@ from xml.etree.ElementTree import Element
 
 from trilith.objects.types import Checksum, CompletedPart, PartInfo, UploadInfo
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
-from trilith.s3.checksums import ALGORITHMS, Algorithm, multipart_kind, parse_algorithm
+from trilith.s3.checksums import (
+    ALGORITHMS,
+    COMPOSITE,
+    FULL_OBJECT,
+    Algorithm,
+    multipart_kind,
+    parse_algorithm,
+)
 from trilith.s3.conditions import write_conditions
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error, invalid_argument
@@ -21,6 +28,7 @@ from trilith.s3.listing_operations import (
 from trilith.s3.object_operations import PARTS_MAX, check_size, checksum_elements, part_number
 from trilith.s3.request import Request
 from trilith.s3.timestamps import iso_ms
+from trilith.s3.upload_checksum import completed_checksum
 from trilith.s3.xml import NAMESPACE, child_text, element, escape, parse
 
 # 10,000 parts with the longest checksum each.
@@ -98,10 +106,11 @@ def _check_algorithm(request: Request, expected: Algorithm | None) -> None:
 
 async def complete_multipart_upload(context: Context, request: Request) -> Answer:
     conditions = write_conditions(request.head)
-    checksum = _announced_checksum(request)
+    announced = _announced_checksum(request)
     expected_size = _expected_size(request)
     body = await request.read_document(COMPLETE_BYTES_MAX)
     parts = _completed_parts(parse(body, "CompleteMultipartUpload"))
+    checksum = await completed_checksum(context, request, parts, announced)
     info = await context.objects.complete_upload(
         request.bucket,
         request.key,
@@ -129,12 +138,8 @@ def _announced_checksum(request: Request) -> Checksum | None:
     for algorithm in ALGORITHMS.values():
         value = request.header(algorithm.header.encode())
         if value is not None:
-            composite = "-" in value
-            found = Checksum(
-                algorithm.name,
-                value,
-                kind or ("COMPOSITE" if composite else "FULL_OBJECT"),
-            )
+            guessed = COMPOSITE if "-" in value else FULL_OBJECT
+            found = Checksum(algorithm.name, value, kind or guessed)
             del header_map[algorithm.header.encode()]
     if found is not None:
         header_map.pop(b"x-amz-sdk-checksum-algorithm", None)
