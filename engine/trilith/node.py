@@ -65,7 +65,6 @@ from trilith.storage.journal import Journal, JournalConfig
 from trilith.storage.rocks_store import RocksOrderedStore
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-CHUNK_TIMEOUT_S = 3.0
 EXIT_DISK_FAILED = 74  # EX_IOERR
 EXIT_UNUSABLE = 78  # EX_CONFIG
 
@@ -249,7 +248,7 @@ class Node:
             self.hub,
             self.chunks,
             runtime.workers,
-            timeout_s=CHUNK_TIMEOUT_S,
+            timeout_s=config.chunks.zone_timeout_ms / 1000,
             inflight_bytes_max=config.chunks.inflight_bytes_max,
         )
         pipeline = ChunkPipeline(config.chunks, service, placement, runtime.workers, options.zone)
@@ -260,7 +259,14 @@ class Node:
             runtime.entropy,
             inline_size_bytes_max=config.objects.inline_size_bytes_max,
         )
-        self._repair.attach(self.host, self.router, service, placement)
+        self._repair.attach(
+            self.host,
+            self.router,
+            service,
+            pipeline,
+            placement,
+            bytes_per_second_max=config.chunks.repair_bytes_per_second_max,
+        )
         self.facts = NodeFacts(
             zone=options.zone,
             clock=runtime.clock,

@@ -1,5 +1,4 @@
-"""The repair queue of this node's zone, and whether a replica may rejoin (DESIGN: replication,
-rule 3).
+"""The repair queue of this node's zone, and whether a replica may rejoin (DESIGN §4, rule 3).
 
 A chunk that a zone missed is an entry in the partition of the object that needs it, committed with
 the manifest. A replica is taken into the in-sync set only when its zone's entries of that partition
@@ -10,16 +9,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, cast
 
+from trilith.chunks.pipeline import ChunkPipeline
+from trilith.chunks.repair import RepairWorker
 from trilith.chunks.service import ChunkService
 from trilith.cluster.bootstrap import OBJECTS
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.cluster.placement import Placement
 from trilith.cluster.router import Router
 from trilith.edge.metrics import Metrics
+from trilith.errors import TrilithError
 from trilith.objects.commands import Keys, ListRepairs
-from trilith.objects.housekeeping import Housekeeping
+from trilith.objects.repair_queue import RepairQueue
 from trilith.replication.host import ReplicaHost
 
 COUNTED_MAX = 10_000
@@ -32,14 +35,37 @@ class RepairStation:
         self._map = cluster_map
         self._zone = zone
         self._log = log
+        self._host: ReplicaHost
+        self._queue: RepairQueue
+        self._worker: RepairWorker[bytes]
 
     def attach(
-        self, host: ReplicaHost, router: Router, service: ChunkService, placement: Placement
+        self,
+        host: ReplicaHost,
+        router: Router,
+        service: ChunkService,
+        pipeline: ChunkPipeline,
+        placement: Placement,
+        *,
+        bytes_per_second_max: int,
     ) -> None:
+        """Must come before the host starts."""
         self._host = host
-        self._housekeeping = Housekeeping(router)
-        self._service = service
-        self._placement = placement
+        self._queue = RepairQueue(router)
+        self._worker = RepairWorker(
+            self._queue,
+            service,
+            placement,
+            self._zone,
+            bytes_per_second_max=bytes_per_second_max,
+            log=self._log,
+        )
+        service.on_damaged = self._worker.heal_soon
+        pipeline.reader.on_damaged = self._damaged
+
+    def _damaged(self, chunk_id: bytes, zone: str) -> None:
+        if zone == self._zone:
+            self._worker.heal_soon(chunk_id)
 
     async def ready_to_join(self, partition_id: int, node: str) -> bool:
         """Whether the node's zone lacks no chunk of this partition, which this node leads."""
@@ -49,20 +75,44 @@ class RepairStation:
         query = ListRepairs(replica.descriptor.start_key, self._map.zone_of(node), 1)
         return not cast(Keys, replica.model.answer(query, replica.view)).keys
 
-    async def pending_by_zone(self) -> dict[str, int]:
-        """Chunks that each zone still lacks, counted up to a bound."""
+    async def pending_by_zone(self) -> dict[str, int] | None:
+        """Chunks that each zone still lacks, counted up to a bound; None: nobody can tell now."""
         counts: Counter[str] = Counter()
-        async for page in self._housekeeping.repairs():
-            counts.update(entry.zone for entry in page)
-            if counts.total() >= COUNTED_MAX:
-                break
+        for zone in self._map.zones():
+            try:
+                missing = await self._queue.list_missing(zone, COUNTED_MAX)
+            except TrilithError as error:
+                self._log("repair_queue_unavailable", error=error.code, message=error.message)
+                return None
+            if missing:
+                counts[zone] = len(missing)
         return dict(counts)
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Repair this node's chunks until cancelled."""
+        await self._worker.run()
 
     def facts(self) -> dict[str, Any]:
-        return {}
+        return asdict(self._worker.progress)
 
     def register(self, metrics: Metrics) -> None:
         """Progress, as metrics."""
+        progress = self._worker.progress
+        metrics.add_collector(
+            "trilith_repair_pending_chunks",
+            "Chunks that this node knows to lack.",
+            "gauge",
+            lambda: float(progress.pending),
+        )
+        metrics.add_collector(
+            "trilith_repaired_chunks",
+            "Chunks copied from other zones.",
+            "counter",
+            lambda: float(progress.done),
+        )
+        metrics.add_collector(
+            "trilith_repaired_bytes",
+            "Bytes copied from other zones.",
+            "counter",
+            lambda: float(progress.bytes_copied),
+        )
