@@ -131,18 +131,22 @@ class PeerHub:
             return
         task = asyncio.get_running_loop().create_task(self._dial_until_up(peer_id, channel))
         self._dialers[key] = task
-        task.add_done_callback(lambda _: self._dialers.pop(key, None))
 
     async def _dial_until_up(self, peer_id: str, channel: str) -> None:
         delay_s = REDIAL_DELAY_S_MIN
-        while peer_id in self._addresses and (peer_id, channel) not in self._links:
-            # A peer that is down or unreachable is no error: `is_reachable` says so.
-            with suppress(OSError, TimeoutError):
-                await self._dial_once(peer_id, channel)
-            if (peer_id, channel) in self._links:
-                return
-            await asyncio.sleep(delay_s * self._runtime.entropy.uniform(0.5, 1.5))
-            delay_s = min(delay_s * 2, REDIAL_DELAY_S_MAX)
+        key = (peer_id, channel)
+        try:
+            while peer_id in self._addresses and key not in self._links:
+                # A peer that is down or unreachable is no error: `is_reachable` says so.
+                with suppress(OSError, TimeoutError):
+                    await self._dial_once(peer_id, channel)
+                if key not in self._links:
+                    await asyncio.sleep(delay_s * self._runtime.entropy.uniform(0.5, 1.5))
+                    delay_s = min(delay_s * 2, REDIAL_DELAY_S_MAX)
+        finally:
+            # In the same step as the last look at the links: one that is lost from here on must
+            # find no dialer, and start its own.
+            del self._dialers[key]
 
     async def _dial_once(self, peer_id: str, channel: str) -> None:
         """One attempt; returns when the handshake is over, either way."""

@@ -35,6 +35,7 @@ class Heartbeats:
         self._silence_s = interval_s * SILENT_INTERVALS
         self._started_at = clock.monotonic()
         self._leases: dict[str, PeerLease] = {}
+        self._linked_at: dict[str, float] = {}
 
     def lease_of(self, node: str) -> PeerLease:
         lease = self._leases.get(node)
@@ -47,7 +48,8 @@ class Heartbeats:
     def link_up(self, node: str) -> None:
         """A new link: greet at once, so that leases do not wait for the next interval."""
         self.lease_of(node).link_reset()
-        self._beat(node, self._clock.monotonic(), greeting=True)
+        self._linked_at[node] = now = self._clock.monotonic()
+        self._beat(node, now, greeting=True)
 
     def link_down(self, node: str) -> None:
         self.lease_of(node).link_reset()
@@ -80,5 +82,8 @@ class Heartbeats:
     def answer(self, node: str) -> None:
         self._beat(node, self._clock.monotonic(), greeting=False)
 
-    def is_silent(self, node: str, for_s: float) -> bool:
-        return self.lease_of(node).silent_for(self._clock.monotonic()) > for_s
+    def link_is_silent(self, node: str, for_s: float) -> bool:
+        """Whether nothing came over the current link for so long."""
+        now = self._clock.monotonic()
+        linked_s = now - self._linked_at.get(node, now)
+        return min(linked_s, self.lease_of(node).silent_for(now)) > for_s

@@ -241,7 +241,7 @@ class ReplicaHost:
         peers = self._peers()
         for node in peers:
             silent_s = self._timing.follower_timeout_s * SILENT_LINK_FACTOR
-            if self._hub.is_reachable(node) and self.heartbeats.is_silent(node, silent_s):
+            if self._hub.is_reachable(node) and self.heartbeats.link_is_silent(node, silent_s):
                 self._hub.drop(node, f"silent for {silent_s} s")
         for replica in self.replicas.values():
             leader = replica.leader
