@@ -141,6 +141,14 @@ def test_an_upload_that_cannot_be_completed_says_why(client: Any) -> None:
     assert complete(two, MpuObjectSize=99)[1] == 400
 
 
+def test_completing_again_answers_with_the_object(client: Any) -> None:
+    """A client that lost the first answer repeats the request."""
+    upload = Upload(client, "again")
+    upload.put(1, b"x")
+    first = upload.complete()
+    assert upload.complete()["ETag"] == first["ETag"]
+
+
 def test_an_aborted_upload_is_gone(client: Any) -> None:
     upload = Upload(client, "aborted")
     upload.put(1, b"x")

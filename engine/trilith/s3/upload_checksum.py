@@ -7,6 +7,7 @@ so a part that was replaced meanwhile fails there.
 
 from __future__ import annotations
 
+from trilith.errors import UploadNotFound
 from trilith.objects.types import Checksum, CompletedPart, PartInfo
 from trilith.s3 import checksums
 from trilith.s3.checksums import ALGORITHMS, Algorithm
@@ -25,7 +26,10 @@ async def completed_checksum(
 ) -> Checksum | None:
     """What to store, or None for an upload without checksums. Raises InvalidPart, BadDigest."""
     upload_id = request.parameter("uploadId")
-    upload = await context.objects.get_upload(request.bucket, request.key, upload_id)
+    try:
+        upload = await context.objects.get_upload(request.bucket, request.key, upload_id)
+    except UploadNotFound:
+        return None  # perhaps completed before: the completion itself knows
     name = upload.checksum_algorithm or (announced.algorithm if announced is not None else None)
     if name is None and not any(part.checksum is not None for part in parts):
         return None
