@@ -51,24 +51,33 @@ class AccessLog:
         self._encode_into(record, buffer, -1)
         buffer += b"\n"
         if self._timer is None and self._writing is None:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(FLUSH_INTERVAL_S, self._flush)
+            self._schedule()
+
+    def _schedule(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(FLUSH_INTERVAL_S, self._flush)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _flush(self) -> None:
-        self._timer = None
+        self._cancel_timer()
         if self._writing is None:
             self._writing = asyncio.get_running_loop().create_task(self._drain())
 
     async def _drain(self) -> None:
         loop = asyncio.get_running_loop()
         try:
-            while lines := self._take():
-                try:
-                    await loop.run_in_executor(None, self._write, lines)
-                except OSError:
-                    log.exception("the access log cannot be written; its lines are lost")
+            if lines := self._take():
+                await loop.run_in_executor(None, self._write, lines)
+        except OSError:
+            log.exception("the access log cannot be written; its lines are lost")
         finally:
             self._writing = None
+            # Not at once: a thread is woken four times a second, however many requests there are.
+            if self._buffer and self._timer is None:
+                self._schedule()
 
     def _take(self) -> bytes:
         lines, self._buffer = self._buffer, bytearray()
@@ -80,11 +89,9 @@ class AccessLog:
 
     async def close(self) -> None:
         """Returns when everything accepted is written."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._writing is not None:
-            await self._writing
-        self._flush()
-        if self._writing is not None:
-            await self._writing
+        while self._writing is not None or self._buffer or self._dropped:
+            if self._writing is None:
+                self._flush()
+            if self._writing is not None:
+                await self._writing
+        self._cancel_timer()

@@ -149,5 +149,5 @@ class HttpServer:
 
     async def _all_closed(self) -> None:
         # Polled: closing is rare, and an event would cost every connection.
-        while self._state.tasks or self._state.connections:  # noqa: ASYNC110
+        while self._state.tasks or self._state.connections:
             await asyncio.sleep(STOP_POLL_S)
