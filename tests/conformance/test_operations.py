@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from .cluster import (
+    PORT_NAMES,
     ZONES,
     Cluster,
     bytes_on_disk,
@@ -102,12 +103,12 @@ def test_stored_bytes_grow_with_what_is_stored(cluster: Cluster, s3: Any, bucket
 
 def log_lines(data_dir: Path, request_id: str) -> list[dict[str, Any]]:
     """The JSON log lines of one request."""
-    found = []
-    for path in data_dir.rglob("*.log*"):
-        for line in path.read_text(errors="replace").splitlines():
-            if request_id in line:
-                found.append(json.loads(line))
-    return found
+    return [
+        json.loads(line)
+        for path in data_dir.rglob("*.log*")
+        for line in path.read_text(errors="replace").splitlines()
+        if request_id in line
+    ]
 
 
 def test_each_request_has_one_log_line_with_its_id(
@@ -140,9 +141,9 @@ def test_secrets_are_readable_by_their_owner_only_and_never_logged(cluster: Clus
 
 
 def test_a_data_directory_in_use_is_refused(cluster: Cluster) -> None:
+    ports = [part for name in PORT_NAMES for part in (f"--{name}-port", "0")]
     second = subprocess.run(
-        [trilith_program(), "serve", "--data", str(cluster.data_dir)]
-        + ["--s3-port", "0", "--dynamodb-port", "0", "--console-port", "0", "--grpc-port", "0"],
+        [trilith_program(), "serve", "--data", str(cluster.data_dir), *ports],
         capture_output=True,
         text=True,
         timeout=REFUSAL_DEADLINE_S,
