@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+import struct
+import time
 from collections.abc import Iterator
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +16,8 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+
+from trilith.config import Limits
 
 from .local_s3 import ACCESS_KEY, SECRET_KEY, LocalS3, running
 
@@ -295,6 +300,53 @@ def test_presigned_parameters_count_as_headers(s3: LocalS3, client: Any) -> None
     moved = url + "&x-amz-acl=public-read"
     answer = urllib3.request("PUT", moved, body=b"x", retries=False)
     assert answer.status == 403  # the added parameter is not signed
+
+
+def test_a_bucket_of_another_account_is_not_touched(s3: LocalS3) -> None:
+    for owner, status in (("000000000001", 200), ("123456789012", 403)):
+        headers = {"x-amz-expected-bucket-owner": owner}
+        assert send(s3, "PUT", "/bucket/owned", headers, b"x").status == status
+
+
+def test_beyond_its_limit_a_node_sheds_requests_at_once() -> None:
+    with running(LocalS3(limits=Limits(requests_inflight_max=1))) as busy:
+        client = busy.client(signature_version="s3v4")
+        client.create_bucket(Bucket="bucket")
+        url = client.generate_presigned_url(
+            "put_object", Params={"Bucket": "bucket", "Key": "k"}, HttpMethod="PUT"
+        )
+        head = (
+            f"PUT {url.removeprefix(busy.endpoint)} HTTP/1.1\r\nhost: 127.0.0.1:{busy.port}\r\n"
+            "content-length: 2\r\nexpect: 100-continue\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as slow:
+            slow.sendall(head.encode())
+            assert slow.recv(1000).startswith(b"HTTP/1.1 100 ")
+            assert failure(client.list_objects_v2, Bucket="bucket") == ("SlowDown", 503)
+            slow.sendall(b"ab")
+            assert slow.recv(1000).startswith(b"HTTP/1.1 200 ")
+        assert client.list_objects_v2(Bucket="bucket")["KeyCount"] == 1
+
+
+def test_an_upload_that_is_cut_off_is_recorded_as_the_clients(s3: LocalS3) -> None:
+    signer = s3.client(signature_version="s3v4")
+    url = signer.generate_presigned_url(
+        "put_object", Params={"Bucket": "bucket", "Key": "reset"}, HttpMethod="PUT"
+    )
+    head = (
+        f"PUT {url.removeprefix(s3.endpoint)} HTTP/1.1\r\nhost: 127.0.0.1:{s3.port}\r\n"
+        "content-length: 100\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", s3.port), timeout=10) as cut:
+        cut.sendall(head.encode() + b"x" * 50)
+        cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    deadline = time.monotonic() + 10
+    while not any(one.key == "reset" for one in s3.records):
+        assert time.monotonic() < deadline
+        send(s3, "HEAD", "/bucket/any")
+    (record,) = [one for one in s3.records if one.key == "reset"]
+    assert record.error_code in ("ClientGone", "IncompleteBody")
+    assert send(s3, "HEAD", "/bucket/reset").status == 404
 
 
 def test_a_truncated_upload_stores_nothing(s3: LocalS3, client: Any) -> None:

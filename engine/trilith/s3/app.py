@@ -11,10 +11,9 @@ import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
-from trilith.errors import TrilithError
+from trilith.errors import OutcomeUnknown, ServerError, TrilithError
 from trilith.objects.types import Objects
 from trilith.request_record import Observe, RequestRecord
 from trilith.runtime.clock import Clock
@@ -204,9 +203,14 @@ class S3App:
     ) -> None:
         stream = answer.stream
         assert stream is not None
-        async with aclosing(cast(Any, stream)) as runs:
-            async for run in runs:
+        try:
+            async for run in stream:
                 await send({"type": "http.response.body", "body": run, "more_body": True})
+        finally:
+            # A generator that nobody finishes would hold its chunks until it is collected.
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
         await send({"type": "http.response.body", "body": b""})
 
     def _common_headers(self, request: Request) -> Headers:
@@ -225,7 +229,7 @@ class S3App:
         if not isinstance(error, S3Error | TrilithError):
             log.error("request %s failed", request.request_id, exc_info=error)
         s3_error = from_exception(error)
-        if s3_error.status >= 500 and isinstance(error, TrilithError):
+        if isinstance(error, ServerError | OutcomeUnknown):
             log.warning("request %s: %s: %s", request.request_id, error.code, error)
         head = request.head
         headers: Headers = list(s3_error.headers)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 from trilith.objects.types import ObjectInfo, ObjectReader
 from trilith.s3 import conditions, ranges
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
@@ -138,12 +136,7 @@ def answer_read(
     whole = reader.small_body()
     if whole is not None:
         return Answer(status, headers, whole if length == size else whole[first : last + 1])
-    return Answer(status, headers, b"", _body(reader, first, last))
-
-
-async def _body(reader: ObjectReader, first: int, last: int) -> AsyncIterator[bytes]:
-    async for run in reader.stream(first, last):
-        yield run
+    return Answer(status, headers, b"", reader.stream(first, last))
 
 
 async def put_object(context: Context, request: Request) -> Answer:
