@@ -69,9 +69,9 @@ class Journal(Section, frozen=True, kw_only=True):
         NonNegative,
         Meta(description="flushed segments kept for replicas that return"),
     ] = 256 * MIB
-    group_bytes_max: Annotated[
-        Positive, Meta(description="records written and synced together at most")
-    ] = 8 * MIB
+    pending_bytes_max: Annotated[
+        Positive, Meta(description="records that wait for their sync; above it 503 SlowDown")
+    ] = 64 * MIB
 
 
 class Replication(Section, frozen=True, kw_only=True):

@@ -161,6 +161,7 @@ class Node:
                 node_id=node_id,
                 segment_bytes=config.journal.segment_bytes,
                 retain_bytes=config.journal.retain_bytes,
+                pending_bytes_max=config.journal.pending_bytes_max,
             ),
             on_failure=self._disk_failed,
             on_sync=lambda seconds, _: sync_times.observe(seconds),
@@ -283,6 +284,7 @@ class Node:
     async def _open_edges(self) -> None:
         options, config, runtime = self._options, self._options.config, self._runtime
         self._access_log = AccessLog(self._write_log)
+        access_log = self._access_log if config.log.access else None
         root = options.root_credentials
         credentials = StaticCredentials([root_credential(root.access_key, root.secret_key)])
         s3 = S3App(
@@ -290,7 +292,7 @@ class Node:
             SigV4Authenticator(credentials, runtime.clock, region=config.s3.region),
             runtime.clock,
             runtime.entropy,
-            RequestObserver(self.metrics.requests("s3"), self._access_log),
+            RequestObserver(self.metrics.requests("s3"), access_log),
             node_id=self._identity.node_id,
             region=config.s3.region,
             domains=config.s3.domains,

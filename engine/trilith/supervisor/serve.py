@@ -19,7 +19,7 @@ from trilith.node_options import ZONES, Credentials
 from trilith.supervisor import console_client, earlier_run, reserved_ports, rotation
 from trilith.supervisor.control import ControlError, ControlServer
 from trilith.supervisor.data_directory import DataDirectory
-from trilith.supervisor.node_process import NodeProcess, State
+from trilith.supervisor.node_process import STOP_TIMEOUT_S, NodeProcess, State
 from trilith.supervisor.small_files import write_private
 from trilith.supervisor.welcome import welcome
 
@@ -61,6 +61,9 @@ class Supervisor:
         self._nodes = {
             zone: self._node_process(zone, number, environment) for number, zone in enumerate(ZONES)
         }
+        # A node drains for its grace period; the rest is for flushing.
+        grace_s = settings.server.shutdown_grace_ms / 1000
+        self._stop_timeout_s = max(STOP_TIMEOUT_S, grace_s + 5.0)
         self._control = ControlServer(data.control_socket, self._handle)
         self._stop = asyncio.Event()
 
@@ -100,7 +103,9 @@ class Supervisor:
     async def _stop_all(self) -> None:
         """SIGTERM to all at once; a second Ctrl-C kills what is still draining."""
         loop = asyncio.get_running_loop()
-        stopping = asyncio.gather(*(node.stop() for node in self._nodes.values()))
+        stopping = asyncio.gather(
+            *(node.stop(self._stop_timeout_s) for node in self._nodes.values())
+        )
         for number in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(RuntimeError):
                 loop.add_signal_handler(number, self._kill_now)
@@ -183,7 +188,7 @@ class Supervisor:
         if action == "start":
             await self._start_zone(zone)
         elif action == "stop":
-            await node.stop()
+            await node.stop(self._stop_timeout_s)
         elif action == "kill":
             await node.kill()
         else:
