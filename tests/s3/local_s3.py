@@ -62,7 +62,6 @@ class LocalS3:
             self.app,
             listening_socket("127.0.0.1", 0),
             limits_from(limits),
-            refuse=self.app.refuse,
         )
         self.port = self.server.port
 

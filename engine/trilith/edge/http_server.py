@@ -57,8 +57,8 @@ def listening_socket(host: str, port: int, *, reuse_port: bool = False) -> socke
 class HttpServer:
     """Serves one ASGI application on one listening socket.
 
-    `app` may offer `answer_at_once` (edge/answer.py). `refuse` words the answers to what never
-    became a request (malformed, too large, too slow, too many).
+    `app` may offer `answer_at_once` (edge/answer.py), and `refuse`, which words the answers to
+    what never became a request (malformed, too large, too slow, too many).
     """
 
     def __init__(
@@ -66,12 +66,10 @@ class HttpServer:
         app: Any,
         sock: socket.socket,
         limits: ConnectionLimits,
-        *,
-        refuse: Refuse = refuse_in_text,
     ) -> None:
         self._sock = sock
         self._limits = limits
-        self._refuse = refuse
+        self._refuse: Refuse = getattr(app, "refuse", refuse_in_text)
         self._config = Config(
             app,
             http=HttpProtocol,
