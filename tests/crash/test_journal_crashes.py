@@ -45,7 +45,7 @@ async def open_journal(disk: RecordedDisk, config: JournalConfig = CONFIG) -> Jo
 
 
 class Recording:
-    """A run: the records in order, and how many disk events had passed when each was acknowledged."""
+    """A run: the records in order, and after how many disk events each was acknowledged."""
 
     def __init__(self, seed: int) -> None:
         self.random = Random(seed)

@@ -192,6 +192,7 @@ class RecordedDisk:
         self._record = record
         self._sync_delay_s = sync_delay_s
         self._sync_failures: list[OSError] = []
+        self._held: list[Callable[[], None]] | None = None
         self._files: dict[str, _File] = {}
         self._directories: set[str] = {""}
 
@@ -218,6 +219,15 @@ class RecordedDisk:
     def fail_next_sync(self, code: int = errno.EIO) -> None:
         self._sync_failures.append(OSError(code, os.strerror(code)))
 
+    def hold_syncs(self) -> None:
+        """From now on no sync ends, until `release_syncs`."""
+        self._held = self._held if self._held is not None else []
+
+    def release_syncs(self) -> None:
+        held, self._held = self._held or [], None
+        for callback in held:
+            self.after_sync_delay(callback)
+
     def flip(self, path: str, offset: int, mask: int = 0x01) -> None:
         """Damage a byte on the medium."""
         file = self._files[path]
@@ -231,6 +241,9 @@ class RecordedDisk:
         return self._sync_failures.pop(0) if self._sync_failures else None
 
     def after_sync_delay(self, callback: Callable[[], None]) -> None:
+        if self._held is not None:
+            self._held.append(callback)
+            return
         loop = asyncio.get_running_loop()
         if self._sync_delay_s is None:
             loop.call_soon(callback)

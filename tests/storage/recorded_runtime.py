@@ -1,4 +1,4 @@
-"""A runtime over a `RecordedDisk`: blocking work runs in place, the wall clock is set by the test."""
+"""A runtime over a `RecordedDisk`: blocking work runs in place, the test sets the wall clock."""
 
 from __future__ import annotations
 
