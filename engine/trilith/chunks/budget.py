@@ -87,7 +87,7 @@ class Gatherer(Protocol):
 
 
 class GatherBudget:
-    """Room for gathering, in turns.
+    """Room for gathering, in turns. Holders of one budget never wait for more of the same.
 
     A turn lasts as long as nobody waits. Otherwise it ends after `turn_s`: a slow client then gets
     a chunk boundary that its content did not ask for, and cannot keep the others waiting.
@@ -101,8 +101,11 @@ class GatherBudget:
         self._timer: asyncio.TimerHandle | None = None
 
     async def begin(self, holder: Gatherer, size: int) -> None:
-        assert holder not in self._turns
         await self.bytes.acquire(size)
+        self.enter(holder)
+
+    def enter(self, holder: Gatherer) -> None:
+        """The turn of a holder that has acquired its bytes begins."""
         self._turns[holder] = asyncio.get_running_loop().time() + self._turn_s
 
     def end(self, holder: Gatherer, size: int) -> None:

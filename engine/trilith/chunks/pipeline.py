@@ -7,7 +7,7 @@ half.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 from trilith.chunks.budget import ByteBudget, GatherBudget
 from trilith.chunks.reading import ChunkReader
@@ -22,6 +22,7 @@ from trilith.runtime.workers import Workers
 from trilith_native.chunker import Chunker
 
 TURN_S = 2.0
+SMALL_WINDOW_BYTES = 256 * 1024
 
 
 class ChunkPipeline:
@@ -39,7 +40,13 @@ class ChunkPipeline:
     ) -> None:
         self.workers = workers
         self.window_bytes = config.max_bytes
-        self.gathering = GatherBudget(config.inflight_bytes_max // 2, turn_s)
+        gathering_bytes = config.inflight_bytes_max // 2
+        small_bytes = min(gathering_bytes // 4, gathering_bytes - config.max_bytes)
+        # Short bodies, and the beginnings of bodies of unknown length, have room of their own: they
+        # do not queue behind long ones. Zero when the limits leave no room for it.
+        self.small_window_bytes = min(SMALL_WINDOW_BYTES, small_bytes, config.max_bytes)
+        self.small_windows = GatherBudget(small_bytes, turn_s)
+        self.windows = GatherBudget(gathering_bytes - small_bytes, turn_s)
         self.storing = ByteBudget(config.inflight_bytes_max // 2)
         self.replicas = ReplicaWriter(service, placement, workers, local_zone)
         self.reader = ChunkReader(
@@ -59,6 +66,12 @@ class ChunkPipeline:
         """A chunk's verified plaintext. Raises Corruption, or PeerUnreachable (retryable)."""
         return await self.reader.read(reference)
 
-    def stream(self, references: Sequence[ChunkRef], first: int, last: int) -> AsyncIterator[bytes]:
-        """Bytes first..last inclusive of the chunks laid end to end, in runs of up to a chunk."""
+    def stream(
+        self, references: AsyncIterator[tuple[int, ChunkRef]], first: int, last: int
+    ) -> AsyncIterator[bytes]:
+        """Bytes first..last inclusive of a body, in runs of up to a chunk.
+
+        `references`: (offset in the body, chunk) in order, at least those that hold these bytes;
+        asked for as they are needed. `reading.in_order` makes them of a list.
+        """
         return self.reader.stream(references, first, last)

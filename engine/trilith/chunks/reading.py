@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import NamedTuple
 
 from trilith.chunks.budget import ByteBudget
 from trilith.chunks.replicas import INLINE_BYTES_MAX
@@ -25,6 +26,14 @@ READ_AHEAD_CHUNKS = 2
 HEDGE_DELAY_S = 0.25  # a read that takes this long elsewhere is also asked of the next zone
 
 Damaged = Callable[[bytes, str], None]
+
+
+class _Read(NamedTuple):
+    """A chunk being read for a stream."""
+
+    task: asyncio.Task[bytes]
+    offset: int  # of its first byte in the body
+    charged_bytes: int  # of the read-ahead budget
 
 
 class ChunkReader:
@@ -60,35 +69,42 @@ class ChunkReader:
         return await self._read_elsewhere(reference, skip=None)
 
     async def stream(
-        self, references: Sequence[ChunkRef], first: int, last: int
+        self, references: AsyncIterator[tuple[int, ChunkRef]], first: int, last: int
     ) -> AsyncIterator[bytes]:
-        """Bytes first..last inclusive of the chunks laid end to end, in runs of up to a chunk."""
-        wanted = _overlapping(references, first, last)
-        reads: deque[tuple[asyncio.Task[bytes], int, int, int]] = deque()
+        """Bytes first..last inclusive of a body, in runs of up to a chunk; see ChunkPipeline."""
+        reads: deque[_Read] = deque()
+        ahead = self.read_ahead
+        waiting: tuple[int, ChunkRef] | None = None  # listed, and no room to read it ahead
+        ended = first > last
         try:
-            while wanted or reads:
-                while wanted and len(reads) <= READ_AHEAD_CHUNKS:
-                    reference, start, end = wanted[0]
-                    charged = reference.size if reads else 0  # what is wanted now is always read
-                    if charged and not self.read_ahead.try_acquire(charged):
+            while True:
+                while not ended and len(reads) <= READ_AHEAD_CHUNKS:
+                    listed = waiting or await anext(references, None)
+                    waiting = None
+                    if listed is None or listed[0] > last:
+                        ended = True
                         break
-                    wanted.popleft()
+                    offset, reference = listed
+                    if offset + reference.size <= first:
+                        continue
+                    charged = reference.size if reads else 0  # the next one is always read
+                    if charged and not ahead.try_acquire(charged):
+                        waiting = listed
+                        break
                     task = asyncio.ensure_future(self.read(reference))
-                    reads.append((task, charged, start, end))
-                task, charged, start, end = reads[0]
-                plaintext = await task
-                reads.popleft()
-                if charged:
-                    self.read_ahead.release(charged)
-                yield plaintext if end - start == len(plaintext) else plaintext[start:end]
+                    reads.append(_Read(task, offset, charged))
+                if not reads:
+                    return
+                plaintext = await reads[0].task
+                read = reads.popleft()
+                ahead.release(read.charged_bytes)
+                start, end = max(first - read.offset, 0), last + 1 - read.offset
+                yield plaintext if not start and end >= len(plaintext) else plaintext[start:end]
         finally:
-            tasks = [task for task, *_ in reads]
-            for task in tasks:
-                task.cancel()
-            for _, charged, *_ in reads:
-                if charged:
-                    self.read_ahead.release(charged)
-            await asyncio.gather(*tasks, return_exceptions=True)
+            for read in reads:
+                read.task.cancel()
+                ahead.release(read.charged_bytes)
+            await asyncio.gather(*(read.task for read in reads), return_exceptions=True)
 
     def _read_and_open(self, reference: ChunkRef) -> bytes:
         """On a worker: one hop for the file, the checksum and the decryption."""
@@ -160,17 +176,9 @@ def _opened(reference: ChunkRef, sealed: Buffer) -> bytes:
     return plaintext
 
 
-def _overlapping(
-    references: Sequence[ChunkRef], first: int, last: int
-) -> deque[tuple[ChunkRef, int, int]]:
-    """The chunks that hold bytes first..last, each with its part's start and end."""
-    found: deque[tuple[ChunkRef, int, int]] = deque()
+async def in_order(references: Iterable[ChunkRef]) -> AsyncIterator[tuple[int, ChunkRef]]:
+    """Chunks laid end to end: each with the offset of its first byte."""
     offset = 0
     for reference in references:
-        end = offset + reference.size
-        if offset > last:
-            break
-        if end > first:
-            found.append((reference, max(first - offset, 0), min(last + 1, end) - offset))
-        offset = end
-    return found
+        yield offset, reference
+        offset += reference.size

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from trilith.chunks.budget import GatherBudget
 from trilith.chunks.replicas import INLINE_BYTES_MAX, NewChunk
 from trilith.chunks.types import ChunkRef, StoredChunk
 from trilith.chunks.window import Hasher, WindowCutter
@@ -38,7 +39,8 @@ class ChunkUpload:
         self._pieces: list[Buffer] = []
         self._gathered_bytes = 0
         self._tail_bytes = 0  # of those: left over from the last window
-        self._room_bytes = 0  # held of the gather budget; 0 between turns
+        self._room_bytes = 0  # held of `_gathering`; 0 between turns
+        self._gathering: GatherBudget = pipeline.windows
         self._lock = asyncio.Lock()  # one window is cut at a time
         self._give_way = False
         self._early_cut: asyncio.Task[None] | None = None
@@ -79,9 +81,10 @@ class ChunkUpload:
                 if not self._room_bytes:
                     await self._begin_turn(size - offset)
                 elif self._gathered_bytes == self._room_bytes:
-                    await self._cut_window()
+                    await self._make_room()
                     continue
                 taken = min(size - offset, self._room_bytes - self._gathered_bytes)
+                assert taken > 0
                 whole = taken == size
                 self._gather(data if whole else memoryview(data)[offset : offset + taken])
                 offset += taken
@@ -125,18 +128,43 @@ class ChunkUpload:
             raise RuntimeError("the upload is finished")
 
     async def _begin_turn(self, waiting_bytes: int) -> None:
-        room = self._pipeline.window_bytes
+        """Room for what is expected; a body of unknown length starts small."""
+        pipeline = self._pipeline
+        expected = waiting_bytes
         if self._expected_bytes is not None:
-            behind = self._received_bytes - waiting_bytes
-            room = min(room, max(self._expected_bytes - behind, waiting_bytes))
-        await self._pipeline.gathering.begin(self, room)
-        self._room_bytes = room
+            expected = max(expected, expected + self._expected_bytes - self._received_bytes)
+        room, gathering = min(expected, pipeline.window_bytes), pipeline.windows
+        if expected <= pipeline.small_window_bytes:
+            gathering = pipeline.small_windows
+            if self._expected_bytes is None:
+                room = pipeline.small_window_bytes
+        elif self._expected_bytes is None:
+            room = pipeline.window_bytes
+        await gathering.begin(self, room)
+        self._room_bytes, self._gathering = room, gathering
+
+    async def _make_room(self) -> None:
+        window_bytes = self._pipeline.window_bytes
+        if self._room_bytes == window_bytes:
+            await self._cut_window()
+            return
+        # Nobody who holds a whole window waits for a smaller one, so this wait ends.
+        windows = self._pipeline.windows
+        if self._gathering is windows:
+            # Longer than was said. To wait for more of the same budget could deadlock: cut here.
+            await self._cut(final=True)
+            self._end_turn()
+            return
+        await windows.bytes.acquire(window_bytes)
+        self._end_turn()
+        windows.enter(self)
+        self._room_bytes, self._gathering = window_bytes, windows
 
     def _end_turn(self) -> None:
         self._give_way = False
         if self._room_bytes:
             room, self._room_bytes = self._room_bytes, 0
-            self._pipeline.gathering.end(self, room)
+            self._gathering.end(self, room)
 
     def _gather(self, piece: Buffer) -> None:
         self._gathered_bytes += len(piece)
@@ -151,11 +179,9 @@ class ChunkUpload:
 
     async def _cut_window(self) -> None:
         """A full window, in the middle of a body. Ends the turn when others wait for theirs."""
-        # A window shorter than the longest chunk (a body that is longer than was said) may have no
-        # cut of its own: then it ends there.
-        final = self._give_way or self._room_bytes < self._pipeline.window_bytes
-        await self._cut(final=final)
-        if final:
+        give_way = self._give_way
+        await self._cut(final=give_way)
+        if give_way:
             self._end_turn()
 
     async def _cut_early(self) -> None:
