@@ -58,7 +58,7 @@ class Storage(Section, frozen=True, kw_only=True):
     """The ordered store (RocksDB) of a node."""
 
     block_cache_bytes: Annotated[Positive, Meta(description="cache of data blocks")] = 32 * MIB
-    write_buffer_bytes: Annotated[Positive, Meta(description="one in-memory table")] = 16 * MIB
+    write_buffer_bytes: Annotated[Positive, Meta(description="one in-memory table")] = 32 * MIB
 
 
 class Journal(Section, frozen=True, kw_only=True):

@@ -65,6 +65,7 @@ from trilith.storage.journal import Journal, JournalConfig
 from trilith.storage.rocks_store import RocksOrderedStore
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
 EXIT_DISK_FAILED = 74  # EX_IOERR
 EXIT_UNUSABLE = 78  # EX_CONFIG
 
@@ -204,6 +205,7 @@ class Node:
         # The modules and tables made so far live as long as the process.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(GC_YOUNG_OBJECTS, 20, 100)
         self.events("node_started", zone=options.zone, address=self._address)
 
     def _connect(self) -> None:
