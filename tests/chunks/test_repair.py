@@ -1,0 +1,161 @@
+"""Repair brings a zone what it missed and heals what was damaged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from tests.chunks.local_zones import KIB, LocalCluster, LocalNode, random_bytes, run_on, upload
+
+from trilith.chunks.repair import RepairWorker
+from trilith.chunks.types import StoredChunk
+from trilith.errors import NotLeader
+
+
+class LocalQueue:
+    """Implements `RepairQueue` in memory."""
+
+    def __init__(self, stored: Sequence[StoredChunk]) -> None:
+        missing = [(zone, c.ref.chunk_id) for c in stored for zone in c.missed_zones]
+        self.entries = dict(enumerate(missing))
+        self.unavailable = 0
+
+    async def list_missing(self, zone: str, limit: int) -> list[tuple[int, bytes]]:
+        if self.unavailable:
+            self.unavailable -= 1
+            raise NotLeader
+        found = [(token, entry[1]) for token, entry in self.entries.items() if entry[0] == zone]
+        return found[:limit]
+
+    async def complete(self, tokens: Sequence[int]) -> None:
+        for token in tokens:
+            self.entries.pop(token, None)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def repairing(
+    node: LocalNode, queue: LocalQueue, rate: int = 1 << 30
+) -> AsyncIterator[RepairWorker]:
+    worker = RepairWorker(queue, node.service, node.placement, node.zone, bytes_per_second_max=rate)
+    node.service.on_damaged = worker.heal_soon
+    running = asyncio.ensure_future(worker.run())
+    try:
+        yield worker
+    finally:
+        running.cancel()
+        await asyncio.wait((running,))
+
+
+async def upload_without_az3(cluster: LocalCluster, size: int) -> list[StoredChunk]:
+    nodes = [node for node in cluster.nodes.values() if node.zone == "az3"]
+    for node in nodes:
+        cluster.network.isolate(node.node_id)
+    stored = await upload(cluster.gateway, [random_bytes(size)])
+    for node in nodes:
+        cluster.network.isolate(node.node_id, up=True)
+    assert {chunk.missed_zones for chunk in stored} == {("az3",)}
+    return stored
+
+
+def test_a_zone_that_was_away_gets_what_it_missed() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, 500 * KIB)
+        queue = LocalQueue(stored)
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            await until(lambda: not queue.entries)
+        for chunk in stored:
+            assert cluster.zones_with(chunk.ref.chunk_id) == {"az1", "az2", "az3"}
+        assert worker.progress.done == len(stored)
+        assert worker.progress.bytes_copied == 500 * KIB + 16 * len(stored)
+        assert worker.progress.pending == 0
+
+    run_on(LocalCluster(), body)
+
+
+def test_each_node_of_a_zone_repairs_its_own_chunks() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, 800 * KIB)
+        queue = LocalQueue(stored)
+        async with repairing(cluster.nodes["n31"], queue), repairing(cluster.nodes["n32"], queue):
+            await until(lambda: not queue.entries)
+        for chunk in stored:
+            owner = cluster.nodes["n11"].placement.owners(chunk.ref.chunk_id)["az3"]
+            assert cluster.nodes[owner].store.contains(chunk.ref.chunk_id)
+
+    run_on(LocalCluster(nodes_per_zone=2), body)
+
+
+def test_what_cannot_be_copied_stays_queued_until_its_zone_is_back() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, 50 * KIB)
+        queue = LocalQueue(stored)
+        cluster.network.isolate("n31")
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            await until(lambda: worker.progress.failed >= len(stored))
+            assert len(queue.entries) == len(stored)
+            assert worker.progress.pending == len(stored)
+            cluster.network.isolate("n31", up=True)
+            worker.look_now()
+            await until(lambda: not queue.entries)
+
+    run_on(LocalCluster(), body)
+
+
+def test_an_unavailable_queue_is_asked_again() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        queue = LocalQueue(await upload_without_az3(cluster, 20 * KIB))
+        queue.unavailable = 1
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            await until(lambda: not queue.unavailable)
+            worker.look_now()
+            await until(lambda: not queue.entries)
+
+    run_on(LocalCluster(), body)
+
+
+def test_a_damaged_copy_is_replaced_after_it_was_read() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        (chunk,) = await upload(cluster.gateway, [random_bytes(KIB)])
+        node = cluster.nodes["n11"]
+        good = node.store.read(chunk.ref.chunk_id)
+        node.flip(chunk.ref.chunk_id)
+        async with repairing(node, LocalQueue([])) as worker:
+            node.pipeline.reader.on_damaged = lambda chunk_id, zone: worker.heal_soon(chunk_id)
+            await cluster.gateway.read(chunk.ref)
+            await until(lambda: worker.progress.done == 1)
+        assert node.store.read(chunk.ref.chunk_id) == good
+
+    run_on(LocalCluster(), body)
+
+
+def test_a_copy_found_damaged_by_another_node_is_healed_where_it_lies() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        (chunk,) = await upload(cluster.gateway, [random_bytes(KIB)])
+        for node_id in ("n11", "n21"):
+            cluster.nodes[node_id].flip(chunk.ref.chunk_id)
+        damaged = cluster.nodes["n21"]
+        async with repairing(damaged, LocalQueue([])) as worker:
+            await cluster.gateway.read(chunk.ref)
+            await until(lambda: worker.progress.done == 1)
+        assert damaged.store.read(chunk.ref.chunk_id)
+
+    run_on(LocalCluster(), body)
+
+
+def test_a_chunk_without_a_good_copy_is_counted_and_kept() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, KIB)
+        for node_id in ("n11", "n21"):
+            cluster.nodes[node_id].flip(stored[0].ref.chunk_id)
+        queue = LocalQueue(stored)
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            await until(lambda: worker.progress.without_good_copy == 1)
+            assert len(queue.entries) == 1
+
+    run_on(LocalCluster(), body)
