@@ -1,0 +1,192 @@
+"""Clients of registers: writes, compare-and-sets, appends and reads, at any node.
+
+Every call and what came of it is recorded; `problems` judges the record, apart from the code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from math import inf
+from random import Random
+from typing import Any
+
+from tests.linearizability.checker import Kind, Operation, explain
+from tests.replication.register_model import Append, Read, Value, Write
+from tests.simulation.cluster import SimCluster
+from tests.simulation.node import SimNode
+from trilith.errors import Outcome, OutcomeUnknown, PreconditionFailed, TrilithError
+
+KEYSPACE = 2
+PHASE_S = 3.0  # keys change with time, so that no key gathers too many unknown outcomes
+CALL_PATIENCE_S = 15.0
+
+
+@dataclass
+class Call:
+    """One call as its client saw it. `returned` infinite: the client never learned the outcome."""
+
+    kind: Kind
+    key: bytes
+    where: str
+    called: float
+    value: bytes | None = None
+    expected: bytes | None = None
+    returned: float = inf
+    seen: bytes | None = None
+    holds: bool | None = None
+    applied: bool | None = None  # False: told that it was not
+
+    def operation(self) -> Operation:
+        return Operation(
+            self.kind,
+            self.called,
+            self.returned,
+            value=self.value,
+            expected=self.expected,
+            seen=self.seen,
+            holds=self.holds,
+            who=self.where,
+        )
+
+    def __str__(self) -> str:
+        told = {True: "yes", False: "no", None: "unknown"}[self.applied]
+        return (
+            f"{self.called:.6f}..{self.returned:.6f} {self.where} {self.kind.value} "
+            f"{self.value!r} expected={self.expected!r} seen={self.seen!r} "
+            f"holds={self.holds} applied={told}"
+        )
+
+
+class Registers:
+    """The workload of one run."""
+
+    def __init__(self, cluster: SimCluster, *, clients: int, keys: int, think_s: float) -> None:
+        self.cluster = cluster
+        self.calls: list[Call] = []
+        self.stopping = False
+        self._clients = clients
+        self._keys = keys
+        self._think_s = think_s
+        self._moments = 0
+
+    def _moment(self) -> float:
+        """Virtual time, made unique: calls at one instant keep their order."""
+        self._moments += 1
+        return self.cluster.loop.now + self._moments * 1e-9
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._client(n)) for n in range(self._clients)]
+        await asyncio.gather(*tasks)
+
+    async def _client(self, number: int) -> None:
+        random = Random(f"{self.cluster.seed}/client{number}")
+        last_seen: dict[bytes, bytes | None] = {}
+        home = random.choice(self.cluster.nodes)
+        count = 0
+        while not self.stopping:
+            await asyncio.sleep(random.expovariate(1 / self._think_s))
+            node = home if random.random() < 0.5 else random.choice(self.cluster.nodes)
+            if not node.booted:
+                continue
+            count += 1
+            phase = int(self.cluster.loop.now / PHASE_S)
+            slot = random.randrange(self._keys)
+            appends = slot % 3 == 2
+            key = bytes([37 * slot % 256]) + b"/%d/%d" % (phase, slot)
+            unique = b"%d.%d " % (number, count)
+            roll = random.random()
+            if roll < 0.45:
+                call = Call(Kind.READ, key, node.node_id, 0.0)
+            elif appends:
+                call = Call(Kind.APPEND, key, node.node_id, 0.0, value=unique)
+            elif roll < 0.75 or last_seen.get(key) is None:
+                call = Call(Kind.WRITE, key, node.node_id, 0.0, value=unique)
+            else:
+                expected = last_seen[key]
+                call = Call(
+                    Kind.COMPARE_AND_SET, key, node.node_id, 0.0, value=unique, expected=expected
+                )
+            await self.perform(node, call)
+            if call.returned != inf and call.applied and call.holds is not False:
+                last_seen[key] = call.seen if call.kind is Kind.READ else call.value
+
+    async def perform(self, node: SimNode, call: Call) -> None:
+        """Make a call at a node and record what came of it."""
+        call.called = self._moment()
+        self.calls.append(call)
+        try:
+            result = await ask(node, self._work(node, call))
+        except PreconditionFailed:
+            call.returned, call.holds, call.applied = self._moment(), False, True
+        except TrilithError as error:
+            call.applied = False if error.outcome is Outcome.NOT_APPLIED else None
+        else:
+            call.returned, call.holds, call.applied = self._moment(), True, True
+            call.seen = result.value
+        self.cluster.trace(f"call {call.key!r} {call}")
+
+    @staticmethod
+    async def _work(node: SimNode, call: Call) -> Value:
+        router = node.router
+        if call.kind is Kind.READ:
+            at_once = router.try_query(KEYSPACE, call.key, Read(call.key))
+            if at_once is not None:
+                return at_once  # type: ignore[no-any-return]
+            return await router.query(KEYSPACE, call.key, Read(call.key))  # type: ignore[no-any-return]
+        assert call.value is not None
+        if call.kind is Kind.APPEND:
+            command: Append | Write = Append(call.key, call.value)
+        else:
+            command = Write(call.key, call.value, expected=call.expected)
+        return await router.execute(KEYSPACE, call.key, command)  # type: ignore[no-any-return]
+
+    async def read_everything(self) -> list[str]:
+        """Read each key at each node; says which reads failed."""
+        failures = []
+        for key in sorted({call.key for call in self.calls}):
+            for node in self.cluster.nodes:
+                call = Call(Kind.READ, key, node.node_id, 0.0)
+                await self.perform(node, call)
+                if not call.applied:
+                    failures.append(f"{key!r} cannot be read at {node.node_id} after all faults")
+        return failures
+
+    def problems(self) -> list[str]:
+        """What no correct store could have answered."""
+        found = []
+        for key in sorted({call.key for call in self.calls}):
+            calls = [c for c in self.calls if c.key == key and c.applied is not False]
+            if explain(c.operation() for c in calls) is None:
+                story = "\n    ".join(str(c) for c in self.calls if c.key == key)
+                found.append(f"{key!r} is not linearizable:\n    {story}")
+        return found
+
+
+async def ask(node: SimNode, work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a call at a node for a client outside. Raises OutcomeUnknown when the node dies."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[Any] = loop.create_future()
+    process = node.process
+
+    def settle(task: asyncio.Task[Any]) -> None:
+        if answer.done() or task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            answer.set_result(task.result())
+        else:
+            answer.set_exception(error)
+
+    task = node.spawn(work)
+    task.add_done_callback(settle, context=node.cluster.unowned)
+    node.waiting[answer] = None
+    try:
+        async with asyncio.timeout(CALL_PATIENCE_S):
+            return await answer
+    except TimeoutError:
+        raise OutcomeUnknown(f"no answer from {process and process.name}") from None
+    finally:
+        node.waiting.pop(answer, None)

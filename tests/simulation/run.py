@@ -1,0 +1,114 @@
+"""One seed, one run: build a cluster, load it, break it, heal it, judge it."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.replication.register_model import RegisterModel
+from tests.simulation.cluster import SimCluster
+from tests.simulation.faults import Faults
+from tests.simulation.loop import Deadlock
+from tests.simulation.node import NodePlan
+from tests.simulation.registers import KEYSPACE, Registers
+from tests.simulation.verdicts import converged, differences, progress
+
+FAULTS_S = 12.0
+WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
+PROGRESS_WITHIN_S = 12.0
+
+
+@dataclass
+class Result:
+    """`problems` empty: the run kept every promise."""
+
+    seed: int
+    problems: list[str] = field(default_factory=list)
+    kinds: list[str] = field(default_factory=list)
+    faults: int = 0
+    calls: int = 0
+    unknown: int = 0
+    refused: int = 0
+    frames: int = 0
+    steps: int = 0
+    simulated_s: float = 0.0
+    cpu_s: float = 0.0
+    digest: int = 0
+    lines: list[str] = field(default_factory=list)
+
+
+def plans_of(random: Random) -> list[NodePlan]:
+    count = random.choice((3, 3, 3, 3, 4, 6, 9))
+    drifting = random.random() < 0.5
+    return [
+        NodePlan(
+            clock_rate=random.uniform(0.98, 1.02) if drifting else 1.0,
+            wall_shift_ms=random.choice((0, 0, 0, -2_000, 2_000)),
+            retain_bytes=random.choice((0, 16 * 1024, 256 * 1024)),
+            checkpoint_bytes=random.choice((4 * 1024, 32 * 1024, 1024 * 1024)),
+            models={KEYSPACE: RegisterModel},
+        )
+        for _ in range(count)
+    ]
+
+
+def run_registers(
+    seed: int, *, keep_trace: bool = False, kinds: list[str] | None = None
+) -> Result:
+    """One run of the registers workload."""
+    started = time.process_time()
+    random = Random(f"{seed}/plan")
+    cluster = SimCluster(seed, plans_of(random), keep_trace=keep_trace)
+    cuts = random.choice(([], [b"\x60"], [b"\x40", b"\xa0"]))
+    cluster.create_partitions({KEYSPACE: cuts})
+    workload = Registers(
+        cluster,
+        clients=random.choice((2, 4, 6)),
+        keys=random.choice((3, 6)),
+        think_s=random.choice((0.02, 0.08, 0.3)),
+    )
+    result = Result(seed)
+    gc.disable()
+    try:
+        cluster.run(_story(cluster, workload, result, kinds))
+        if not result.problems:
+            result.problems += workload.problems()
+    except Deadlock:
+        result.problems.append("nothing would ever happen again")
+    finally:
+        result.problems += cluster.loop.defects + cluster.defects
+        result.calls = len(workload.calls)
+        result.unknown = sum(c.applied is None for c in workload.calls)
+        result.refused = sum(c.applied is False for c in workload.calls)
+        result.frames, result.steps = cluster.network.frames, cluster.loop.steps
+        result.simulated_s, result.digest = cluster.loop.now, cluster.digest
+        result.lines = list(cluster.lines)
+        cluster.discard()
+        gc.enable()
+    result.cpu_s = time.process_time() - started
+    return result
+
+
+async def _story(
+    cluster: SimCluster, workload: Registers, result: Result, kinds: list[str] | None
+) -> None:
+    for node in cluster.nodes:
+        node.boot()
+    loading = cluster.loop.create_task(workload.run())
+    if not await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S):
+        result.problems.append("the cluster did not come up")
+    faults = Faults(cluster, duration_s=FAULTS_S, kinds=kinds)
+    result.kinds = faults.kinds
+    await faults.run()
+    result.faults = faults.count
+    faults.heal()
+    result.problems += await progress(cluster, KEYSPACE, PROGRESS_WITHIN_S)
+    workload.stopping = True
+    await loading
+    if not await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S):
+        result.problems.append(f"not every replica is in sync {WHOLE_WITHIN_S} s after the faults")
+        return
+    result.problems += await workload.read_everything()
+    result.problems += differences(cluster)
