@@ -59,15 +59,24 @@ class DirectoryLock:
 def open_identity(disk: Disk, entropy: Entropy, *, node_id: str | None, zone: str) -> NodeIdentity:
     """Read the directory's identity, or make one. Raises DataDirectoryUnusable."""
     if disk.exists(IDENTITY_FILE):
-        return _read(disk, node_id=node_id, zone=zone)
+        identity = _read(disk, node_id=node_id, zone=zone)
+        if disk.list("journal"):
+            return identity
+        # The journal is gone though the node was here before: as good as another disk.
+        return _write(disk, entropy, node_id=identity.node_id, zone=zone)
     names = set(disk.list("")) - {LOCK_FILE}
     if names & {"journal", "store", "chunks"}:
         raise DataDirectoryUnusable(
             f"the directory holds data but no {IDENTITY_FILE}: it was not written by this version"
         )
+    made_id = node_id or f"{zone}-{entropy.token_bytes(4).hex()}"
+    return _write(disk, entropy, node_id=made_id, zone=zone)
+
+
+def _write(disk: Disk, entropy: Entropy, *, node_id: str, zone: str) -> NodeIdentity:
     identity = NodeIdentity(
         format_version=FORMAT_VERSION,
-        node_id=node_id or f"{zone}-{entropy.token_bytes(4).hex()}",
+        node_id=node_id,
         zone=zone,
         disk_id=entropy.token_bytes(8).hex(),
     )

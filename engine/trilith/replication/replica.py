@@ -74,7 +74,8 @@ class Replica:
         self.leader: Leader | None = None
         self.leader_node = descriptor.leader
         recovered = ports.journal.recovered.get(self.partition_id)
-        self.damaged = recovered.damaged if recovered else False
+        # A partition that the journal does not know may be what a lost region held.
+        self.damaged = recovered.damaged if recovered else bool(ports.journal.lost_regions)
         self.epoch = self.log.last_epoch
         if recovered and recovered.state is not None:
             self.epoch = max(self.epoch, descriptors.decode(recovered.state).epoch)
