@@ -30,7 +30,7 @@ from trilith.storage.rocks_store import RocksOrderedStore
 
 ZONES = ("az1", "az2", "az3")
 KEYSPACE = 2
-TIMING = Timing(lease_s=0.6, margin_s=0.05, heartbeat_s=0.08, follower_timeout_s=0.4)
+TIMING = Timing(lease_s=1.0, margin_s=0.05, heartbeat_s=0.1, follower_timeout_s=0.7)
 SECRET = b"s" * 32
 
 
@@ -129,7 +129,7 @@ class LocalCluster:
             await node.stop()
 
 
-async def eventually(condition: Callable[[], bool], *, within_s: float = 15.0) -> None:
+async def eventually(condition: Callable[[], bool], *, within_s: float = 30.0) -> None:
     """Waits for a condition; AssertionError when it does not come."""
     async with asyncio.timeout(within_s):
         while not condition():

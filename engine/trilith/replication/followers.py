@@ -35,6 +35,7 @@ class Progress:
     """One follower, as its leader knows it, within one epoch."""
 
     __slots__ = (
+        "dropped_at",
         "drops",
         "granted",
         "joining",
@@ -59,6 +60,7 @@ class Progress:
         self.unacked_bytes = 0
         self.unacked_since = 0.0
         self.up_since = 0.0
+        self.dropped_at = 0.0
         self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
 
     def forget_sent(self) -> None:

@@ -18,6 +18,7 @@ from trilith.replication.replica import Replica
 
 REJOIN_DELAY_S = 0.5  # doubles with every drop, up to the maximum: a grey zone must not flap
 REJOIN_DELAY_S_MAX = 30.0
+DROPS_FORGOTTEN_S = 60.0
 JOIN_LAG_ENTRIES_MAX = 256  # a commit starts to wait for a follower that is this close
 
 Swap = Callable[[Replica, Descriptor], Awaitable[bool]]
@@ -98,7 +99,10 @@ class InSyncSet:
         is over.
         """
         replica = leader.replica
-        progress.drops += 1
+        now = replica.ports.clock.monotonic()
+        stable = now - progress.dropped_at > DROPS_FORGOTTEN_S
+        progress.drops = 1 if stable else progress.drops + 1
+        progress.dropped_at = now
         leader.followers.revoke(progress)
         remaining = [n for n in replica.descriptor.in_sync if n != progress.node]
         replica.ports.log(
