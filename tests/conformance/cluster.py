@@ -26,6 +26,7 @@ START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
 COMMAND_DEADLINE_S = 60.0
 ZONES = ("az1", "az2", "az3")
+GIVEN = Credentials("conformance-access", secrets.token_hex(20))
 PORT_NAMES = ("s3", "dynamodb", "console", "grpc")
 
 
@@ -91,14 +92,26 @@ def _is_pending(queue: Any) -> bool:
 class Cluster:
     """Three zones of one data directory. Ports picked at the first start stay for restarts."""
 
-    def __init__(self, data_dir: Path, *, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        credentials: Credentials | None = GIVEN,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`credentials` None: the server generates its own."""
         self.data_dir = data_dir
         self.log_path = data_dir.with_name(data_dir.name + ".serve.log")
-        self.credentials = Credentials("conformance-access", secrets.token_hex(20))
+        self._given = credentials
         self.ports: dict[str, int] = dict.fromkeys(PORT_NAMES, 0)
         self._environment = dict(environment or {})
         self._server: subprocess.Popen[bytes] | None = None
         self._pids: set[int] = set()
+
+    @property
+    def credentials(self) -> Credentials:
+        assert self._given is not None
+        return self._given
 
     @property
     def endpoint(self) -> str:
@@ -115,12 +128,10 @@ class Cluster:
         arguments = [trilith_program(), "serve", "--data", str(self.data_dir)]
         for name, port in self.ports.items():
             arguments += [f"--{name}-port", str(port)]
-        environment = {
-            **os.environ,
-            "TRILITH_ROOT_ACCESS_KEY": self.credentials.access_key,
-            "TRILITH_ROOT_SECRET_KEY": self.credentials.secret_key,
-            **self._environment,
-        }
+        environment = {**os.environ, **self._environment}
+        if self._given is not None:
+            environment["TRILITH_ROOT_ACCESS_KEY"] = self._given.access_key
+            environment["TRILITH_ROOT_SECRET_KEY"] = self._given.secret_key
         self.data_dir.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._server = subprocess.Popen(

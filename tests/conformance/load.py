@@ -23,6 +23,8 @@ REQUEST_TIMEOUT_S = 15.0
 PAUSE_AFTER_ERROR_S = 0.02
 HOT_KEYS_PER_WRITER = 4
 VERSION_BYTES = 8
+TICK_S = 0.05
+STOOD_STILL_S_MIN = 0.5
 
 
 @dataclass
@@ -37,18 +39,50 @@ class KeyHistory:
         return any(seen == digest for version, seen in self.digests.items() if version >= since)
 
 
+class AwakeClock:
+    """Monotonic time without the moments in which this whole process stood still.
+
+    A virtual machine that is paused for seconds takes the servers and their clients along; that
+    is no outage of the servers.
+    """
+
+    def __init__(self) -> None:
+        self._stood_still_s = 0.0
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def _watch(self) -> None:
+        before = time.monotonic()
+        while not self._end.wait(TICK_S):
+            now = time.monotonic()
+            late = now - before - TICK_S
+            if late > STOOD_STILL_S_MIN:
+                self._stood_still_s += late
+            before = now
+
+    def now(self) -> float:
+        return time.monotonic() - self._stood_still_s
+
+    def stop(self) -> None:
+        self._end.set()
+        self._thread.join()
+
+
 @dataclass
 class Pace:
     """Times of successes; the longest time without one is what a client would call an outage."""
 
+    clock: AwakeClock
+
     successes: int = 0
     longest_gap_s: float = 0.0
-    _last: float = field(default_factory=time.monotonic)
+    _last: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def success(self) -> None:
         with self._lock:
-            now = time.monotonic()
+            now = self.clock.now()
             self.longest_gap_s = max(self.longest_gap_s, now - self._last)
             self._last = now
             self.successes += 1
@@ -56,7 +90,7 @@ class Pace:
     def restart(self) -> None:
         """Forgets the gaps so far: the next one is measured from now."""
         with self._lock:
-            self._last = time.monotonic()
+            self._last = self.clock.now()
             self.longest_gap_s = 0.0
 
 
@@ -106,12 +140,15 @@ class Load:
             for number in range(readers)
         ]
         self.history: dict[str, KeyHistory] = {}
-        self.writes = Pace()
-        self.reads = Pace()
+        self._clock = AwakeClock()
+        self.writes = Pace(self._clock)
+        self.reads = Pace(self._clock)
         self.retryable: Counter[str] = Counter()
         self.violations: list[str] = []
 
     def start(self) -> None:
+        self.writes.restart()
+        self.reads.restart()
         for thread in self._threads:
             thread.start()
 
@@ -121,6 +158,7 @@ class Load:
         for thread in self._threads:
             thread.join(REQUEST_TIMEOUT_S * 3)
             assert not thread.is_alive()
+        self._clock.stop()
 
     def _guard(self, work: Callable[[int], None], number: int) -> None:
         try:

@@ -107,7 +107,8 @@ def test_oversized_headers_are_refused(caller: Caller, bucket: str, kib: int) ->
     headers = {f"x-amz-meta-{number}": "v" * 1000 for number in range(kib)}
     answer = caller.call("PUT", f"/{bucket}/o", headers=headers)
     assert answer.status in {400, 431}
-    assert answer.error_code in {"RequestHeaderSectionTooLarge", "MetadataTooLarge"}
+    # the one is found by the HTTP edge, which speaks no XML; the other by S3
+    assert answer.error_code == "MetadataTooLarge" or b"RequestHeaderSection" in answer.body
     assert_absent(caller, bucket, "o")
 
 

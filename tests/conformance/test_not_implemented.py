@@ -37,9 +37,19 @@ SERVED = {
     "UploadPart",
     "UploadPartCopy",
 }
-OTHER_HOSTS = {"WriteGetObjectResponse"}  # Object Lambda's own host name and path
+# Read-only views that clients ask for; test_truthful_views proves that what they say is so.
+VIEWS = {
+    "GetBucketAcl",
+    "GetBucketVersioning",
+    "GetObjectAcl",
+    "GetObjectAttributes",
+    "GetObjectTagging",
+    "ListObjectVersions",
+}
+# Requests that are others on the wire: `GET /`, and Object Lambda's own host name.
+ELSEWHERE = {"ListDirectoryBuckets", "WriteGetObjectResponse"}
 MODEL = botocore.session.get_session().get_service_model("s3")
-OTHERS = sorted(set(MODEL.operation_names) - SERVED - OTHER_HOSTS)
+OTHERS = sorted(set(MODEL.operation_names) - SERVED - VIEWS - ELSEWHERE)
 
 
 def request_of(

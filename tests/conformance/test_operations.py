@@ -131,10 +131,27 @@ def test_each_request_has_one_log_line_with_its_id(
 
 
 def test_secrets_are_readable_by_their_owner_only_and_never_logged(cluster: Cluster) -> None:
-    for name in ("credentials.json", "root.key"):
+    for name in ("control.token", "root.key"):
         assert (cluster.data_dir / name).stat().st_mode & 0o077 == 0
     for path in cluster.data_dir.rglob("*.log*"):
         assert cluster.credentials.secret_key not in path.read_text(errors="replace")
+
+
+def test_generated_credentials_are_printed_once_and_kept_for_their_owner(tmp_path: Path) -> None:
+    generating = Cluster(tmp_path / "data", credentials=None)
+    try:
+        generating.start()
+        kept = generating.data_dir / "credentials.json"
+        assert kept.stat().st_mode & 0o077 == 0
+        first = generating.log_tail(100_000)
+        stored = [value for value in json.loads(kept.read_text()).values() if len(str(value)) > 15]
+        assert any(str(value) in first for value in stored)
+        assert generating.stop() == 0
+        generating.start()
+        second = generating.log_tail(100_000)[len(first) :]
+        assert not any(len(str(value)) > 30 and str(value) in second for value in stored)
+    finally:
+        generating.remove()
 
 
 # -- data directories ----------------------------------------------------------------------
