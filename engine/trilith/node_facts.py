@@ -132,7 +132,7 @@ class NodeFacts:
             "Log entries that each follower of this node's partitions has not acknowledged.",
             "gauge",
             self._lag,
-            ("partition", "node"),
+            ("partition", "follower"),
         )
         add(
             "trilith_partitions_led",
