@@ -36,7 +36,7 @@ async def progress(cluster: SimCluster, keyspace: int, within_s: float) -> list[
     for descriptor in cluster.descriptors():
         if descriptor.keyspace != keyspace:
             continue
-        key = descriptor.start_key + b"~progress"
+        key = descriptor.start_key + b"\0progress"
         while cluster.loop.now < deadline:
             node = cluster.nodes[0]
             try:

@@ -252,7 +252,9 @@ class ReplicaHost:
                 for node in list(leader.followers.snapshots_wanted):
                     leader.followers.snapshots_wanted.discard(node)
                     self._spawn(send_and_report(self._snapshots, replica, node))
-            elif self._takeover.is_due(replica, now) or self._leads_of_record(replica):
+                continue
+            replica.apply_again()
+            if self._takeover.is_due(replica, now) or self._leads_of_record(replica):
                 self._elect_soon(replica)
         self.heartbeats.beat(peers)
         self._return_leadership(now)

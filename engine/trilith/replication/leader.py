@@ -269,6 +269,8 @@ class Leader:
         if self.followers.must_wait(now):
             return  # tried again when the grant of a dropped replica has run out
         replica.commit_to(index)
+        if replica.commit_index < index:
+            return  # the store has no room: tried again by the next tick
         while self._outcomes and self._outcomes[0][0] <= index:
             for outcome in self._outcomes.popleft()[1]:
                 outcome.release()

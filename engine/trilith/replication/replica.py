@@ -19,7 +19,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trilith.errors import InternalError, TrilithError, Unavailable
+from trilith.errors import (
+    DiskFull,
+    InternalError,
+    StorageFailure,
+    TrilithError,
+    Unavailable,
+)
 from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.entry import (
@@ -88,6 +94,7 @@ class Replica:
         self.applied_index = self.commit_index = applied.index
         self.applied_epoch = applied.epoch
         self.matched_index = applied.index  # equal to the leader's log up to here, this epoch
+        self.apply_failing = False  # the store refuses what is committed
         self.pending: deque[PendingEntry] = deque()
         self._known_commit = applied.index  # what the leader said; we may not have it yet
         self.dirty = DirtyKeys()
@@ -262,25 +269,43 @@ class Replica:
         self._known_commit = max(self._known_commit, index)
         self.commit_to(min(self._known_commit, self.matched_index, self.log.durable_index))
 
+    def apply_again(self) -> None:
+        """Every tick: apply what the store refused before."""
+        if self._known_commit > self.commit_index:
+            self._commit_known(0)
+
     def commit_to(self, index: int) -> None:
-        """Commit and apply everything up to `index`."""
+        """Commit and apply everything up to `index`.
+
+        `commit_index` stays where it is while the store refuses writes.
+        """
         if index <= self.commit_index:
             return
-        self.commit_index = index
         operations: list[Operation] = []
         done: list[PendingEntry] = []
         pending = self.pending
-        while pending and pending[0].index <= index:
-            entry = pending.popleft()
+        for entry in pending:
+            if entry.index > index:
+                break
             operations.extend(entry.effects())
             done.append(entry)
         last = done[-1]
         assert last.index == index, "a committed entry is missing from the log"
         state = encode_applied(last.index, last.epoch)
         operations.append((PUT, applied_key(self.partition_id), state))
-        self.ports.store.write(operations)
+        try:
+            self.ports.store.write(operations)
+        except (DiskFull, StorageFailure) as error:
+            # Nothing of it is kept, here or there: the next tick tries the same again.
+            if not self.apply_failing:
+                self.ports.log("apply_failed", partition=self.partition_id, error=str(error))
+            self.apply_failing = True
+            return
+        self.apply_failing = False
+        self.commit_index = index
         self.applied_index, self.applied_epoch = last.index, last.epoch
         for entry in done:
+            pending.popleft()
             self.dirty.release(entry.index, entry.keys)
             if self.leader is not None:
                 self.leader.applied(entry)
