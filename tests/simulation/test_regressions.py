@@ -22,3 +22,29 @@ def test_a_store_that_refuses_writes_for_a_while_loses_none(victim: int) -> None
         assert all(call.applied for call in scene.calls.calls)
 
     play(story)
+
+
+def test_a_machine_without_power_stays_out_of_the_in_sync_set() -> None:
+    """Its half-open link looked like a follower that has everything: it was taken in again."""
+
+    async def story(scene: Scene) -> None:
+        scene.n3.cut_power(restart_after_s=2.5)
+        await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 2.0)
+        while not scene.n3.booted:
+            assert "n3" not in scene.in_sync()
+            await asyncio.sleep(0.02)
+
+    play(story)
+
+
+def test_a_probe_that_came_before_the_replica_is_repeated() -> None:
+    """A node that listens before it has loaded the map drops the leader's only probe."""
+
+    async def story(scene: Scene) -> None:
+        scene.cluster.coordinator.slowness = 50.0  # n3 learns of its replicas late
+        scene.n3.kill(restart_after_s=0.1)
+        await scene.cluster.until(lambda: scene.n3.booted, 5.0)
+        scene.cluster.coordinator.slowness = 1.0
+        assert (await scene.write(scene.n1, b"on")).applied
+
+    play(story)

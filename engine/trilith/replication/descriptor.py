@@ -34,9 +34,6 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     def end_key(self) -> bytes:
         return bytes.fromhex(self.end)
 
-    def covers(self, key: bytes) -> bool:
-        return self.start_key <= key and (not self.end or key < self.end_key)
-
     def replica_nodes(self) -> list[str]:
         return list(self.replicas.values())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from trilith.replication.lease import NEVER
 from trilith.replication.messages import Append, Grant, Reject
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 CATCH_UP_READ_BYTES = 1024 * 1024
 CATCH_UP_WINDOW_BYTES = 4 * 1024 * 1024
 STREAM_WINDOW_BYTES = 64 * 1024 * 1024
+PROBE_RETRY_S = 0.25
 
 
 class State(Enum):
@@ -36,12 +38,15 @@ class Progress:
 
     __slots__ = (
         "dropped_at",
+        "dropped_at",
         "drops",
         "granted",
         "joining",
         "match_index",
         "next_index",
         "node",
+        "probed_at",
+        "probing_since",
         "state",
         "unacked",
         "unacked_bytes",
@@ -61,6 +66,9 @@ class Progress:
         self.unacked_since = 0.0
         self.up_since = 0.0
         self.dropped_at = 0.0
+        self.probing_since = 0.0  # when it last went from another state to PROBE
+        self.probed_at = 0.0
+        self.dropped_at = NEVER
         self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
 
     def forget_sent(self) -> None:
@@ -139,7 +147,16 @@ class Followers:
         progress.forget_sent()
         append = self._append_after(log.last_index, [])
         sent = self._ports.send(progress.node, append)
+        progress.probed_at = self._ports.clock.monotonic()
+        if progress.state is not State.PROBE:
+            progress.probing_since = progress.probed_at
         progress.state = State.PROBE if sent else State.DOWN
+
+    def probe_again(self, now: float) -> None:
+        """Every tick: a probe that reached a node before its replica was there has no answer."""
+        for progress in self.progress.values():
+            if progress.state is State.PROBE and now - progress.probed_at >= PROBE_RETRY_S:
+                self._probe(progress)
 
     def _append_after(self, previous: int, entries: list[tuple[int, bytes]]) -> Append:
         replica = self._replica

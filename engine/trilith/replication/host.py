@@ -248,6 +248,7 @@ class ReplicaHost:
             if leader is not None:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()
+                leader.followers.probe_again(now)
                 self._in_sync_set.check(leader, now)
                 for node in list(leader.followers.snapshots_wanted):
                     leader.followers.snapshots_wanted.discard(node)

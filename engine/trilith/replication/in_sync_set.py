@@ -85,14 +85,22 @@ class InSyncSet:
         silent = now - max(lease.heard_at, leader.started_at) > self._follower_timeout_s
         stalled = bool(progress.unacked) and now - progress.unacked_since > self._stall_timeout_s
         lost = progress.state is State.SNAPSHOT
-        return silent or stalled or lost
+        mute = (
+            progress.state is State.PROBE
+            and now - progress.probing_since > self._stall_timeout_s
+        )
+        return silent or stalled or lost or mute
 
     def _may_join(self, leader: Leader, progress: Progress, now: float) -> bool:
         if progress.state is not State.STREAM:
             return False
+        lease = leader.replica.ports.lease_of(progress.node)
+        if lease.silent_for(now) > self._follower_timeout_s:
+            return False  # its last word was that it has everything, but that was long ago
         delay_s = min(REJOIN_DELAY_S * 2**progress.drops, REJOIN_DELAY_S_MAX)
+        well_since = max(progress.up_since, progress.dropped_at)
         lag = leader.replica.log.last_index - progress.match_index
-        return now - progress.up_since >= delay_s and lag <= JOIN_LAG_ENTRIES_MAX
+        return now - well_since >= delay_s and lag <= JOIN_LAG_ENTRIES_MAX
 
     async def _drop(self, leader: Leader, progress: Progress) -> None:
         """Revoke its grant, take it out of the set, and let the commit wait until the grant

@@ -107,7 +107,12 @@ class Replica:
 
     def _make_view(self) -> StoreView:
         d = self.descriptor
-        return StoreView(self.ports.store, d.keyspace, d.start_key, d.end_key)
+        self._start, self._end = d.start_key, d.end_key
+        return StoreView(self.ports.store, d.keyspace, self._start, self._end)
+
+    def covers(self, key: bytes) -> bool:
+        """Whether the partition's range holds the key."""
+        return self._start <= key and (not self._end or key < self._end)
 
     def _load_pending(self) -> None:
         """After a restart: entries that are logged but not applied wait for a leader's word."""
