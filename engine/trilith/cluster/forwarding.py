@@ -89,37 +89,36 @@ class Forwarding:
 
     # asking
 
-    async def command(
+    def command(
         self, node: str, partition_id: int, key: bytes, token: bytes, *, retry: bool, command: bytes
-    ) -> bytes:
-        """The encoded result.
+    ) -> asyncio.Future[bytes]:
+        """The encoded result, or OutcomeUnknown when the link broke.
 
-        Raises PeerUnreachable (not sent) or OutcomeUnknown (the link broke).
+        Raises PeerUnreachable: nothing was sent.
         """
         call_id = self._new_id()
         message = ForwardedCommand(call_id, partition_id, key, token, retry, command)
-        return await self._ask(node, call_id, message)
+        return self._ask(node, call_id, message)
 
-    async def query(
+    def query(
         self, node: str, partition_id: int, key: bytes, *, whole_range: bool, query: bytes
-    ) -> bytes:
+    ) -> asyncio.Future[bytes]:
+        """As `command`."""
         call_id = self._new_id()
         message = ForwardedQuery(call_id, partition_id, key, whole_range, query)
-        return await self._ask(node, call_id, message)
+        return self._ask(node, call_id, message)
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id
 
-    async def _ask(self, node: str, call_id: int, message: msgspec.Struct) -> bytes:
+    def _ask(self, node: str, call_id: int, message: msgspec.Struct) -> asyncio.Future[bytes]:
+        if not self._hub.send(node, message):
+            raise PeerUnreachable(f"no link to node {node}", node=node)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = (node, future)
-        try:
-            if not self._hub.send(node, message):
-                raise PeerUnreachable(f"no link to node {node}", node=node)
-            return await future
-        finally:
-            self._waiting.pop(call_id, None)
+        future.add_done_callback(lambda _: self._waiting.pop(call_id, None))
+        return future
 
     def _result(self, node: str, message: ForwardedResult) -> None:
         waiting = self._waiting.get(message.call_id)
@@ -141,7 +140,7 @@ class Forwarding:
         replica = self._host.replicas.get(partition_id)
         if replica is None:
             raise NotLeader(f"partition {partition_id} is not here", leader="")
-        if not replica.descriptor.covers(key):
+        if not replica.covers(key):
             raise WrongRange(f"partition {partition_id} does not hold the key")
         return replica
 

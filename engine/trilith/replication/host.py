@@ -262,13 +262,12 @@ class ReplicaHost:
         loop = asyncio.get_running_loop()
         self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
 
-    def _peers(self) -> set[str]:
-        return {
-            node
-            for descriptor, _ in self.descriptors.values()
-            for node in descriptor.replica_nodes()
-            if node != self.node_id
-        }
+    def _peers(self) -> list[str]:
+        """Every node that there is a link with: also those without replicas notice a dead link
+        by the heartbeats that stay away.
+        """
+        replicas = (node for d, _ in self.descriptors.values() for node in d.replica_nodes())
+        return sorted({*replicas, *self._hub.peers} - {self.node_id})
 
     def _leads_of_record(self, replica: Replica) -> bool:
         return replica.descriptor.leader == self.node_id and not self._draining

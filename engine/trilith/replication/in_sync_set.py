@@ -86,8 +86,7 @@ class InSyncSet:
         stalled = bool(progress.unacked) and now - progress.unacked_since > self._stall_timeout_s
         lost = progress.state is State.SNAPSHOT
         mute = (
-            progress.state is State.PROBE
-            and now - progress.probing_since > self._stall_timeout_s
+            progress.state is State.PROBE and now - progress.probing_since > self._stall_timeout_s
         )
         return silent or stalled or lost or mute
 

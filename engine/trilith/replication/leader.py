@@ -123,7 +123,8 @@ class Leader:
         self._evaluate_soon()
 
     def _evaluate_soon(self) -> None:
-        """At the end of this tick, unless enough entries are in flight: their commit comes back here.
+        """At the end of this tick, unless enough entries are in flight: their commit comes back
+        here.
 
         Batches so grow with the load: fewer, larger entries, frames and syncs.
         """
@@ -292,9 +293,7 @@ class Leader:
         replica = self.replica
         if not self._stopped and self._told_commit_index < replica.commit_index:
             self._told_commit_index = replica.commit_index
-            self.followers.broadcast(
-                Commit(replica.partition_id, self.epoch, replica.commit_index)
-            )
+            self.followers.broadcast(Commit(replica.partition_id, self.epoch, replica.commit_index))
 
     # messages
 
