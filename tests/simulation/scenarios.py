@@ -18,7 +18,7 @@ class Scene:
     def __init__(self, cluster: SimCluster) -> None:
         self.cluster = cluster
         self.calls = Registers(cluster, clients=0, keys=0, think_s=1.0)
-        self.n1, self.n2, self.n3 = cluster.nodes
+        self.n1, self.n2, self.n3 = cluster.nodes[:3]
 
     async def write(self, node: object, value: bytes, key: bytes = b"k") -> Call:
         call = Call(Kind.WRITE, key, node.node_id, 0.0, value=value)  # type: ignore[attr-defined]
@@ -45,9 +45,9 @@ class Scene:
         return [line for line in self.cluster.lines if word in line]
 
 
-def play(story: Callable[[Scene], Awaitable[None]], *, seed: int = 1) -> None:
+def play(story: Callable[[Scene], Awaitable[None]], *, seed: int = 1, nodes: int = 3) -> None:
     """Run a story on a healthy cluster; then everything must be consistent."""
-    cluster = SimCluster(seed, [NodePlan(models={KEYSPACE: RegisterModel}) for _ in range(3)])
+    cluster = SimCluster(seed, [NodePlan(models={KEYSPACE: RegisterModel}) for _ in range(nodes)])
     cluster.create_partitions({KEYSPACE: []})
     scene = Scene(cluster)
 

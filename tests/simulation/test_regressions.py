@@ -48,3 +48,24 @@ def test_a_probe_that_came_before_the_replica_is_repeated() -> None:
         assert (await scene.write(scene.n1, b"on")).applied
 
     play(story)
+
+
+def test_a_node_without_replicas_finds_its_way_back_after_a_cut() -> None:
+    """Nobody sent it heartbeats, so its peers kept half-open links for good, and it cut good ones."""
+
+    async def story(scene: Scene) -> None:
+        gateway, network = scene.cluster.nodes[3], scene.cluster.network
+        for node in scene.cluster.nodes[:3]:
+            network.cut(gateway.node_id, node.node_id)
+            network.cut(node.node_id, gateway.node_id)
+        await asyncio.sleep(3.0)
+        for node in scene.cluster.nodes[:3]:
+            network.heal(gateway.node_id, node.node_id)
+            network.heal(node.node_id, gateway.node_id)
+        await asyncio.sleep(2.0)
+        dropped = len(scene.lines("n4 peer_down"))
+        await asyncio.sleep(10.0)
+        assert len(scene.lines("n4 peer_down")) == dropped
+        assert (await scene.write(gateway, b"on")).applied
+
+    play(story, nodes=4)

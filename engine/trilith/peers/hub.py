@@ -102,6 +102,11 @@ class PeerHub:
 
     # links
 
+    @property
+    def peers(self) -> list[str]:
+        """The nodes that links are kept with, in order."""
+        return sorted(self._addresses)
+
     def is_reachable(self, node_id: str) -> bool:
         return node_id == self.node_id or (node_id, CONTROL) in self._links
 
