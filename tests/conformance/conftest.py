@@ -117,8 +117,8 @@ def caller(server: Server) -> Caller:
 def empty_and_delete(s3: Any, bucket: str) -> None:
     """Removes a bucket with everything in it."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for entry in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=entry["Key"])
+        if keys := [{"Key": entry["Key"]} for entry in page.get("Contents", [])]:
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
     for upload in s3.list_multipart_uploads(Bucket=bucket).get("Uploads", []):
         s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
     s3.delete_bucket(Bucket=bucket)

@@ -31,6 +31,7 @@ def environment(server: Server, place: Path) -> Mapping[str, str]:
     return {**server.environment(), "HOME": str(place)}
 
 
+@pytest.mark.load
 def test_aws_s3_sync_there_and_back_is_byte_identical(
     server: Server, bucket: str, python_tree: Path, place: Path, environment: Mapping[str, str]
 ) -> None:
@@ -53,6 +54,7 @@ RCLONE = {
 }
 
 
+@pytest.mark.load
 def test_rclone_sync_there_and_back_is_byte_identical(
     server: Server, bucket: str, python_tree: Path, place: Path, environment: Mapping[str, str]
 ) -> None:
@@ -70,6 +72,7 @@ def test_rclone_sync_there_and_back_is_byte_identical(
     run(*base, "check", place / "back", remote, environment=settings)
 
 
+@pytest.mark.load
 def test_aws_s3_cp_moves_a_1_gib_file_by_multipart(
     server: Server, s3: Any, bucket: str, place: Path, environment: Mapping[str, str]
 ) -> None:
@@ -87,6 +90,7 @@ def test_aws_s3_cp_moves_a_1_gib_file_by_multipart(
     assert digest_of_file(back) == digest
 
 
+@pytest.mark.load
 def test_restic_backs_up_checks_and_restores(
     server: Server, bucket: str, python_tree: Path, place: Path, environment: Mapping[str, str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from .cluster import ZONES, Cluster
 from .conftest import OUTSIDE, Server
 from .load import Load
-from .processes import is_alive, wait_until
+from .processes import is_alive, kill, wait_until
 
 WRITES_BEFORE_A_FAULT = 100
 WRITES_BACK_S_MAX = 5.0  # promise P2
@@ -17,11 +18,12 @@ READS_BACK_S_MAX = 3.0  # promise P2
 PROGRESS_DEADLINE_S = 60.0
 
 
+pytestmark = pytest.mark.load
+
+
 @pytest.fixture(scope="module")
 def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """A cluster to be hurt."""
-    import os
-
     if OUTSIDE in os.environ:
         pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster()
@@ -92,8 +94,6 @@ def test_a_zone_may_be_stopped_and_started_under_load(own_cluster: Cluster, load
 def test_a_node_that_dies_is_started_again_by_its_supervisor(
     own_cluster: Cluster, load: Load
 ) -> None:
-    from .processes import kill
-
     let_run(load)
     victim = own_cluster.node_pids()["az3"]
     kill([victim])

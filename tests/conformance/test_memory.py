@@ -22,6 +22,9 @@ WARM_UP_BYTES = 64 * MIB
 ATTEMPTS = 3
 
 
+pytestmark = pytest.mark.load
+
+
 @pytest.fixture(scope="module")
 def quiet_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """A fresh cluster that nothing else uses."""
