@@ -108,6 +108,20 @@ class Chunks(Section, frozen=True, kw_only=True):
     repair_bytes_per_second_max: Annotated[
         Positive, Meta(description="of missed or damaged chunks brought to a node")
     ] = 64 * MIB
+    gc_grace_seconds: Annotated[
+        Positive,
+        Meta(
+            description="bytes without a reference, and overwritten objects that are being read,"
+            " stay this long; clocks of nodes must agree within a quarter of it; the same on all"
+            " nodes"
+        ),
+    ] = 3_600
+    gc_interval_seconds: Annotated[
+        Positive, Meta(description="between looks for bytes that can be given back")
+    ] = 300
+    compaction_bytes_per_second_max: Annotated[
+        Positive, Meta(description="of living chunks copied out of extents that are mostly dead")
+    ] = 32 * MIB
 
 
 class Objects(Section, frozen=True, kw_only=True):
@@ -116,6 +130,10 @@ class Objects(Section, frozen=True, kw_only=True):
     inline_size_bytes_max: Annotated[
         NonNegative, Meta(description="up to this size a body travels inside its metadata record")
     ] = 16 * KIB
+    abandon_after_seconds: Annotated[
+        Positive,
+        Meta(description="an upload without a commit for this long is given up (its gateway died)"),
+    ] = 86_400
 
 
 class S3(Section, frozen=True, kw_only=True):
@@ -216,6 +234,8 @@ def check(config: Config) -> None:
         raise ConfigError("chunks.avg_bytes must be a power of two")
     if chunks.extent_bytes < 2 * chunks.max_bytes:
         raise ConfigError("chunks.extent_bytes must hold at least two chunks of chunks.max_bytes")
+    if chunks.gc_interval_seconds > chunks.gc_grace_seconds:
+        raise ConfigError("chunks.gc_interval_seconds must be at most chunks.gc_grace_seconds")
     if chunks.inflight_bytes_max < 2 * chunks.max_bytes:
         raise ConfigError("chunks.inflight_bytes_max must be at least twice chunks.max_bytes")
 

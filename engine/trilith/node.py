@@ -44,6 +44,7 @@ from trilith.node_facts import NodeFacts
 from trilith.node_options import NodeOptions
 from trilith.node_peers import NodePeers
 from trilith.node_repair import RepairStation
+from trilith.node_upkeep import Upkeep
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.objects.service import ObjectService
@@ -201,6 +202,8 @@ class Node:
         await self.host.start()
         self._spawn(self._checkpoints.run())
         self._spawn(self._repair.run())
+        self._spawn(self._upkeep.keep_house())
+        self._spawn(self._upkeep.collect())
         await self._open_edges()
         # The modules and tables made so far live as long as the process.
         gc.collect()
@@ -270,6 +273,17 @@ class Node:
             placement,
             bytes_per_second_max=config.chunks.repair_bytes_per_second_max,
         )
+        self._upkeep = Upkeep(
+            runtime=runtime,
+            host=self.host,
+            router=self.router,
+            chunks=self.chunks,
+            placement=placement,
+            zone=options.zone,
+            config=config,
+            on_damaged=self._repair.heal_soon,
+            log=self.events,
+        )
         self.facts = NodeFacts(
             zone=options.zone,
             clock=runtime.clock,
@@ -281,7 +295,10 @@ class Node:
         )
         self.facts.register(self.metrics)
         self._repair.register(self.metrics)
-        self.peers = NodePeers(self.hub, self.map, self.facts, self._repair, self.metrics)
+        self._upkeep.register(self.metrics)
+        self.peers = NodePeers(
+            self.hub, self.map, self.facts, self._repair, self._upkeep, self.metrics
+        )
 
     async def _open_edges(self) -> None:
         options, config, runtime = self._options, self._options.config, self._runtime

@@ -12,6 +12,7 @@ from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.node_facts import NodeFacts
 from trilith.node_repair import RepairStation
+from trilith.node_upkeep import Upkeep
 from trilith.peers.hub import PeerHub
 from trilith.runtime.network import Buffer
 
@@ -28,12 +29,14 @@ class NodePeers:
         cluster_map: ClusterMap,
         facts: NodeFacts,
         repair: RepairStation,
+        upkeep: Upkeep,
         metrics: Metrics,
     ) -> None:
         self._hub = hub
         self._map = cluster_map
         self._facts = facts
         self._repair = repair
+        self._upkeep = upkeep
         self._metrics = metrics
         hub.serve(METRICS, self._serve_metrics)
         hub.serve(FACTS, self._serve_facts)
@@ -51,7 +54,11 @@ class NodePeers:
         return b"", msgspec.json.encode(self._own_facts())
 
     def _own_facts(self) -> dict[str, Any]:
-        return {**self._facts.node(), "repair": self._repair.facts()}
+        return {
+            **self._facts.node(),
+            "repair": self._repair.facts(),
+            "collection": self._upkeep.facts(),
+        }
 
     async def _ask_all(self, method: str) -> dict[str, bytes]:
         """Answers by node; a node that does not answer in time is left out."""

@@ -63,6 +63,10 @@ class RepairStation:
         service.on_damaged = self._worker.heal_soon
         pipeline.reader.on_damaged = self._damaged
 
+    def heal_soon(self, chunk_id: bytes) -> None:
+        """This node's copy was found bad."""
+        self._worker.heal_soon(chunk_id)
+
     def _damaged(self, chunk_id: bytes, zone: str) -> None:
         if zone == self._zone:
             self._worker.heal_soon(chunk_id)

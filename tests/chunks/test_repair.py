@@ -28,6 +28,9 @@ class LocalQueue:
         found = [(token, entry[1]) for token, entry in self.entries.items() if entry[0] == zone]
         return found[:limit]
 
+    async def drop_if_unreferenced(self, token: int) -> bool:
+        return False
+
     async def complete(self, tokens: Sequence[int]) -> None:
         for token in tokens:
             self.entries.pop(token, None)

@@ -10,6 +10,8 @@ from trilith.chunks.types import ChunkRef, StoredChunk
 from trilith.errors import StorageFailure
 from trilith_native.convergent import open_chunk, seal_chunk
 
+NEVER_MS = 1 << 62  # nothing is collected here
+
 
 class LocalPipeline:
     """`stored`: chunk id -> sealed bytes. `fail_after`: refuse to store more chunks than that."""
@@ -24,6 +26,10 @@ class LocalPipeline:
 
     def upload(self, salt: bytes, *, expected_bytes: int | None = None) -> LocalUpload:
         return LocalUpload(self, salt)
+
+    async def renew(self, chunks: list[StoredChunk]) -> list[StoredChunk]:
+        assert all(chunk.ref.chunk_id in self.stored for chunk in chunks)
+        return [StoredChunk(chunk.ref, chunk.missed_zones, NEVER_MS) for chunk in chunks]
 
     async def read(self, ref: ChunkRef) -> bytes:
         self.reads += 1
@@ -85,4 +91,4 @@ class LocalUpload:
         chunk_id, key, sealed = seal_chunk(self._salt, plaintext)
         pipeline.stored[chunk_id] = sealed
         ref = ChunkRef(chunk_id, key, len(plaintext))
-        self._done.append(StoredChunk(ref, pipeline.zones_away))
+        self._done.append(StoredChunk(ref, pipeline.zones_away, NEVER_MS))

@@ -27,7 +27,7 @@ RUNS = [DATA[i : i + 7000] for i in range(0, len(DATA), 7000)]
 class ZonedService:
     def __init__(self, cluster: LocalCluster) -> None:
         self.cluster = cluster
-        self.partitions = LocalPartitions()
+        self.partitions = LocalPartitions(now_ms=1_000_000)  # as the zones have it
         entropy = SeededEntropy()
         keys = KeyRing(bytes(32), entropy)
         self.service = ObjectService(

@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator
 
 from trilith.chunks.budget import ByteBudget, GatherBudget
 from trilith.chunks.reading import ChunkReader
+from trilith.chunks.renewal import Renewal
 from trilith.chunks.replicas import ReplicaWriter
 from trilith.chunks.service import ChunkService
-from trilith.chunks.types import ChunkRef
+from trilith.chunks.types import ChunkRef, StoredChunk
 from trilith.chunks.upload import ChunkUpload
 from trilith.chunks.window import WindowCutter
 from trilith.cluster.placement import Placement
@@ -49,6 +50,7 @@ class ChunkPipeline:
         self.windows = GatherBudget(gathering_bytes - small_bytes, turn_s)
         self.storing = ByteBudget(config.inflight_bytes_max // 2)
         self.replicas = ReplicaWriter(service, placement, workers, local_zone)
+        self.renewal = Renewal(service, placement, grace_ms=config.gc_grace_seconds * 1000)
         self.reader = ChunkReader(
             service, placement, workers, local_zone, config.inflight_bytes_max // 2
         )
@@ -61,6 +63,13 @@ class ChunkPipeline:
         """
         cutter = WindowCutter(self._chunker, salt, self.replicas.is_known_here)
         return ChunkUpload(self, cutter, expected_bytes)
+
+    async def renew(self, chunks: list[StoredChunk]) -> list[StoredChunk]:
+        """The same chunks, none about to expire: touched anew in every zone where they would.
+
+        Raises NotEnoughZones when fewer than two zones have one of them.
+        """
+        return await self.renewal.renew(chunks)
 
     async def read(self, reference: ChunkRef) -> bytes:
         """A chunk's verified plaintext. Raises Corruption, or PeerUnreachable (retryable)."""

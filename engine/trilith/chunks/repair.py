@@ -19,6 +19,7 @@ from trilith.chunks.service import ChunkService
 from trilith.cluster.placement import Placement
 from trilith.errors import Corruption, DiskFull, PeerUnreachable, TrilithError
 from trilith.runtime.network import Buffer
+from trilith.runtime.throttle import Throttle
 
 IDLE_DELAY_S = 1.0  # between looks at an empty queue
 FAILED_DELAY_S_MAX = 15.0
@@ -35,6 +36,10 @@ class RepairQueue(Protocol[Token]):
 
     async def list_missing(self, zone: str, limit: int) -> Sequence[tuple[Token, bytes]]:
         """The oldest entries of a zone: (token, chunk id)."""
+        ...
+
+    async def drop_if_unreferenced(self, token: Token) -> bool:
+        """Take an entry off that no manifest needs any more; whether it is off."""
         ...
 
     async def complete(self, tokens: Sequence[Token]) -> None:
@@ -77,9 +82,10 @@ class RepairWorker(Generic[Token]):
         self._service = service
         self._placement = placement
         self._zone = zone
-        self._throttle = _Throttle(bytes_per_second_max)
+        self._throttle = Throttle(bytes_per_second_max)
         self._log = log
         self._damaged: dict[bytes, None] = {}
+        self._lost: set[bytes] = set()  # of this round: no zone has a good copy
         self._wake = asyncio.Event()
         self._rate_per_s = 0.0
 
@@ -119,6 +125,7 @@ class RepairWorker(Generic[Token]):
         """One look at both sources; how many chunks were brought here."""
         started, done_before = asyncio.get_running_loop().time(), self.progress.done
         self.progress.without_good_copy = 0
+        self._lost.clear()
         damaged = list(self._damaged)[:BATCH_ENTRIES]
         for chunk_id in await self._copy_all(damaged, replace=True):
             self._damaged.pop(chunk_id, None)
@@ -130,6 +137,10 @@ class RepairWorker(Generic[Token]):
             completed = [token for token, chunk_id in batch if chunk_id in there]
             if completed:
                 await self._queue.complete(completed)
+            for token, chunk_id in batch:
+                if chunk_id in self._lost and await self._queue.drop_if_unreferenced(token):
+                    completed.append(token)
+                    self.progress.without_good_copy -= 1
             self.progress.pending -= len(completed)
         moved = self.progress.done - done_before
         self._estimate(moved, asyncio.get_running_loop().time() - started)
@@ -181,6 +192,7 @@ class RepairWorker(Generic[Token]):
             self.progress.failed += 1
             if isinstance(error, Corruption):
                 self.progress.without_good_copy += 1
+                self._lost.add(chunk_id)
             if not isinstance(error, PeerUnreachable | DiskFull):
                 self._log("repair_failed", chunk_id=chunk_id.hex(), error=str(error))
             return False
@@ -225,18 +237,3 @@ class RepairWorker(Generic[Token]):
             self._rate_per_s = rate if not self._rate_per_s else (self._rate_per_s + rate) / 2
         pending, rate = self.progress.pending, self._rate_per_s
         self.progress.eta_s = pending / rate if pending and rate else None
-
-
-class _Throttle:
-    """Spreads bytes over time: each waits until those before it are paid for."""
-
-    def __init__(self, bytes_per_second: int) -> None:
-        self._bytes_per_second = bytes_per_second
-        self._paid_until = 0.0
-
-    async def wait_for(self, size: int) -> None:
-        now = asyncio.get_running_loop().time()
-        start = max(self._paid_until, now)
-        self._paid_until = start + size / self._bytes_per_second
-        if start > now:
-            await asyncio.sleep(start - now)

@@ -62,6 +62,9 @@ class ChunkService:
         peers.serve(TOUCH, self._serve_touch)
         peers.serve(GET, self._serve_get)
 
+    def wall_ms(self) -> int:
+        return self.store.wall_ms()
+
     # asking a node, this one or another
 
     def is_reachable(self, node_id: str) -> bool:

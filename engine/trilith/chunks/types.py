@@ -14,7 +14,12 @@ class ChunkRef(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StoredChunk(msgspec.Struct, frozen=True, array_like=True):
-    """A durable chunk. `missed_zones` lack it: their repair must be recorded with the manifest."""
+    """A durable chunk. `missed_zones` lack it: their repair must be recorded with the manifest.
+
+    `expires_ms` (wall clock): by then a manifest that names it must be committed, or it must be
+    touched anew; later the garbage collector may have taken it (chunks/collector.py).
+    """
 
     ref: ChunkRef
     missed_zones: tuple[str, ...] = ()
+    expires_ms: int = 0

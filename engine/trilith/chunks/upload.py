@@ -236,9 +236,10 @@ class ChunkUpload:
 
     async def _store(self, index: int, chunk: NewChunk) -> None:
         try:
+            expires_ms = self._pipeline.renewal.expiry_ms()  # of a touch that is yet to come
             missed_zones = await self._pipeline.replicas.write(chunk)
             reference = ChunkRef(chunk.chunk_id, chunk.key, chunk.size)
-            self._stored[index] = StoredChunk(reference, missed_zones)
+            self._stored[index] = StoredChunk(reference, missed_zones, expires_ms)
         except Exception as error:  # noqa: BLE001 - feed and finish raise it to the caller
             self._fail(error)
 

@@ -43,6 +43,13 @@ class ChunkPipeline(Protocol):
         """A new body; bodies of one salt share equal chunks."""
         ...
 
+    async def renew(self, chunks: list[StoredChunk]) -> list[StoredChunk]:
+        """The same chunks in order, none about to expire: touched anew where they would.
+
+        To be asked before a manifest that names them is committed. Raises NotEnoughZones.
+        """
+        ...
+
     async def read(self, ref: ChunkRef) -> bytes:
         """The verified plaintext of a chunk."""
         ...

@@ -1,5 +1,8 @@
 """Commands, queries and results of the object model, as they travel between nodes.
 
+A command with a `segment` carries the time (wall clock) at which its chunks' touches expire:
+`expires_ms`. It is refused with ConditionalConflict when it is evaluated later.
+
 Every struct of keyspace 2 starts with what it is routed by: a stem (keys.py) or a logical key in
 the partition. Raw records travel undecoded: the gateway that asked decodes them once. Every list
 is bounded; the bounds are constants here.
@@ -60,6 +63,7 @@ class PutObject(Command, frozen=True, tag=1):
     segment: Segment | None = None
     pieces_ahead: int = 0
     missed: list[Missed] = []
+    expires_ms: int = 0
 
 
 class DeleteObject(Command, frozen=True, tag=2):
@@ -75,6 +79,7 @@ class PutSegment(Command, frozen=True, tag=3):
     segment: Segment
     pieces_ahead: int
     missed: list[Missed] = []
+    expires_ms: int = 0
 
 
 class AbandonManifest(Command, frozen=True, tag=4):
@@ -106,6 +111,7 @@ class PutPart(Command, frozen=True, tag=6):
     segment: Segment | None = None
     pieces_ahead: int = 0
     missed: list[Missed] = []
+    expires_ms: int = 0
 
 
 class StageParts(Command, frozen=True, tag=7):
@@ -168,6 +174,19 @@ class CollectReleased(Command, frozen=True, tag=13):
     """Drop up to RECORDS_PER_COLLECT_MAX records of a released manifest (its RELEASED key)."""
 
     key: bytes
+
+
+class Settle(Command, frozen=True, tag=14):
+    """Changes nothing. When it is answered, everything evaluated before it is committed."""
+
+    key: bytes
+
+
+class DropRepair(Command, frozen=True, tag=15):
+    """Remove a repair entry, if it is still the one that was made at `created_ms`."""
+
+    key: bytes
+    created_ms: int
 
 
 class GetObject(Query, frozen=True, tag=1):
@@ -250,6 +269,20 @@ class ListReleased(Query, frozen=True, tag=10):
     start: bytes
     released_before_ms: int
     limit: int
+
+
+class ListReferences(Query, frozen=True, tag=11):
+    """Chunk ids in the segments of one partition, from the logical key `start` up to `end`."""
+
+    start: bytes
+    end: bytes
+    limit: int
+
+
+class GetRepair(Query, frozen=True, tag=12):
+    """When a repair entry was made, as the offset of a record; no record: it is gone."""
+
+    key: bytes
 
 
 # --- keyspace 1: system ------------------------------------------------------------------------
@@ -360,3 +393,10 @@ class FoundBucket(Result, frozen=True, tag=12):
 class BucketsPage(Result, frozen=True, tag=13):
     buckets: list[BucketInfo]
     next_after: str | None
+
+
+class References(Result, frozen=True, tag=14):
+    """`chunk_ids` (32 bytes each, as often as referenced); where to go on, empty: that was all."""
+
+    chunk_ids: bytes
+    next_start: bytes

@@ -81,14 +81,18 @@ def _reread(
 
 
 async def _take_over(manifest: ManifestWriter, source: _WholeReader) -> None:
-    """All references of the source into another manifest, a bounded number at a time."""
+    """All references of the source into another manifest, a bounded number at a time.
+
+    Its chunks are touched before they are committed, as if they had been stored anew.
+    """
     chunks: list[StoredChunk] = []
     async for _, reference in source.references(0, source.info.size - 1):
-        chunks.append(StoredChunk(reference, ()))
+        chunks.append(StoredChunk(reference))
         if len(chunks) == CHUNKS_PER_SEGMENT:
             await manifest.add(chunks)
             chunks = []
     await manifest.add(chunks)
+    await manifest.renew()
 
 
 class CopyOperations(MultipartOperations):
@@ -137,7 +141,7 @@ class CopyOperations(MultipartOperations):
         stem = stem_of(bucket.bucket_id, key)
         version_id = self._partitions.new_token()
         data_key, wrapped_key = self._keys.new_data_key(bucket.bucket_id)
-        manifest = ManifestWriter(self._partitions, stem, version_id, data_key)
+        manifest = ManifestWriter(self._partitions, self._pipeline, stem, version_id, data_key)
         facts = source.info
         try:
             await _take_over(manifest, source)
@@ -153,6 +157,7 @@ class CopyOperations(MultipartOperations):
                 manifest.last_segment(),
                 manifest.pieces_ahead,
                 manifest.missed,
+                manifest.expires_ms,
             )
             stored = cast(Stored, await self._commit(bucket, stem, command, version_id))
         except BaseException:
@@ -189,7 +194,9 @@ class CopyOperations(MultipartOperations):
             body = _reread(source, first, last, running, None)
             return await self._put_part(handle, number, body)
         owner = self._partitions.new_token()
-        manifest = ManifestWriter(self._partitions, handle.stem, owner, handle.data_key)
+        manifest = ManifestWriter(
+            self._partitions, self._pipeline, handle.stem, owner, handle.data_key
+        )
         try:
             await _take_over(manifest, whole)
             return await self._commit_part(

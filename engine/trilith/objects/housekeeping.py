@@ -1,11 +1,13 @@
 """Work that no request waits for: manifests that were abandoned, and released ones.
 
+`routes` names the partitions to look at by their starts; all of them when None.
+
 The repair queue is repair_queue.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
 from trilith.objects.commands import (
@@ -26,14 +28,16 @@ class Housekeeping:
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
 
-    async def abandon_stale(self, created_before_ms: int) -> int:
+    async def abandon_stale(
+        self, created_before_ms: int, routes: Sequence[bytes] | None = None
+    ) -> int:
         """Release manifests written ahead that long ago and never committed; how many there were.
 
         A day is safe: an upload that is slower than that per object fails with ConditionalConflict.
         """
         count = 0
         async for keys in work_pages(
-            self._partitions, lambda start: ListPending(start, created_before_ms, _PAGE)
+            self._partitions, lambda start: ListPending(start, created_before_ms, _PAGE), routes
         ):
             for key in keys:
                 stem, owner = key[:-OWNER_SIZE], key[-OWNER_SIZE:]
@@ -41,18 +45,30 @@ class Housekeeping:
                 count += 1
         return count
 
-    async def released(self, released_before_ms: int) -> AsyncIterator[bytes]:
+    async def released(
+        self, released_before_ms: int, routes: Sequence[bytes] | None = None
+    ) -> AsyncIterator[bytes]:
         """RELEASED keys for `collect`, old enough that no reader uses them."""
         async for keys in work_pages(
-            self._partitions, lambda start: ListReleased(start, released_before_ms, _PAGE)
+            self._partitions, lambda start: ListReleased(start, released_before_ms, _PAGE), routes
         ):
             for key in keys:
                 yield key
 
+    async def collect_released(
+        self, released_before_ms: int, routes: Sequence[bytes] | None = None
+    ) -> int:
+        """Drop all that was released that long ago; how many references to chunks that were."""
+        count = 0
+        async for key in self.released(released_before_ms, routes):
+            async for _ in self.collect(key):
+                count += 1
+        return count
+
     async def collect(self, released_key: bytes) -> AsyncIterator[bytes]:
         """Drop what a RELEASED record holds, step by step; yields the ids that lost a reference.
 
-        Only for the chunk collector, which counts them: dropped ids are not reported twice.
+        Ids that were dropped are not reported twice.
         """
         more = True
         while more:

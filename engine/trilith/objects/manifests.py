@@ -8,6 +8,7 @@ from typing import cast
 
 from trilith.chunks.types import ChunkRef, StoredChunk
 from trilith.errors import ConditionalConflict, Corruption, TrilithError
+from trilith.objects.chunk_port import ChunkPipeline
 from trilith.objects.commands import (
     AbandonManifest,
     GetSegments,
@@ -31,56 +32,80 @@ class ManifestWriter:
     the command that commits: `last_segment`, `missed` and `pieces_ahead` go into it.
     """
 
-    def __init__(self, partitions: Partitions, stem: bytes, owner: bytes, data_key: bytes) -> None:
+    def __init__(
+        self,
+        partitions: Partitions,
+        pipeline: ChunkPipeline,
+        stem: bytes,
+        owner: bytes,
+        data_key: bytes,
+    ) -> None:
         self._partitions = partitions
+        self._pipeline = pipeline
         self._stem = stem
         self._owner = owner
         self._data_key = data_key
-        self._references: list[ChunkRef] = []
-        self._missed: list[tuple[int, Missed]] = []  # with the index of its reference
+        self._chunks: list[StoredChunk] = []
         self._offset = 0
         self._attempted = False
         self.pieces_ahead = 0
 
     async def add(self, chunks: list[StoredChunk]) -> None:
-        for chunk in chunks:
-            for zone in chunk.missed_zones:
-                self._missed.append((len(self._references), (zone, chunk.ref.chunk_id)))
-            self._references.append(chunk.ref)
-        while len(self._references) > CHUNKS_PER_SEGMENT:
+        self._chunks += chunks
+        while len(self._chunks) > CHUNKS_PER_SEGMENT:
             await self._write_ahead()
 
     async def _write_ahead(self) -> None:
-        references = self._references[:CHUNKS_PER_SEGMENT]
-        missed = [entry for index, entry in self._missed if index < CHUNKS_PER_SEGMENT]
-        segment = seal_segment(self._data_key, self._owner, self._offset, references)
-        command = PutSegment(self._stem, self._owner, segment, self.pieces_ahead, missed)
+        chunks = await self._pipeline.renew(self._chunks[:CHUNKS_PER_SEGMENT])
+        segment = self._seal(chunks)
+        command = PutSegment(
+            self._stem,
+            self._owner,
+            segment,
+            self.pieces_ahead,
+            _missed(chunks),
+            _expiry(chunks),
+        )
         self._attempted = True
         await self._partitions.execute(OBJECTS_KEYSPACE, self._stem, command)
         self.pieces_ahead += 1
         self._offset += segment.length
-        self._references = self._references[CHUNKS_PER_SEGMENT:]
-        self._missed = [
-            (index - CHUNKS_PER_SEGMENT, entry)
-            for index, entry in self._missed
-            if index >= CHUNKS_PER_SEGMENT
-        ]
+        del self._chunks[:CHUNKS_PER_SEGMENT]
+
+    def _seal(self, chunks: list[StoredChunk]) -> Segment:
+        references = [chunk.ref for chunk in chunks]
+        return seal_segment(self._data_key, self._owner, self._offset, references)
+
+    async def renew(self) -> None:
+        """To be called before a command that commits is built: its chunks are safe until then."""
+        self._chunks = await self._pipeline.renew(self._chunks)
 
     def last_segment(self) -> Segment | None:
         """What is not written yet; None when there were no chunks at all."""
-        if not self._references:
-            return None
-        return seal_segment(self._data_key, self._owner, self._offset, self._references)
+        return self._seal(self._chunks) if self._chunks else None
 
     @property
     def missed(self) -> list[Missed]:
         """Of the last segment."""
-        return [entry for _, entry in self._missed]
+        return _missed(self._chunks)
+
+    @property
+    def expires_ms(self) -> int:
+        """Of the last segment."""
+        return _expiry(self._chunks)
 
     async def abandon(self) -> None:
         """After a failure: let go of what was written ahead. Harmless after the commit."""
         if self._attempted:
             await abandon(self._partitions, self._stem, self._owner)
+
+
+def _missed(chunks: list[StoredChunk]) -> list[Missed]:
+    return [(zone, chunk.ref.chunk_id) for chunk in chunks for zone in chunk.missed_zones]
+
+
+def _expiry(chunks: list[StoredChunk]) -> int:
+    return min((chunk.expires_ms for chunk in chunks), default=0)
 
 
 async def abandon(partitions: Partitions, stem: bytes, owner: bytes) -> None:

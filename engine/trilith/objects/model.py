@@ -12,7 +12,16 @@ import msgspec
 
 from trilith.errors import InternalError
 from trilith.objects import commands as c
-from trilith.objects.rules import buckets, fence, listing, manifests, objects, repairs, uploads
+from trilith.objects.rules import (
+    buckets,
+    fence,
+    listing,
+    manifests,
+    objects,
+    references,
+    repairs,
+    uploads,
+)
 from trilith.replication.state_machine import Context, Effects, View
 
 _Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
@@ -32,6 +41,7 @@ _RESULTS: tuple[type, ...] = (
     c.Collected,
     c.FoundBucket,
     c.BucketsPage,
+    c.References,
 )
 
 
@@ -80,6 +90,8 @@ class ObjectsModel(_TableModel):
                 c.ReopenBucket: fence.reopen_bucket,
                 c.CompleteRepairs: repairs.complete_repairs,
                 c.CollectReleased: manifests.collect_released,
+                c.DropRepair: repairs.drop_repair,
+                c.Settle: references.settle,
             },
             {
                 c.GetObject: objects.get_object,
@@ -92,6 +104,8 @@ class ObjectsModel(_TableModel):
                 c.ListRepairs: repairs.list_repairs,
                 c.ListPending: manifests.list_pending,
                 c.ListReleased: manifests.list_released,
+                c.GetRepair: repairs.get_repair,
+                c.ListReferences: references.list_references,
             },
         )
 

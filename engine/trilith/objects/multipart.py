@@ -174,7 +174,9 @@ class MultipartOperations(WriteOperations, ReadOperations):
         if not 1 <= number <= PART_NUMBER_MAX:
             raise InvalidRequest(f"part numbers are 1 to {PART_NUMBER_MAX}, not {number}")
         owner = self._partitions.new_token()
-        manifest = ManifestWriter(self._partitions, handle.stem, owner, handle.data_key)
+        manifest = ManifestWriter(
+            self._partitions, self._pipeline, handle.stem, owner, handle.data_key
+        )
 
         async def commit(streamed: StreamedBody) -> PartInfo:
             return await self._commit_part(
@@ -209,6 +211,7 @@ class MultipartOperations(WriteOperations, ReadOperations):
             manifest.last_segment(),
             manifest.pieces_ahead,
             manifest.missed,
+            manifest.expires_ms,
         )
         stored = cast(Stored, await self._execute(handle.stem, command, owner))
         return PartInfo(number, size, etag, stored.last_modified_ms, checksum)

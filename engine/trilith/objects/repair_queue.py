@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import cast
 
-from trilith.objects.commands import CompleteRepairs, ListRepairs
-from trilith.objects.keys import OBJECTS_KEYSPACE, split_repair_key
+from trilith.objects.commands import CompleteRepairs, DropRepair, GetRepair, ListRepairs, Records
+from trilith.objects.keys import OBJECTS_KEYSPACE, split_repair_key, stem_end, successor
+from trilith.objects.references import ObjectReferences
 from trilith.objects.work_lists import work_pages
 from trilith.replication.state_machine import Partitions
 
@@ -35,6 +37,21 @@ class RepairQueue:
     async def is_empty(self, zone: str) -> bool:
         """Whether the zone has every chunk that was committed before the call."""
         return not await self.list_missing(zone, 1)
+
+    async def drop_if_unreferenced(self, token: bytes) -> bool:
+        """Take an entry off whose object is gone: nobody has or needs the chunk any more."""
+        query = GetRepair(token)
+        found = cast(Records, await self._partitions.query(OBJECTS_KEYSPACE, token, query))
+        if not found.records:
+            return True
+        stem = token[: stem_end(token)]
+        _, chunk_id = split_repair_key(token)
+        references = ObjectReferences(self._partitions)
+        if await references.is_referenced(stem, successor(stem), chunk_id):
+            return False
+        command = DropRepair(token, found.records[0][0])
+        await self._partitions.execute(OBJECTS_KEYSPACE, token, command)
+        return True
 
     async def complete(self, tokens: Sequence[bytes]) -> None:
         """Take entries off, durably, once their chunks are durable in the zone. Repeatable."""

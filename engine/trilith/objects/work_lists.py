@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
 
 from trilith.objects.commands import Keys, Query
@@ -11,10 +11,17 @@ from trilith.replication.state_machine import Partitions
 
 
 async def work_pages(
-    partitions: Partitions, query_from: Callable[[bytes], Query]
+    partitions: Partitions,
+    query_from: Callable[[bytes], Query],
+    routes: Sequence[bytes] | None = None,
 ) -> AsyncIterator[list[bytes]]:
-    """Pages of logical keys, none empty. `query_from` makes the query that starts at a key."""
-    for route in partitions.partition_starts(OBJECTS_KEYSPACE, b"", KEYSPACE_END):
+    """Pages of logical keys, none empty. `query_from` makes the query that starts at a key.
+
+    `routes`: the starts of the partitions to look at; all when None.
+    """
+    if routes is None:
+        routes = partitions.partition_starts(OBJECTS_KEYSPACE, b"", KEYSPACE_END)
+    for route in routes:
         start = route
         while True:
             found = cast(

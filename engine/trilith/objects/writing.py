@@ -173,6 +173,7 @@ class WriteOperations(Access):
                 streamed.manifest.last_segment(),
                 streamed.manifest.pieces_ahead,
                 streamed.manifest.missed,
+                streamed.manifest.expires_ms,
             )
             stored = cast(Stored, await self._commit(bucket, stem, command, version_id))
             return ObjectInfo(
@@ -185,7 +186,7 @@ class WriteOperations(Access):
                 checksum,
             )
 
-        manifest = ManifestWriter(self._partitions, stem, version_id, data_key)
+        manifest = ManifestWriter(self._partitions, self._pipeline, stem, version_id, data_key)
         return await self._stream(bucket, source, manifest, commit)
 
     async def _stream(
@@ -210,6 +211,7 @@ class WriteOperations(Access):
                 await upload.finish()
                 await manifest.add(upload.take())
             require_md5(source.expected_md5, md5.digest())
+            await manifest.renew()
             return await commit(StreamedBody(size, md5.digest(), manifest))
         except BaseException:
             await manifest.abandon()

@@ -5,6 +5,13 @@ A chunk is indexed (and so found, and acknowledged) only once it is durable; the
 ordered store, in the same batch as the position up to which it is complete, so that after a crash
 only the records behind that position are scanned.
 
+Every put and touch is stamped. `mark_time` gives a stamp that lies before all later ones, however
+the wall clock jumps; `remove` takes out only what has no later stamp than the one it is given, in
+one step with the look at it: so a chunk that anybody was told is here since then stays.
+
+A removed chunk leaves the index only. Until the ordered store's next flush a crash brings it back,
+which harms nobody; its bytes go with their extent (compaction.py).
+
 Failures: a failed write or sync goes to `on_failure` once; no pending callback is called any more
 and everything afterwards is refused with StorageFailure. Extents are reserved before anything is
 written to them: a full disk is DiskFull for the caller, and nothing of it was kept.
@@ -18,15 +25,19 @@ import asyncio
 import errno
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from trilith.errors import Corruption, DiskFull, Overloaded, StorageFailure, TrilithError
-from trilith.runtime.disk import AppendFile, Buffer, ReadFile
+from trilith.errors import DiskFull, Overloaded, StorageFailure, TrilithError
+from trilith.runtime.disk import AppendFile, Buffer
 from trilith.runtime.ports import Runtime
+from trilith.storage.chunk_files import ChunkFiles
+from trilith.storage.chunk_store_config import ChunkStoreConfig
+from trilith.storage.chunk_write import ChunkWrite, PutDone, resolver
 from trilith.storage.extent import (
     CHECKPOINT_KEY,
     CHUNK,
     CHUNK_ID_BYTES,
+    DELETE,
     FIRST_RECORD_OFFSET,
     INDEX_PREFIX,
     MAGIC,
@@ -39,58 +50,14 @@ from trilith.storage.extent import (
     record_head,
 )
 from trilith.storage.extent_recovery import recover_extents
-from trilith.storage.file_header import NODE_ID_BYTES_MAX, FileHeader
+from trilith.storage.file_header import FileHeader
+from trilith.storage.ordered_store import DELETE as REMOVE
 from trilith.storage.ordered_store import PUT, Operation, OrderedStore
 from trilith_native.crc import crc32c
 
 __all__ = ["ChunkStore", "ChunkStoreConfig"]
 
-MIB = 1024 * 1024
-PutDone = Callable[[OSError | TrilithError | None], None]
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkStoreConfig:
-    """Limits of a chunk store.
-
-    `touch_granularity_ms`: a chunk touched less than this ago is not touched again, so a grace
-    period must be counted from `touched_ms + touch_granularity_ms`.
-    """
-
-    node_id: str
-    extent_bytes: int = 256 * MIB
-    extent_bytes_min: int = 16 * MIB  # what a nearly full disk may still reserve
-    pending_bytes_max: int = 32 * MIB
-    group_bytes_max: int = 16 * MIB
-    free_bytes_min: int = 64 * MIB  # left to the ordered store's flushes
-    full_retry_s: float = 1.0
-    open_files_max: int = 64
-    touch_granularity_ms: int = 10 * 60 * 1000
-
-    def __post_init__(self) -> None:
-        if not 0 < len(self.node_id.encode()) <= NODE_ID_BYTES_MAX:
-            raise ValueError(f"a node id has 1 to {NODE_ID_BYTES_MAX} bytes")
-        if not 0 < self.extent_bytes_min <= self.extent_bytes < 1 << 32:
-            raise ValueError("extent sizes: 0 < extent_bytes_min <= extent_bytes < 4 GiB")
-
-    @property
-    def chunk_bytes_max(self) -> int:
-        return self.extent_bytes_min - FIRST_RECORD_OFFSET - RECORD_HEAD_BYTES
-
-
-class _Write:
-    """One record on its way to an extent. `location` is set once it has a place."""
-
-    __slots__ = ("callbacks", "chunk_id", "kind", "location", "sealed", "size", "touched_ms")
-
-    def __init__(self, kind: int, chunk_id: bytes, sealed: Buffer, touched_ms: int) -> None:
-        self.kind = kind
-        self.chunk_id = chunk_id
-        self.sealed = sealed
-        self.size = RECORD_HEAD_BYTES + len(sealed)
-        self.touched_ms = touched_ms
-        self.callbacks: list[PutDone] = []
-        self.location: ChunkLocation | None = None
+NO_CHUNK = bytes(CHUNK_ID_BYTES)
 
 
 class ChunkStore:
@@ -112,6 +79,7 @@ class ChunkStore:
         self._on_failure = on_failure
         self._loop = asyncio.get_running_loop()
         self._checkpoint = Checkpoint()
+        self._floor_ms = 0  # the last stamp of `mark_time`
 
         self._extent = 0  # number of the extent that is written to
         self._end = 0  # offset behind its last record; 0: it does not exist yet
@@ -119,12 +87,13 @@ class ChunkStore:
         self._file: AppendFile | None = None
         self._opening: asyncio.Task[None] | None = None
         self._reserving = False
+        self._must_roll = False  # the next record begins a new extent
         self._full = False
         self._full_since = 0.0
 
-        self._queue: deque[_Write] = deque()
-        self._by_id: dict[tuple[int, bytes], _Write] = {}  # queued or being written
-        self._writing: list[_Write] | None = None
+        self._queue: deque[ChunkWrite] = deque()
+        self._by_id: dict[tuple[int, bytes], ChunkWrite] = {}  # queued or being written
+        self._writing: list[ChunkWrite] | None = None
         self._flush_scheduled = False
         self._queued_bytes = 0
         self._waiting: deque[asyncio.Future[None]] = deque()  # for room in the queue
@@ -132,7 +101,7 @@ class ChunkStore:
         self._idle.set()
         self._failed = False
         self._closed = False
-        self._read_files: dict[int, ReadFile] = {}
+        self.files = ChunkFiles(runtime.disk, directory, store, config.open_files_max)
         self.damaged_bytes = 0  # found by the scan at `open`
 
     @classmethod
@@ -187,11 +156,11 @@ class ChunkStore:
 
     def contains(self, chunk_id: bytes) -> bool:
         """Whether the chunk is here, durably."""
-        return self._store.get(INDEX_PREFIX + chunk_id) is not None
+        return self.files.has(chunk_id)
 
     def touched_ms(self, chunk_id: bytes) -> int | None:
         """When the chunk was last put or touched (wall clock); None when it is absent."""
-        found = self._locate(chunk_id)
+        found = self.files.locate(chunk_id)
         return None if found is None else found.touched_ms
 
     def read(self, chunk_id: bytes) -> bytes:
@@ -199,37 +168,7 @@ class ChunkStore:
 
         KeyError: not here. Corruption: the bytes are damaged (put it anew with `replace=True`).
         """
-        found = self._locate(chunk_id)
-        if found is None:
-            raise KeyError(chunk_id)
-        try:
-            data = self._read_file(found.extent).read_at(found.offset, found.length)
-        except OSError as error:
-            raise self._damaged(chunk_id, found, str(error)) from error
-        if len(data) != found.length or crc32c(data) != found.checksum:
-            raise self._damaged(chunk_id, found, "checksum mismatch")
-        return data
-
-    def _locate(self, chunk_id: bytes) -> ChunkLocation | None:
-        value = self._store.get(INDEX_PREFIX + chunk_id)
-        return None if value is None else ChunkLocation.decode(value)
-
-    @staticmethod
-    def _damaged(chunk_id: bytes, found: ChunkLocation, reason: str) -> Corruption:
-        return Corruption(
-            f"chunk {chunk_id.hex()}: {reason}", extent=found.extent, offset=found.offset
-        )
-
-    def _read_file(self, number: int) -> ReadFile:
-        """Open files are shared by threads: each step here is atomic, and a file that drops out
-        is closed when its last reader lets go of it."""
-        file = self._read_files.get(number)
-        if file is None:
-            opened = self._disk.open_read(extent_path(self._directory, number))
-            file = self._read_files.setdefault(number, opened)
-            while len(self._read_files) > self._config.open_files_max:
-                self._read_files.pop(list(self._read_files)[0], None)  # noqa: RUF015 - atomic
-        return file
+        return self.files.read(chunk_id)
 
     # -- putting
 
@@ -253,28 +192,31 @@ class ChunkStore:
         waiting = self._by_id.get((CHUNK, chunk_id))
         if waiting is not None:
             self._checkpoint.bytes_deduplicated += len(sealed)
-            waiting.callbacks.append(done)
+            self._join(waiting, done)
             return False
-        found = None if replace else self._locate(chunk_id)
+        found = None if replace else self.files.locate(chunk_id)
         if found is not None:
             self._checkpoint.bytes_deduplicated += len(sealed)
             self._touch(chunk_id, found, done)
             return False
-        self._enqueue(_Write(CHUNK, chunk_id, sealed, self._runtime.clock.wall_ms()), done)
+        self._enqueue(ChunkWrite(CHUNK, chunk_id, sealed, self._stamp()), done)
         return True
 
     async def store(self, chunk_id: bytes, sealed: Buffer, *, replace: bool = False) -> bool:
         """`put`, waiting for room in the queue first. Whether the bytes are new; durable then."""
-        while self._queued_bytes + len(sealed) > self._config.pending_bytes_max and self._by_id:
+        await self._room_for(len(sealed))
+        future: asyncio.Future[None] = self._loop.create_future()
+        new = self.put(chunk_id, sealed, resolver(future), replace=replace)
+        await future
+        return new
+
+    async def _room_for(self, size: int) -> None:
+        while self._queued_bytes + size > self._config.pending_bytes_max and self._queued_bytes:
             if self._failed or self._closed:
                 raise self._broken()
             room: asyncio.Future[None] = self._loop.create_future()
             self._waiting.append(room)
             await room
-        future: asyncio.Future[None] = self._loop.create_future()
-        new = self.put(chunk_id, sealed, _resolver(future), replace=replace)
-        await future
-        return new
 
     async def touch(self, chunk_ids: Sequence[bytes]) -> list[bool]:
         """Touch the chunks that are here, durably on return; False for each that is absent."""
@@ -282,7 +224,7 @@ class ChunkStore:
         futures: list[asyncio.Future[None]] = []
         for chunk_id in chunk_ids:
             waiting = self._by_id.get((CHUNK, chunk_id))
-            found = None if waiting is not None else self._locate(chunk_id)
+            found = None if waiting is not None else self.files.locate(chunk_id)
             present.append(waiting is not None or found is not None)
             if not present[-1]:
                 continue
@@ -292,24 +234,131 @@ class ChunkStore:
             future: asyncio.Future[None] = self._loop.create_future()
             futures.append(future)
             if waiting is not None:
-                waiting.callbacks.append(_resolver(future))
+                self._join(waiting, resolver(future))
             else:
                 assert found is not None
-                self._touch(chunk_id, found, _resolver(future))
+                self._touch(chunk_id, found, resolver(future))
         if futures:
             await asyncio.gather(*futures)
         return present
 
     def _touch(self, chunk_id: bytes, found: ChunkLocation, done: PutDone) -> None:
-        now = self._runtime.clock.wall_ms()
-        if 0 <= now - found.touched_ms < self._config.touch_granularity_ms:
+        now = self._stamp()
+        if (
+            found.touched_ms > self._floor_ms
+            and 0 <= now - found.touched_ms < self._config.touch_granularity_ms
+        ):
             self._loop.call_soon(done, None)
             return
         waiting = self._by_id.get((TOUCH, chunk_id))
         if waiting is not None:
-            waiting.callbacks.append(done)
+            self._join(waiting, done)
         else:
-            self._enqueue(_Write(TOUCH, chunk_id, b"", now), done)
+            self._enqueue(ChunkWrite(TOUCH, chunk_id, b"", now), done)
+
+    def _join(self, waiting: ChunkWrite, done: PutDone) -> None:
+        """Share a write of the chunk that is under way; with a stamp behind the floor."""
+        if waiting.touched_ms <= self._floor_ms:
+            if waiting.placed:
+                self._enqueue(ChunkWrite(TOUCH, waiting.chunk_id, b"", self._stamp()), done)
+                return
+            waiting.touched_ms = self._stamp()
+        waiting.callbacks.append(done)
+
+    # -- collecting and compacting
+
+    def wall_ms(self) -> int:
+        return self._runtime.clock.wall_ms()
+
+    def mark_time(self) -> int:
+        """A stamp (milliseconds): every put and touch from now on gets a later one."""
+        self._floor_ms = max(self._floor_ms + 1, self._runtime.clock.wall_ms())
+        return self._floor_ms
+
+    def _stamp(self) -> int:
+        return max(self._floor_ms + 1, self._runtime.clock.wall_ms())
+
+    def remove(self, chunk_ids: Sequence[bytes], *, untouched_since: int) -> tuple[int, int]:
+        """Take out those that have no stamp after `untouched_since`, which came of `mark_time`, and
+        are not being put or touched now. How many, and their sealed bytes.
+
+        Raises DiskFull or StorageFailure, with nothing changed.
+        """
+        operations: list[Operation] = []
+        checkpoint = replace(self._checkpoint)
+        removed_bytes = 0
+        for chunk_id in chunk_ids:
+            found = self.files.locate(chunk_id)
+            if (
+                found is None
+                or found.touched_ms > untouched_since
+                or (CHUNK, chunk_id) in self._by_id
+                or (TOUCH, chunk_id) in self._by_id
+            ):
+                continue
+            operations.append((REMOVE, INDEX_PREFIX + chunk_id, b""))
+            checkpoint.chunks -= 1
+            checkpoint.bytes_stored -= found.length
+            removed_bytes += found.length
+        if operations:
+            removed = len(operations)
+            operations.append((PUT, CHECKPOINT_KEY, checkpoint.encode()))
+            self._store.write(operations)
+            self._checkpoint = checkpoint
+            return removed, removed_bytes
+        return 0, 0
+
+    @property
+    def settled_before(self) -> int:
+        """Extents with a lower number get no record any more, and the index holds all of theirs."""
+        return self._checkpoint.extent
+
+    @property
+    def written_bytes(self) -> tuple[int, int]:
+        """The number of the extent that is written to, and how many bytes of it are."""
+        return self._extent, self._end
+
+    def can_copy(self, size: int) -> bool:
+        """Whether so many bytes and a new extent leave the disk enough room. Blocking."""
+        config = self._config
+        return self._disk.free_bytes() - config.free_bytes_min >= size + config.extent_bytes_min
+
+    async def move(self, chunk_id: bytes, sealed: Buffer, moved_from: ChunkLocation) -> None:
+        """Write a chunk's bytes anew, in the same state. It is found there once that is durable,
+        unless it was removed or replaced meanwhile. Raises DiskFull, StorageFailure."""
+        await self._room_for(len(sealed))
+        refusal = self._refusal(0)
+        if refusal is not None:
+            raise refusal
+        future: asyncio.Future[None] = self._loop.create_future()
+        write = ChunkWrite(CHUNK, chunk_id, sealed, moved_from.touched_ms)
+        write.moved_from = moved_from
+        self._append(write, resolver(future))
+        await future
+
+    async def begin_extent(self) -> None:
+        """Write no more to the current extent; durable on return. Raises DiskFull, ..."""
+        refusal = self._refusal(0)
+        if refusal is not None:
+            raise refusal
+        self._must_roll = True
+        future: asyncio.Future[None] = self._loop.create_future()
+        # A record without a meaning: the index then stands behind the old extent.
+        self._append(ChunkWrite(DELETE, NO_CHUNK, b"", 0), resolver(future))
+        await future
+
+    async def drop_extent(self, number: int) -> None:
+        """Delete an extent in which nothing is found any more. Its caller has made sure of that.
+
+        The index without it is made durable first: else a crash could bring back entries of
+        chunks whose bytes are gone.
+        """
+        if number >= self.settled_before:
+            raise ValueError(f"extent {number} is still being written")
+        await self._runtime.workers.run(self._store.flush)
+        self.files.forget(number)
+        path = extent_path(self._directory, number)
+        await self._runtime.workers.run(self._disk.remove, path)
 
     def _refusal(self, size: int) -> TrilithError | None:
         if self._failed or self._closed:
@@ -327,9 +376,12 @@ class ChunkStore:
             "the chunk store's disk failed" if self._failed else "the chunk store is closed"
         )
 
-    def _enqueue(self, write: _Write, done: PutDone) -> None:
-        write.callbacks.append(done)
+    def _enqueue(self, write: ChunkWrite, done: PutDone) -> None:
         self._by_id[write.kind, write.chunk_id] = write
+        self._append(write, done)
+
+    def _append(self, write: ChunkWrite, done: PutDone) -> None:
+        write.callbacks.append(done)
         self._queue.append(write)
         self._queued_bytes += write.size
         self._idle.clear()
@@ -344,7 +396,7 @@ class ChunkStore:
         if self._writing is not None or self._failed or self._reserving or not self._queue:
             return
         file = self._file
-        if file is None or self._end + self._queue[0].size > self._room:
+        if file is None or self._must_roll or self._end + self._queue[0].size > self._room:
             self._reserving = True  # from here on the worker thread alone moves the extent
             self._opening = self._loop.create_task(self._open_extent())
             return
@@ -354,7 +406,7 @@ class ChunkStore:
             header = FileHeader(MAGIC, self._extent, 0, self._config.node_id)
             buffers.append(header.encode())
             self._end = FIRST_RECORD_OFFSET
-        group: list[_Write] = []
+        group: list[ChunkWrite] = []
         limit = min(self._room, self._end + self._config.group_bytes_max)
         while self._queue and (not group or self._end + self._queue[0].size <= limit):
             write = self._queue.popleft()
@@ -366,7 +418,8 @@ class ChunkStore:
         except OSError as error:
             self._fail(error)
 
-    def _place(self, write: _Write, seed: int, buffers: list[Buffer]) -> None:
+    def _place(self, write: ChunkWrite, seed: int, buffers: list[Buffer]) -> None:
+        write.placed = True
         length = len(write.sealed)
         checksum = crc32c(write.sealed) if length else 0
         buffers.append(
@@ -402,38 +455,54 @@ class ChunkStore:
             return
         self._writing = None
         for write in group:
-            del self._by_id[write.kind, write.chunk_id]
-            self._queued_bytes -= write.size
+            self._forget(write)
         if self._queue:
             self._flush()
         else:
             self._idle.set()
         self._answer(group, outcome)
 
-    def _index(self, group: list[_Write]) -> None:
+    def _forget(self, write: ChunkWrite) -> None:
+        self._queued_bytes -= write.size
+        key = (write.kind, write.chunk_id)
+        if self._by_id.get(key) is write:
+            del self._by_id[key]
+
+    def _index(self, group: list[ChunkWrite]) -> None:
         """Make durable records found, all in one batch with the checkpoint.
 
         DiskFull: they are not found, their bytes wait for compaction, and nothing has changed.
         """
-        operations: list[Operation] = []
+        entries: dict[bytes, ChunkLocation] = {}
         checkpoint = replace(self._checkpoint, extent=self._extent, offset=self._end)
         for write in group:
-            key = INDEX_PREFIX + write.chunk_id
+            if write.kind == DELETE:
+                continue
             location = write.location
-            previous = self._locate(write.chunk_id)
-            if location is None:
+            previous = entries.get(write.chunk_id) or self.files.locate(write.chunk_id)
+            if write.moved_from is not None:
+                assert location is not None
+                if previous is None or not previous.is_at(write.moved_from):
+                    continue  # removed or replaced meanwhile
+                location = replace(location, touched_ms=previous.touched_ms)
+            elif location is None:
                 if previous is None:
+                    write.error = DiskFull("the chunk to be touched could not be kept")
                     continue
                 location = replace(previous, touched_ms=write.touched_ms)
             elif previous is None:
                 checkpoint.chunks += 1
                 checkpoint.bytes_stored += location.length
-            operations.append((PUT, key, location.encode()))
+            entries[write.chunk_id] = location
+        operations: list[Operation] = [
+            (PUT, INDEX_PREFIX + chunk_id, location.encode())
+            for chunk_id, location in entries.items()
+        ]
         operations.append((PUT, CHECKPOINT_KEY, checkpoint.encode()))
         self._store.write(operations)
         self._checkpoint = checkpoint
 
-    def _answer(self, group: Sequence[_Write], outcome: TrilithError | None) -> None:
+    def _answer(self, group: Sequence[ChunkWrite], outcome: TrilithError | None) -> None:
         while self._waiting:
             room = self._waiting.popleft()
             if not room.done():
@@ -441,7 +510,7 @@ class ChunkStore:
         for write in group:
             for callback in write.callbacks:
                 try:
-                    callback(outcome)
+                    callback(outcome or write.error)
                 except Exception as failure:  # noqa: BLE001 - one caller's defect is not others'
                     self._loop.call_exception_handler(
                         {"message": "a chunk callback failed", "exception": failure}
@@ -463,7 +532,9 @@ class ChunkStore:
     async def _open_extent(self) -> None:
         """Reserve room in the current extent, or in a new one when that has no room left."""
         try:
-            await self._runtime.workers.run(self._open_extent_now, self._queue[0].size)
+            await self._runtime.workers.run(
+                self._open_extent_now, self._queue[0].size, fresh=self._must_roll
+            )
         except OSError as error:
             self._reserving = False
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -473,10 +544,10 @@ class ChunkStore:
             self._full_since = self._runtime.clock.monotonic()
             self._refuse_all(DiskFull("the chunk store has no room"))
             return
-        self._reserving = self._full = False
+        self._reserving = self._full = self._must_roll = False
         self._flush()
 
-    def _open_extent_now(self, needed: int) -> None:
+    def _open_extent_now(self, needed: int, *, fresh: bool) -> None:
         """Blocking; runs while no write is under way and none is started."""
         config = self._config
         if self._file is not None:
@@ -485,7 +556,7 @@ class ChunkStore:
             path = extent_path(self._directory, self._extent)
             self._disk.open_append(path, at=self._end).close()  # gives unused room back
             self._extent, self._end = self._extent + 1, 0
-        elif self._end + needed > config.extent_bytes:
+        elif self._end + needed > config.extent_bytes or (fresh and self._end > 0):
             self._extent, self._end = self._extent + 1, 0
         spare = self._disk.free_bytes() - config.free_bytes_min
         room = min(config.extent_bytes, self._end + spare)
@@ -501,8 +572,7 @@ class ChunkStore:
         refused = list(self._queue)
         self._queue.clear()
         for write in refused:
-            del self._by_id[write.kind, write.chunk_id]
-            self._queued_bytes -= write.size
+            self._forget(write)
         self._idle.set()
         self._answer(refused, refusal)
 
@@ -520,19 +590,7 @@ class ChunkStore:
             if not self._failed and self._end > 0:
                 path = extent_path(self._directory, self._extent)
                 await self._runtime.workers.run(self._cut_reserved_room, path)
-        self._read_files.clear()
+        self.files.close()
 
     def _cut_reserved_room(self, path: str) -> None:
         self._disk.open_append(path, at=self._end).close()
-
-
-def _resolver(future: asyncio.Future[None]) -> PutDone:
-    def done(error: OSError | TrilithError | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(error)
-
-    return done

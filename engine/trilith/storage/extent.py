@@ -22,7 +22,7 @@ FIRST_RECORD_OFFSET: Final = FILE_HEADER_BYTES
 
 CHUNK: Final = 1
 TOUCH: Final = 2
-DELETE: Final = 3  # written by compaction; a reader of this format must honour it
+DELETE: Final = 3  # of no chunk, where an extent begins early; a reader must honour any other too
 
 CHUNK_ID_BYTES: Final = 32
 RECORD_HEAD_BYTES: Final = HEADER_SIZE + CHUNK_ID_BYTES
@@ -45,6 +45,10 @@ class ChunkLocation:
     length: int
     checksum: int
     touched_ms: int
+
+    def is_at(self, other: ChunkLocation) -> bool:
+        """Whether both name the same bytes."""
+        return (self.extent, self.offset) == (other.extent, other.offset)
 
     def encode(self) -> bytes:
         return _LOCATION.pack(self.extent, self.offset, self.length, self.checksum, self.touched_ms)

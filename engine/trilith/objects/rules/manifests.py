@@ -66,9 +66,21 @@ _SCANNED_MAX = 4096  # records one query of a work list looks at before it answe
 
 
 def write_segment(
-    effects: Effects, stem: bytes, owner: bytes, segment: Segment, missed: list[Missed], now_ms: int
+    effects: Effects,
+    stem: bytes,
+    owner: bytes,
+    segment: Segment,
+    missed: list[Missed],
+    expires_ms: int,
+    now_ms: int,
 ) -> None:
-    """A segment, and the repair entries of its chunks that a zone lacks."""
+    """A segment, and the repair entries of its chunks that a zone lacks.
+
+    Raises ConditionalConflict when its chunks were touched so long ago that the garbage collector
+    may take them: the only way to a new reference leads through here.
+    """
+    if now_ms > expires_ms:
+        raise ConditionalConflict("the chunks were stored too long ago to be committed now")
     effects.put(SEGMENT, owned_key(stem, owner, segment.offset), SEGMENT_RECORD.encode(segment))
     if missed:
         entry = REPAIR_RECORD.encode(RepairRecord(now_ms))
@@ -111,7 +123,15 @@ def release(effects: Effects, stem: bytes, owner: bytes, kind: ReleasedKind, now
 def put_segment(command: PutSegment, view: View, effects: Effects, context: Context) -> Done:
     stem, owner = command.stem, command.owner
     extend_pending(view, effects, stem, owner, command.pieces_ahead, context.now_ms)
-    write_segment(effects, stem, owner, command.segment, command.missed, context.now_ms)
+    write_segment(
+        effects,
+        stem,
+        owner,
+        command.segment,
+        command.missed,
+        command.expires_ms,
+        context.now_ms,
+    )
     return Done()
 
 
@@ -128,13 +148,14 @@ def abandon_manifest(
 
 
 def collect_released(
-    command: CollectReleased, view: View, effects: Effects, context: Context
+    command: CollectReleased, view: View, effects: Effects, _context: Context
 ) -> Collected:
     """One bounded step of dropping a released manifest, part list or upload."""
     raw = view.get(RELEASED, command.key)
     if raw is None:
         return Collected(b"", more=False)
-    kind = RELEASED_RECORD.decode(raw).kind
+    released = RELEASED_RECORD.decode(raw)
+    kind, released_ms = released.kind, released.released_ms
     stem, owner = command.key[:-OWNER_SIZE], command.key[-OWNER_SIZE:]
     chunk_ids = b""
     if kind == ReleasedKind.MANIFEST:
@@ -147,14 +168,14 @@ def collect_released(
         found = _first_records(view, PARTS, stem, owner, 1)
         for key, value in found:
             for part in PART_LIST_PAGE.decode(value).parts:
-                release(effects, stem, part.owner, ReleasedKind.MANIFEST, context.now_ms)
+                release(effects, stem, part.owner, ReleasedKind.MANIFEST, released_ms)
             effects.delete(PARTS, key)
         more = bool(found)
     else:
         found = _first_records(view, PART, stem, owner, RECORDS_PER_COLLECT_MAX)
         for key, value in found:
             part_owner = PART_RECORD.decode(value).owner
-            release(effects, stem, part_owner, ReleasedKind.MANIFEST, context.now_ms)
+            release(effects, stem, part_owner, ReleasedKind.MANIFEST, released_ms)
             effects.delete(PART, key)
         more = len(found) == RECORDS_PER_COLLECT_MAX
     if not more:

@@ -72,7 +72,15 @@ def put_object(command: PutObject, view: View, effects: Effects, context: Contex
     if command.body is not None:
         effects.put(INLINE, key, command.body)
     if command.segment is not None:
-        write_segment(effects, stem, version_id, command.segment, command.missed, now_ms)
+        write_segment(
+            effects,
+            stem,
+            version_id,
+            command.segment,
+            command.missed,
+            command.expires_ms,
+            now_ms,
+        )
     return Stored(version_id, now_ms)
 
 

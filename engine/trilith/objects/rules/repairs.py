@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from trilith.objects.commands import CompleteRepairs, Done, Keys, ListRepairs
+from trilith.objects.commands import (
+    CompleteRepairs,
+    Done,
+    DropRepair,
+    GetRepair,
+    Keys,
+    ListRepairs,
+    Records,
+)
 from trilith.objects.keys import REPAIR, split_repair_key
+from trilith.objects.records import REPAIR_RECORD
 from trilith.objects.rules.manifests import work_list
 from trilith.replication.state_machine import Context, Effects, View
 
@@ -20,4 +29,17 @@ def complete_repairs(
 ) -> Done:
     for key in command.keys:
         effects.delete(REPAIR, key)
+    return Done()
+
+
+def get_repair(query: GetRepair, view: View) -> Records:
+    raw = view.get(REPAIR, query.key)
+    return Records([] if raw is None else [(REPAIR_RECORD.decode(raw).created_ms, b"")])
+
+
+def drop_repair(command: DropRepair, view: View, effects: Effects, _context: Context) -> Done:
+    """A manifest committed meanwhile has made the entry anew: that one stays."""
+    raw = view.get(REPAIR, command.key)
+    if raw is not None and REPAIR_RECORD.decode(raw).created_ms == command.created_ms:
+        effects.delete(REPAIR, command.key)
     return Done()

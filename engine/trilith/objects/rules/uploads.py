@@ -91,7 +91,15 @@ def put_part(command: PutPart, view: View, effects: Effects, context: Context) -
     part = PartRecord(command.size, command.etag, context.now_ms, owner, command.checksum)
     effects.put(PART, key, PART_RECORD.encode(part))
     if command.segment is not None:
-        write_segment(effects, stem, owner, command.segment, command.missed, context.now_ms)
+        write_segment(
+            effects,
+            stem,
+            owner,
+            command.segment,
+            command.missed,
+            command.expires_ms,
+            context.now_ms,
+        )
     changed = UploadRecord(
         upload.initiated_ms,
         upload.metadata,
