@@ -38,29 +38,34 @@ class Progress:
 
     __slots__ = (
         "dropped_at",
-        "dropped_at",
+        "dropping",
         "drops",
         "granted",
         "joining",
         "match_index",
+        "lease",
         "next_index",
         "node",
         "probed_at",
         "probing_since",
         "state",
+        "promise_counts_until",
         "unacked",
         "unacked_bytes",
         "unacked_since",
         "up_since",
     )
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, lease: PeerLease) -> None:
         self.node = node
         self.state = State.DOWN
+        self.lease = lease
+        self.promise_counts_until = NEVER
         self.match_index = 0  # durable there, and equal to our log
         self.next_index = 0
         self.joining = False  # a commit waits for it already, the descriptor does not list it yet
         self.granted = False
+        self.dropping = False  # a swap that drops it is under way: no further grant
         self.unacked: deque[tuple[int, int]] = deque()  # (index, bytes) sent and not acknowledged
         self.unacked_bytes = 0
         self.unacked_since = 0.0
@@ -72,6 +77,21 @@ class Progress:
         self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
 
     def forget_sent(self) -> None:
+    def promised_until(self) -> float:
+        """When its promise ends, as far as it was renewed over links that it follows us on."""
+        return min(self.lease.promised_until, self.promise_counts_until)
+
+    def confirm(self) -> None:
+        """It acknowledged our epoch over this link: it has led no later one, its promises count.
+
+        Whoever led in between and restarted, or handed over, promises too, since promises are per
+        pair of nodes; it must not revive the lease of a deposed leader (Confirmed in the model).
+        """
+        self.promise_counts_until = FOREVER
+
+    def link_lost(self) -> None:
+        self.promise_counts_until = self.promised_until()
+
         self.unacked.clear()
         self.unacked_bytes = 0
 
@@ -85,7 +105,8 @@ class Followers:
         self._ports = leader.replica.ports
         me = self._ports.node_id
         nodes = leader.replica.descriptor.replica_nodes()
-        self.progress = {node: Progress(node) for node in nodes if node != me}
+        lease_of = self._ports.lease_of
+        self.progress = {node: Progress(node, lease_of(node)) for node in nodes if node != me}
         self._blocked_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.snapshots_wanted: set[str] = set()
@@ -133,6 +154,7 @@ class Followers:
         if progress is not None:
             progress.up_since = now
             self._probe(progress)
+            progress.link_lost()
 
     def link_down(self, node: str) -> None:
         progress = self.progress.get(node)
@@ -140,6 +162,7 @@ class Followers:
             progress.state = State.DOWN  # `joining` stays: a swap that adds it may be in flight
             progress.granted = False
             progress.forget_sent()
+            progress.link_lost()
 
     def _probe(self, progress: Progress) -> None:
         log = self._replica.log
@@ -212,8 +235,7 @@ class Followers:
             self._note_sent(progress, first + len(entries) - 1, size)
 
     def _want_snapshot(self, progress: Progress) -> None:
-        progress.state = State.SNAPSHOT
-        progress.joining = False
+        progress.state = State.SNAPSHOT  # `joining` stays, as when the link is lost
         self.snapshots_wanted.add(progress.node)
 
     def snapshot_done(self, node: str) -> None:
@@ -234,6 +256,7 @@ class Followers:
             progress.match_index = index
             progress.next_index = index + 1
         progress.match_index = max(progress.match_index, index)
+        progress.confirm()
         unacked = progress.unacked
         if unacked and unacked[0][0] <= index:
             while unacked and unacked[0][0] <= index:
@@ -255,13 +278,14 @@ class Followers:
         progress.state = State.STREAM
         progress.match_index = message.commit_index
         progress.next_index = message.commit_index + 1
+            progress.match_index = 0  # what it acknowledged is damaged
         self._pump(progress)
 
     # grants
 
     def update_grant(self, progress: Progress) -> None:
         """Grant to an in-sync follower that follows this epoch, while our own lease holds
-        (rule 4).
+        (rule 4; Grant in the model).
         """
         now = self._ports.clock.monotonic()
         entitled = (
@@ -272,6 +296,7 @@ class Followers:
         if entitled != progress.granted:
             self._set_grant(progress, granted=entitled)
 
+            and not progress.dropping
     def update_grants(self) -> None:
         for progress in self.progress.values():
             self.update_grant(progress)
@@ -286,6 +311,5 @@ class Followers:
 
         Heartbeats that leave after this no longer extend it, since the link keeps order.
         """
-        if progress.granted:
-            self._set_grant(progress, granted=False)
+        self._set_grant(progress, granted=False)
         self.block_commits_until(self._ports.lease_of(progress.node).grant_given_until)

@@ -110,14 +110,18 @@ class InSyncSet:
         stable = now - progress.dropped_at > DROPS_FORGOTTEN_S
         progress.drops = 1 if stable else progress.drops + 1
         progress.dropped_at = now
+        progress.dropping = True  # before the revocation: the next tick must not grant again
         leader.followers.revoke(progress)
         remaining = [n for n in replica.descriptor.in_sync if n != progress.node]
         replica.ports.log(
             "in_sync_drop", partition=replica.partition_id, node=progress.node, in_sync=remaining
         )
         descriptor = msgspec.structs.replace(replica.descriptor, in_sync=remaining)
-        if await self._swap(replica, descriptor):
-            leader.advance()
+        try:
+            if await self._swap(replica, descriptor):
+                leader.advance()
+        finally:
+            progress.dropping = False
 
     async def _add(self, leader: Leader, progress: Progress) -> None:
         replica = leader.replica

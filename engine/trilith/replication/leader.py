@@ -92,10 +92,14 @@ class Leader:
     # leases
 
     def lease_holds(self, now: float) -> bool:
-        """Whether every in-sync follower's promise not to take over still holds."""
-        lease_of, me = self._ports.lease_of, self._ports.node_id
-        for node in self.replica.descriptor.in_sync:  # a loop: this is on the path of every write
-            if node != me and lease_of(node).promised_until <= now:
+        """Whether every in-sync follower's promise not to take over still holds.
+
+        One that is joining may be in sync already, by a swap whose outcome we do not know: it
+        must have promised too (LeaseHolds in the model).
+        """
+        in_sync = self.replica.descriptor.in_sync
+        for progress in self.followers.progress.values():  # a loop: on the path of every write
+            if (progress.joining or progress.node in in_sync) and progress.promised_until() <= now:
                 return False
         return True
 

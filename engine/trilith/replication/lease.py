@@ -16,6 +16,7 @@ Model: Lease.tla's Promise and Grant actions.
 from __future__ import annotations
 
 NEVER = float("-inf")
+FOREVER = float("inf")
 
 
 class PeerLease:

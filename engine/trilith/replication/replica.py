@@ -202,7 +202,7 @@ class Replica:
             self._commit_known(message.commit_index)
 
     def receive_grant(self, sender: str, message: Grant) -> None:
-        if sender == self.leader_node and self.leader is None:
+        if sender == self.leader_node and self.leader is None and not self.damaged:
             self.granted = message.granted and message.epoch == self.epoch
 
     def _reject(self, sender: str, message: Append) -> None:

@@ -59,7 +59,7 @@ class Takeover:
             in_sync=[n for n in old.in_sync if n != old.leader],
         )
         if await self._swaps.swap_from(wanted, revision):
-            self.lead(replica, wanted, deposed=old.leader)
+            self.lead(replica, wanted, deposed=old)
 
     async def resume(self, replica: Replica) -> None:
         """This node is the leader of record and has restarted: lead on, in a new epoch."""
@@ -71,11 +71,13 @@ class Takeover:
         if await self._swaps.swap_from(wanted, revision):
             self.lead(replica, wanted, deposed=None)
 
-    def lead(self, replica: Replica, descriptor: Descriptor, *, deposed: str | None) -> None:
-        """Start leading in the descriptor's epoch.
+    def lead(self, replica: Replica, descriptor: Descriptor, *, deposed: Descriptor | None) -> None:
+        """Start leading in the descriptor's epoch; `deposed`: what a takeover replaced.
 
-        Nodes outside the in-sync set may hold a grant of the leader before us, for at most a lease
-        from now; the deposed leader itself lost its own lease before the swap could happen.
+        A leader before us may still hold its lease, by what we promised it: at the longest until
+        `over`. The grants that it gave end a lease later; we neither shrink the set before, nor
+        commit while somebody outside may hold one. A deposed leader whose start entry is in our
+        log has led, and so holds no grant; one that never led may (Lead in the model).
         """
         if replica.leader is not None or descriptor.epoch < replica.epoch:
             return
@@ -84,10 +86,18 @@ class Takeover:
             replica.save_epoch(descriptor.epoch)
         replica.granted = False
         replica.leader_node = self._node_id
-        replica.leader = leader = Leader(replica, waits_until=now + self._lease_s)
-        outside = set(descriptor.replica_nodes()) - set(descriptor.in_sync) - {deposed}
-        if outside:
-            leader.followers.block_commits_until(now + self._lease_s)
+        over = now + self._lease_s
+        outside = set(descriptor.replica_nodes()) - set(descriptor.in_sync)
+        suspects = outside
+        if deposed is not None and replica.log.last_epoch == deposed.epoch:
+            # Renewed while the swap was under way, if at all.
+            over = max(now, self._heartbeats.lease_of(deposed.leader).promise_given_until)
+            suspects = outside - {deposed.leader}
+        replica.leader = leader = Leader(replica, waits_until=over + self._lease_s)
+        if suspects:
+            leader.followers.block_commits_until(over + self._lease_s)
+        elif outside:
+            leader.followers.block_commits_until(over)
         replica.ports.log(
             "leading",
             partition=replica.partition_id,
