@@ -1,0 +1,1 @@
+"""The text of expressions and its translation to the model."""

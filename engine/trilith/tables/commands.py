@@ -1,0 +1,186 @@
+"""Commands, queries and results of tables, as they travel between nodes.
+
+Keyspace 3: every struct starts with the logical key that it is routed by. Items travel encoded
+(item_codec.py) towards the leader and as sealed records back: what a command answers is kept in
+the log for its retries, and may hold nothing readable. Tags of keyspace 1 begin at 100, above those
+of the object model's.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from trilith.tables.definitions import LocalIndex
+from trilith.tables.expressions.conditions import Condition
+from trilith.tables.expressions.updates import Update
+
+PAGE_BYTES_MAX = 1 << 20
+
+
+class Command(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of what `evaluate` takes."""
+
+
+class Query(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of what `answer` takes."""
+
+
+class Result(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Base of what both return."""
+
+
+# --- keyspace 3: items ---------------------------------------------------------------------------
+
+
+class Terms(msgspec.Struct, frozen=True, array_like=True):
+    """What all writes of one item share.
+
+    `show_old`, `show_new`: answer with the record before, after; `show_failed`: with the record
+    that failed the condition.
+    """
+
+    table_id: bytes
+    condition: Condition | None = None
+    indexes: tuple[LocalIndex, ...] = ()
+    key_names: tuple[str, ...] = ()  # only with indexes
+    show_old: bool = False
+    show_new: bool = False
+    show_failed: bool = False
+
+
+class PutItem(Command, frozen=True, tag=1):
+    """Replace an item. `item` is encoded, `size` is AWS's."""
+
+    key: bytes
+    terms: Terms
+    item: bytes
+    size: int
+
+
+class UpdateItem(Command, frozen=True, tag=2):
+    """Change an item; `key_item` holds the key attributes, encoded."""
+
+    key: bytes
+    terms: Terms
+    key_item: bytes
+    update: Update
+
+
+class DeleteItem(Command, frozen=True, tag=3):
+    key: bytes
+    terms: Terms
+
+
+class DropItems(Command, frozen=True, tag=4):
+    """Remove what the partition of `key` holds of a deleted table between `key` and `end`."""
+
+    key: bytes
+    end: bytes
+
+
+class GetItem(Query, frozen=True, tag=1):
+    key: bytes
+
+
+class ReadPage(Query, frozen=True, tag=2):
+    """Records of [key, end) in one partition, in order, at most `limit` or `bytes_max`.
+
+    `fetch`: of index entries, answer with the items that they belong to.
+    """
+
+    key: bytes
+    end: bytes
+    family: int
+    reverse: bool
+    limit: int
+    bytes_max: int
+    fetch: bool = False
+
+
+class Written(Result, frozen=True, tag=1):
+    """Sizes are 0 where there is no item. `index_units`: write units by index number."""
+
+    old_size: int
+    new_size: int
+    old: bytes | None = None
+    new: bytes | None = None
+    index_units: dict[int, int] = {}
+
+
+class ConditionFailed(Result, frozen=True, tag=2):
+    """Nothing was changed."""
+
+    size: int
+    old: bytes | None = None
+
+
+class Found(Result, frozen=True, tag=3):
+    record: bytes | None
+
+
+class Page(Result, frozen=True, tag=4):
+    """`size`: of all records. `is_whole`: the range ends here.
+
+    With `fetch`, `records` are items' and `size` counts the entries and the items.
+    """
+
+    records: list[tuple[bytes, bytes]]
+    size: int
+    is_whole: bool
+
+
+class Dropped(Result, frozen=True, tag=5):
+    """DropItems is done."""
+
+
+# --- keyspace 1: table definitions -----------------------------------------------------------------
+
+
+class CreateTable(Command, frozen=True, tag=100):
+    name: str
+    record: bytes
+
+
+class ReplaceTable(Command, frozen=True, tag=101):
+    """Store a changed record in place of the one of `revision`."""
+
+    name: str
+    revision: int
+    record: bytes
+
+
+class RemoveTable(Command, frozen=True, tag=102):
+    """Forget a table whose items are gone. Harmless when it is not there."""
+
+    name: str
+    table_id: bytes
+
+
+class GetTable(Query, frozen=True, tag=100):
+    name: str
+
+
+class ListTables(Query, frozen=True, tag=101):
+    """Names above `after`, at most `limit`."""
+
+    key: bytes
+    after: str
+    limit: int
+
+
+class FoundTable(Result, frozen=True, tag=100):
+    """`raw`: the TABLE_RECORD, or None."""
+
+    raw: bytes | None
+
+
+class TableNames(Result, frozen=True, tag=101):
+    """In order; `more` when others follow. `deleting` names those whose removal is under way."""
+
+    names: list[str]
+    more: bool
+    deleting: list[str] = []
+
+
+class TableStored(Result, frozen=True, tag=102):
+    """The record is kept as it was sent."""

@@ -1,0 +1,74 @@
+"""What a table is: its keys, indexes and settings, as its record in the system keyspace says."""
+
+from __future__ import annotations
+
+import msgspec
+
+from trilith.tables.records import RecordCodec
+
+TABLE_ID_SIZE = 16
+PAY_PER_REQUEST = "PAY_PER_REQUEST"
+PROVISIONED = "PROVISIONED"
+
+
+class KeyAttribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A key attribute. `kind` is S, N or B."""
+
+    name: str
+    kind: str
+
+
+class LocalIndex(msgspec.Struct, frozen=True, array_like=True):
+    """A local secondary index. `number` (1..255) names it in keys.
+
+    `included` are the further attributes of an INCLUDE projection.
+    """
+
+    number: int
+    name: str
+    sort: KeyAttribute
+    projection: str  # ALL, KEYS_ONLY or INCLUDE
+    included: tuple[str, ...] = ()
+
+    def names_of(self, partition: KeyAttribute, sort: KeyAttribute) -> tuple[str, ...] | None:
+        """The attributes that an entry holds; None: all."""
+        if self.projection == "ALL":
+            return None
+        return (partition.name, sort.name, self.sort.name, *self.included)
+
+
+class TableRecord(msgspec.Struct, frozen=True, array_like=True):
+    """A table. `attributes` are AttributeDefinitions in the caller's order.
+
+    `revision` counts the changes of the record: a change is made against the one that was read.
+    """
+
+    name: str
+    table_id: bytes
+    created_ms: int
+    attributes: tuple[KeyAttribute, ...]
+    partition: KeyAttribute
+    sort: KeyAttribute | None
+    indexes: tuple[LocalIndex, ...] = ()
+    billing_mode: str = PAY_PER_REQUEST
+    read_units: int = 0
+    write_units: int = 0
+    is_protected: bool = False
+    table_class: str = "STANDARD"
+    tags: dict[str, str] = {}
+    deleting: bool = False
+    revision: int = 0
+
+    def index(self, name: str) -> LocalIndex | None:
+        for index in self.indexes:
+            if index.name == name:
+                return index
+        return None
+
+    def key_names(self) -> tuple[str, ...]:
+        if self.sort is None:
+            return (self.partition.name,)
+        return (self.partition.name, self.sort.name)
+
+
+TABLE_RECORD = RecordCodec(TableRecord)

@@ -1,0 +1,1 @@
+"""Expressions as the leader of a partition evaluates them."""

@@ -1,0 +1,188 @@
+"""Updates: what UpdateItem does to an item.
+
+All values are computed from the item as it was; then the actions change a draft of it.
+Errors are InvalidRequest in AWS's words, and nothing is changed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from trilith.errors import InvalidRequest
+from trilith.tables import numbers, values
+from trilith.tables import paths as document_paths
+from trilith.tables.expressions.drafts import Draft
+from trilith.tables.expressions.operands import Attribute, Literal
+from trilith.tables.expressions.projections import projection_of
+from trilith.tables.paths import Path
+from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
+from trilith.tables.values import Item, Value
+
+WRONG_TYPE = "An operand in the update expression has an incorrect data type"
+LEGACY_WRONG_TYPE = "Type mismatch for attribute to update"
+NO_SUCH_ATTRIBUTE = "The provided expression refers to an attribute that does not exist in the item"
+TOO_LARGE = "Item size to update has exceeded the maximum allowed size"
+
+
+class IfNotExists(Struct, frozen=True, array_like=True, tag="if"):
+    path: Path
+    otherwise: Expression
+
+    def of(self, item: Item) -> Value | None:
+        value = document_paths.find(self.path, item)
+        return self.otherwise.of(item) if value is None else value
+
+
+class ListAppend(Struct, frozen=True, array_like=True, tag="append"):
+    first: Expression
+    second: Expression
+
+    def of(self, item: Item) -> Value | None:
+        first, second = _value_of(self.first, item), _value_of(self.second, item)
+        if "L" not in first or "L" not in second:
+            raise InvalidRequest(WRONG_TYPE)
+        return {"L": first["L"] + second["L"]}
+
+
+class Sum(Struct, frozen=True, array_like=True, tag="+"):
+    """`left + right`, or `left - right` when `negative`."""
+
+    left: Expression
+    right: Expression
+    negative: bool
+
+    def of(self, item: Item) -> Value | None:
+        left, right = _value_of(self.left, item), _value_of(self.right, item)
+        if "N" not in left or "N" not in right:
+            raise InvalidRequest(WRONG_TYPE)
+        combine = numbers.subtract if self.negative else numbers.add
+        return {"N": combine(left["N"], right["N"])}
+
+
+Expression = Literal | Attribute | IfNotExists | ListAppend | Sum
+
+
+def _value_of(expression: Expression, item: Item) -> Value:
+    value = expression.of(item)
+    if value is None:
+        raise InvalidRequest(NO_SUCH_ATTRIBUTE)
+    return value
+
+
+class Set(Struct, frozen=True, array_like=True, tag="set"):
+    path: Path
+    expression: Expression
+
+
+class Remove(Struct, frozen=True, array_like=True, tag="remove"):
+    path: Path
+
+
+class Add(Struct, frozen=True, array_like=True, tag="add"):
+    """Add to a number, or to a set (or, in legacy updates, to a list). A missing one is created."""
+
+    path: Path
+    value: Value
+
+
+class Delete(Struct, frozen=True, array_like=True, tag="delete"):
+    """Take members out of a set; a set that loses its last one goes."""
+
+    path: Path
+    value: Value
+
+
+Action = Set | Remove | Add | Delete
+
+
+class Update(Struct, frozen=True, array_like=True):
+    """All actions of an UpdateItem; `legacy` words type errors as AttributeUpdates does."""
+
+    actions: tuple[Action, ...] = ()
+    legacy: bool = False
+
+    @property
+    def creates(self) -> bool:
+        """Whether it makes an item that was missing: not when it only takes things away."""
+        return not self.actions or any(isinstance(one, Set | Add) for one in self.actions)
+
+    def paths(self) -> tuple[Path, ...]:
+        return tuple(action.path for action in self.actions)
+
+    def apply(self, item: Item | None, key: Item) -> Item | None:
+        """The item after the update; `key` holds the key attributes of one that was missing.
+
+        None when the item was missing and stays so. Raises InvalidRequest.
+        """
+        old = key if item is None else item
+        # Two passes: no action may see what another one did.
+        prepared = [
+            _value_of(action.expression, old) if isinstance(action, Set) else None
+            for action in self.actions
+        ]
+        draft = Draft(old)
+        for action, value in zip(self.actions, prepared, strict=True):
+            if value is not None:
+                draft.put(action.path, value)
+            elif isinstance(action, Remove):
+                draft.remove(action.path)
+            else:
+                self._combine(draft, old, action)  # type: ignore[arg-type]  # Set has a value
+        if item is None and not self.creates:
+            return None
+        changed = draft.finish()
+        self._require_depth(changed)
+        return changed
+
+    def _require_depth(self, changed: Item) -> None:
+        for action in self.actions:
+            if isinstance(action, Set):
+                head = changed.get(action.path[0])
+                if head is not None and values.is_nested_too_deep(head):
+                    raise InvalidRequest(values.NESTED_TOO_DEEP)
+
+    def _combine(self, draft: Draft, old: Item, action: Add | Delete) -> None:
+        current = document_paths.find(action.path, old)
+        operation = _added if isinstance(action, Add) else _without
+        if current is not None and values.type_of(current) != values.type_of(action.value):
+            raise InvalidRequest(LEGACY_WRONG_TYPE if self.legacy else WRONG_TYPE)
+        changed = operation(current, action.value)
+        if changed is None:
+            draft.remove(action.path)
+        else:
+            draft.put(action.path, changed)
+
+    def touched(self, item: Item | None) -> Item:
+        """What UPDATED_OLD and UPDATED_NEW show of an item: the leaves that were acted on."""
+        return {} if item is None else projection_of(self.paths()).of(item)
+
+
+def _added(current: Value | None, value: Value) -> Value | None:
+    if current is None:
+        return value
+    content: Any
+    for kind, content in value.items():
+        if kind == "N":
+            return {"N": numbers.add(current["N"], content)}
+        if kind == "L":
+            return {"L": current["L"] + content}
+        return values.make_set(kind, {*current[kind], *content})
+    return current
+
+
+def _without(current: Value | None, value: Value) -> Value | None:
+    if current is None:
+        return None
+    for kind, content in value.items():
+        gone = frozenset(content)
+        left = [member for member in current[kind] if member not in gone]
+        return {kind: left} if left else None
+    return current
+
+
+def require_size_after_update(item: Item) -> None:
+    """InvalidRequest when an updated item is larger than items may be."""
+    if item_size(item) > ITEM_BYTES_MAX:
+        raise InvalidRequest(TOO_LARGE)

@@ -1,0 +1,64 @@
+"""The keys that seal item values.
+
+    root key (32 bytes, from the operator)
+    └── table key     BLAKE3 derive-key(root key, table id)
+        └── item key  BLAKE3 keyed(table key, salt): AES-256-GCM of one stored item
+
+The salt is 16 random bytes per write, in front of the sealed bytes: a derived key seals one message
+(so its nonce is zero), even where a command is evaluated twice by two leaders. The item's logical
+key is authenticated with it, so that a record cannot be passed off as another item's.
+"""
+
+from __future__ import annotations
+
+from blake3 import blake3
+
+from trilith.errors import Corruption
+from trilith.runtime.entropy import Entropy
+from trilith.tables import item_codec
+from trilith.tables.records import item_record, sealed_in
+from trilith.tables.values import Item
+from trilith_native.convergent import open as open_sealed
+from trilith_native.convergent import seal
+
+ROOT_KEY_SIZE = 32
+_TABLE_CONTEXT = "trilith 2026-11 table key"
+_ZERO_NONCE = bytes(12)
+_SALT_SIZE = 16
+_CACHE_MAX = 4096
+
+
+class ItemKeys:
+    """Seals and opens stored items. One per node; not shared between threads."""
+
+    def __init__(self, root_key: bytes, entropy: Entropy) -> None:
+        if len(root_key) != ROOT_KEY_SIZE:
+            raise ValueError(f"the root key has {ROOT_KEY_SIZE} bytes, not {len(root_key)}")
+        self._root_key = root_key
+        self._random = entropy.token_bytes
+        self._table_keys: dict[bytes, bytes] = {}
+
+    def _table_key(self, table_id: bytes) -> bytes:
+        key = self._table_keys.get(table_id)
+        if key is None:
+            key = blake3(self._root_key + table_id, derive_key_context=_TABLE_CONTEXT).digest()
+            if len(self._table_keys) >= _CACHE_MAX:
+                self._table_keys.clear()
+            self._table_keys[table_id] = key
+        return key
+
+    def seal_item(self, table_id: bytes, key: bytes, item: bytes, size: int) -> bytes:
+        """The record of an encoded item (item_codec.py) under its logical key."""
+        salt = self._random(_SALT_SIZE)
+        item_key = blake3(salt, key=self._table_key(table_id)).digest()
+        return item_record(size, salt + seal(item_key, _ZERO_NONCE, item, key))
+
+    def open_item(self, table_id: bytes, key: bytes, record: bytes) -> Item:
+        """Raises Corruption when the record is not what was sealed under this key."""
+        sealed = sealed_in(record)
+        item_key = blake3(sealed[:_SALT_SIZE], key=self._table_key(table_id)).digest()
+        try:
+            item = open_sealed(item_key, _ZERO_NONCE, sealed[_SALT_SIZE:], key)
+        except ValueError as error:
+            raise Corruption("a stored item does not authenticate") from error
+        return item_codec.decode_item(item)

@@ -1,0 +1,80 @@
+"""The state machines of tables: items (keyspace 3) and definitions (a part of keyspace 1).
+
+Dispatch only; what a command does is in rules/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Union
+
+import msgspec
+
+from trilith.errors import InternalError
+from trilith.replication.state_machine import Context, Effects, View
+from trilith.tables import commands as c
+from trilith.tables.key_ring import ItemKeys
+from trilith.tables.rules import definitions, pages
+from trilith.tables.rules.items import ItemRules, drop_items, get_item
+
+_Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
+_Answer = dict[type, Callable[[Any, View], c.Result]]
+
+
+class _DispatchingModel:
+    """A replication.state_machine.Model made of a function per command and query."""
+
+    def __init__(
+        self, evaluators: _Evaluate, answerers: _Answer, results: tuple[type, ...]
+    ) -> None:
+        self._evaluators = evaluators
+        self._answerers = answerers
+        self.command_type: Any = Union[tuple(evaluators)]  # noqa: UP007 (a Union of a tuple)
+        self.query_type: Any = Union[tuple(answerers)]  # noqa: UP007
+        self.result_type: Any = Union[results]  # noqa: UP007
+
+    def evaluate(
+        self, command: msgspec.Struct, view: View, effects: Effects, context: Context
+    ) -> msgspec.Struct:
+        function = self._evaluators.get(type(command))
+        if function is None:
+            raise InternalError(f"no such command: {type(command).__name__}")
+        return function(command, view, effects, context)
+
+    def answer(self, query: msgspec.Struct, view: View) -> msgspec.Struct:
+        function = self._answerers.get(type(query))
+        if function is None:
+            raise InternalError(f"no such query: {type(query).__name__}")
+        return function(query, view)
+
+
+class ItemsModel(_DispatchingModel):
+    """Keyspace 3: items and their local index entries. Routed by logical key."""
+
+    def __init__(self, keys: ItemKeys) -> None:
+        items = ItemRules(keys)
+        super().__init__(
+            {
+                c.PutItem: items.put_item,
+                c.UpdateItem: items.update_item,
+                c.DeleteItem: items.delete_item,
+                c.DropItems: drop_items,
+            },
+            {c.GetItem: get_item, c.ReadPage: pages.read_page},
+            (c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped),
+        )
+
+
+class DefinitionsModel(_DispatchingModel):
+    """The tables' part of keyspace 1. Routed by the table's name in UTF-8."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                c.CreateTable: definitions.create_table,
+                c.ReplaceTable: definitions.replace_table,
+                c.RemoveTable: definitions.remove_table,
+            },
+            {c.GetTable: definitions.get_table, c.ListTables: definitions.list_tables},
+            (c.FoundTable, c.TableNames, c.TableStored),
+        )

@@ -1,0 +1,63 @@
+"""What is stored of tables: versioned records.
+
+The first byte of a record is its format version; a reader accepts all earlier ones. A table's
+record is msgpack of a Struct as an array. An item's record, of a base table or of an index, is
+
+    version (1 byte, 1), size (4 bytes), salt (16 bytes), sealed item
+
+`size` is AWS's (sizes.py), readable so that pages and capacity are counted without a key; `salt`
+and what is sealed: key_ring.py.
+"""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+from trilith.errors import Corruption
+
+T = TypeVar("T")
+
+_VERSION = b"\x01"
+_SEALED_AT = 5
+
+
+class RecordCodec(Generic[T]):
+    """Encodes one record type and decodes all its versions so far (one)."""
+
+    def __init__(self, record_type: type[T]) -> None:
+        self._name = record_type.__name__
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(record_type).decode
+
+    def encode(self, record: T) -> bytes:
+        return _VERSION + self._encode(record)
+
+    def decode(self, raw: bytes) -> T:
+        """Raises Corruption for bytes that are no such record or of an unknown version."""
+        if raw[:1] != _VERSION:
+            raise Corruption(f"{self._name} of unknown version {raw[:1].hex()}")
+        try:
+            return self._decode(memoryview(raw)[1:])
+        except msgspec.MsgspecError as error:
+            raise Corruption(f"{self._name} does not decode: {error}") from error
+
+
+def item_record(size: int, sealed: bytes) -> bytes:
+    """`sealed` begins with its salt."""
+    return _VERSION + size.to_bytes(4, "big") + sealed
+
+
+def size_in(record: bytes) -> int:
+    """The item's size in bytes, as AWS counts. Raises Corruption for an unknown version."""
+    if record[:1] != _VERSION:
+        raise Corruption(f"an item's record of unknown version {record[:1].hex()}")
+    return int.from_bytes(record[1:_SEALED_AT], "big")
+
+
+def sealed_in(record: bytes) -> bytes:
+    """Salt and sealed item."""
+    if record[:1] != _VERSION:
+        raise Corruption(f"an item's record of unknown version {record[:1].hex()}")
+    return record[_SEALED_AT:]

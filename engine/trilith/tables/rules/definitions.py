@@ -1,0 +1,68 @@
+"""Rules of table definitions, in the system keyspace."""
+
+from __future__ import annotations
+
+from trilith.errors import ConditionalConflict, TableAlreadyExists, TableNotFound
+from trilith.replication.state_machine import Context, Effects, View
+from trilith.tables.commands import (
+    CreateTable,
+    FoundTable,
+    GetTable,
+    ListTables,
+    RemoveTable,
+    ReplaceTable,
+    TableNames,
+    TableStored,
+)
+from trilith.tables.definitions import TABLE_RECORD
+from trilith.tables.layout import TABLE
+
+
+def create_table(
+    command: CreateTable, view: View, effects: Effects, _context: Context
+) -> TableStored:
+    key = command.name.encode()
+    if view.get(TABLE, key) is not None:
+        raise TableAlreadyExists(f"Table already exists: {command.name}")
+    effects.put(TABLE, key, command.record)
+    return TableStored()
+
+
+def replace_table(
+    command: ReplaceTable, view: View, effects: Effects, _context: Context
+) -> TableStored:
+    key = command.name.encode()
+    raw = view.get(TABLE, key)
+    if raw is None:
+        raise TableNotFound
+    if TABLE_RECORD.decode(raw).revision != command.revision:
+        raise ConditionalConflict("the table was changed meanwhile")
+    effects.put(TABLE, key, command.record)
+    return TableStored()
+
+
+def remove_table(
+    command: RemoveTable, view: View, effects: Effects, _context: Context
+) -> TableStored:
+    key = command.name.encode()
+    raw = view.get(TABLE, key)
+    if raw is not None and TABLE_RECORD.decode(raw).table_id == command.table_id:
+        effects.delete(TABLE, key)
+    return TableStored()
+
+
+def get_table(query: GetTable, view: View) -> FoundTable:
+    return FoundTable(view.get(TABLE, query.name.encode()))
+
+
+def list_tables(query: ListTables, view: View) -> TableNames:
+    names: list[str] = []
+    deleting: list[str] = []
+    start = query.after.encode() + b"\x00" if query.after else b""
+    for key, raw in view.scan(TABLE, start, b"\xff"):
+        if len(names) >= query.limit:
+            return TableNames(names, more=True, deleting=deleting)
+        names.append(key.decode())
+        if TABLE_RECORD.decode(raw).deleting:
+            deleting.append(names[-1])
+    return TableNames(names, more=False, deleting=deleting)

@@ -1,0 +1,125 @@
+"""Rules of single items: put, update, delete, get."""
+
+from __future__ import annotations
+
+from trilith.replication.state_machine import Context, Effects, View
+from trilith.tables.commands import (
+    ConditionFailed,
+    DeleteItem,
+    DropItems,
+    Dropped,
+    Found,
+    GetItem,
+    PutItem,
+    Terms,
+    UpdateItem,
+    Written,
+)
+from trilith.tables.expressions.updates import (
+    require_depth_after_update,
+    require_size_after_update,
+)
+from trilith.tables.item_codec import decode_item, encode_item
+from trilith.tables.key_ring import ItemKeys
+from trilith.tables.layout import INDEX, ITEM
+from trilith.tables.records import size_in
+from trilith.tables.rules.indexes import IndexRules, require_index_keys
+from trilith.tables.sizes import item_size
+from trilith.tables.values import Item
+
+
+class ItemRules:
+    """Seals what it stores: effects, and so the log, hold ciphertext only."""
+
+    def __init__(self, keys: ItemKeys) -> None:
+        self._keys = keys
+        self._indexes = IndexRules(keys)
+
+    def put_item(
+        self, command: PutItem, view: View, effects: Effects, _context: Context
+    ) -> Written | ConditionFailed:
+        terms, key = command.terms, command.key
+        record = view.get(ITEM, key)
+        old: Item | None = None
+        if terms.condition is not None or terms.indexes:
+            old = self._open(terms, key, record)
+            if _refuses(terms, old):
+                return _failed(terms, record)
+        new_record = self._keys.seal_item(terms.table_id, key, command.item, command.size)
+        effects.put(ITEM, key, new_record)
+        units: dict[int, int] = {}
+        if terms.indexes:
+            units = self._indexes.replace(terms, key, old, decode_item(command.item), effects)
+        return Written(
+            0 if record is None else size_in(record),
+            command.size,
+            record if terms.show_old else None,
+            None,
+            units,
+        )
+
+    def update_item(
+        self, command: UpdateItem, view: View, effects: Effects, _context: Context
+    ) -> Written | ConditionFailed:
+        terms, key, update = command.terms, command.key, command.update
+        record = view.get(ITEM, key)
+        old = self._open(terms, key, record)
+        if _refuses(terms, old):
+            return _failed(terms, record)
+        old_size = 0 if record is None else size_in(record)
+        new = update.apply(old, decode_item(command.key_item))
+        if new is None:
+            return Written(0, 0)
+        old_shown = record if terms.show_old else None
+        if new == old:
+            return Written(old_size, old_size, old_shown, record if terms.show_new else None)
+        require_size_after_update(new)
+        require_depth_after_update(update, new)
+        units: dict[int, int] = {}
+        if terms.indexes:
+            require_index_keys(terms.indexes, new)
+            units = self._indexes.replace(terms, key, old, new, effects)
+        new_size = item_size(new)
+        new_record = self._keys.seal_item(terms.table_id, key, encode_item(new), new_size)
+        effects.put(ITEM, key, new_record)
+        return Written(old_size, new_size, old_shown, new_record if terms.show_new else None, units)
+
+    def delete_item(
+        self, command: DeleteItem, view: View, effects: Effects, _context: Context
+    ) -> Written | ConditionFailed:
+        terms, key = command.terms, command.key
+        record = view.get(ITEM, key)
+        old: Item | None = None
+        if terms.condition is not None or terms.indexes:
+            old = self._open(terms, key, record)
+            if _refuses(terms, old):
+                return _failed(terms, record)
+        if record is None:
+            return Written(0, 0)
+        effects.delete(ITEM, key)
+        units: dict[int, int] = {}
+        if terms.indexes:
+            units = self._indexes.replace(terms, key, old, None, effects)
+        return Written(size_in(record), 0, record if terms.show_old else None, None, units)
+
+    def _open(self, terms: Terms, key: bytes, record: bytes | None) -> Item | None:
+        return None if record is None else self._keys.open_item(terms.table_id, key, record)
+
+
+def _refuses(terms: Terms, old: Item | None) -> bool:
+    return terms.condition is not None and not terms.condition.holds({} if old is None else old)
+
+
+def _failed(terms: Terms, record: bytes | None) -> ConditionFailed:
+    size = 0 if record is None else size_in(record)
+    return ConditionFailed(size, record if terms.show_failed else None)
+
+
+def drop_items(command: DropItems, _view: View, effects: Effects, _context: Context) -> Dropped:
+    for family in (ITEM, INDEX):
+        effects.delete_range(family, command.key, command.end)
+    return Dropped()
+
+
+def get_item(query: GetItem, view: View) -> Found:
+    return Found(view.get(ITEM, query.key))
