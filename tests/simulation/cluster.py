@@ -13,8 +13,10 @@ from typing import Any
 from tests.simulation.coordinator import SimCoordinator
 from tests.simulation.loop import SimLoop
 from tests.simulation.network import SimNetwork
-from tests.simulation.node import NodePlan, SimNode
+from tests.simulation.node import ENTRY_BYTES_MAX, NodePlan, SimNode
+
 from trilith.replication import descriptor as descriptors
+from trilith.replication import leader
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.replica import Replica
 
@@ -27,6 +29,7 @@ class SimCluster:
 
     def __init__(self, seed: int, plans: list[NodePlan], *, keep_trace: bool = False) -> None:
         self.seed = seed
+        self._entry_bytes_max, leader.ENTRY_BYTES_MAX = leader.ENTRY_BYTES_MAX, ENTRY_BYTES_MAX
         self.loop = SimLoop()
         self.unowned = Context()
         self.digest = 0
@@ -64,9 +67,7 @@ class SimCluster:
                     in_sync=list(members.values()),
                     preferred_leader=leader,
                 )
-                self.coordinator.swap(
-                    descriptors.key_of(number), 0, descriptors.encode(created)
-                )
+                self.coordinator.swap(descriptors.key_of(number), 0, descriptors.encode(created))
 
     async def compose_more(self, node: SimNode) -> None:
         """What stands on replication, when a workload needs it."""
@@ -99,6 +100,7 @@ class SimCluster:
         return self.loop.run_until_complete(work)
 
     def discard(self) -> None:
+        leader.ENTRY_BYTES_MAX = self._entry_bytes_max
         processes = [process for node in self.nodes for process, _ in node.past]
         processes += [node.process for node in self.nodes if node.process is not None]
         self.loop.discard(processes)

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.loop import PROCESS, Process, SimLoop
+
 from trilith.errors import CoordinatorUnavailable, RevisionConflict, TrilithError
 from trilith.replication.coordinator import Change, Changes, Versioned
 

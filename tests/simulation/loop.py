@@ -191,5 +191,5 @@ def traced(error: BaseException | None) -> str:
     return "".join(f"\n      {f.filename.rsplit('/', 2)[-1]}:{f.lineno} {f.line}" for f in frames)
 
 
-class ProcessExit(Exception):  # noqa: N818 - the process is gone; nothing failed in the simulation
+class ProcessExit(Exception):
     """Raised where production code would call os._exit."""

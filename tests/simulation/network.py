@@ -17,6 +17,7 @@ from contextvars import Context
 from random import Random
 
 from tests.simulation.loop import Process, SimLoop
+
 from trilith.runtime.network import Buffer, Connection, FrameHandler
 
 Trace = Callable[[str], None]

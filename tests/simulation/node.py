@@ -16,6 +16,7 @@ from tests.simulation.disk import SimDisk
 from tests.simulation.loop import Process, ProcessExit
 from tests.simulation.ports import SimClock, SimEntropy, SimWorkers
 from tests.storage.memory_ordered_store import MemoryOrderedStore
+
 from trilith.cluster import forwarding
 from trilith.cluster.forwarding import Forwarding, ModelCodec
 from trilith.cluster.router import Router
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 
 TIMING = Timing(lease_s=0.6, margin_s=0.05, heartbeat_s=0.08, follower_timeout_s=0.4)
 SECRET = b"s" * 32
-SEGMENT_BYTES = 16 * 1024
+SEGMENT_BYTES = 32 * 1024
+ENTRY_BYTES_MAX = 4 * 1024  # of batches; an entry must fit a segment
 # Events that a correct node never logs.
 DEFECTS = ("background_failed", "call_failed", "evaluation_failed")
 

@@ -16,6 +16,7 @@ from tests.linearizability.checker import Kind, Operation, explain
 from tests.replication.register_model import Append, Read, Value, Write
 from tests.simulation.cluster import SimCluster
 from tests.simulation.node import SimNode
+
 from trilith.errors import Outcome, OutcomeUnknown, PreconditionFailed, TrilithError
 
 KEYSPACE = 2

@@ -36,6 +36,7 @@ class Result:
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     digest: int = 0
+    beyond_design: bool = False
     lines: list[str] = field(default_factory=list)
 
 
@@ -54,9 +55,7 @@ def plans_of(random: Random) -> list[NodePlan]:
     ]
 
 
-def run_registers(
-    seed: int, *, keep_trace: bool = False, kinds: list[str] | None = None
-) -> Result:
+def run_registers(seed: int, *, keep_trace: bool = False, kinds: list[str] | None = None) -> Result:
     """One run of the registers workload."""
     started = time.process_time()
     random = Random(f"{seed}/plan")
@@ -91,6 +90,16 @@ def run_registers(
     return result
 
 
+def beyond_design(cluster: SimCluster, faults: Faults) -> bool:
+    """Whether the last good copy of a partition lay on the disk that rotted."""
+    rotten = faults.rotten.node_id
+    for descriptor in cluster.descriptors():
+        replica = cluster.replica(rotten, descriptor.partition_id)
+        if descriptor.in_sync == [rotten] and replica is not None and replica.damaged:
+            return True
+    return False
+
+
 async def _story(
     cluster: SimCluster, workload: Registers, result: Result, kinds: list[str] | None
 ) -> None:
@@ -104,9 +113,13 @@ async def _story(
     await faults.run()
     result.faults = faults.count
     faults.heal()
-    result.problems += await progress(cluster, KEYSPACE, PROGRESS_WITHIN_S)
+    stuck = await progress(cluster, KEYSPACE, PROGRESS_WITHIN_S)
     workload.stopping = True
     await loading
+    if beyond_design(cluster, faults):
+        result.beyond_design = True
+        return
+    result.problems += stuck
     if not await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S):
         result.problems.append(f"not every replica is in sync {WHOLE_WITHIN_S} s after the faults")
         return

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from tests.linearizability.checker import Kind
 from tests.replication.register_model import RegisterModel
 from tests.simulation.cluster import SimCluster
 from tests.simulation.node import NodePlan
 from tests.simulation.registers import KEYSPACE, Call, Registers
 from tests.simulation.verdicts import converged, differences
-from tests.linearizability.checker import Kind
 
 
 class Scene:

@@ -69,3 +69,39 @@ def test_a_node_without_replicas_finds_its_way_back_after_a_cut() -> None:
         assert (await scene.write(gateway, b"on")).applied
 
     play(story, nodes=4)
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_a_disk_that_was_full_for_a_while_holds_nobody_up(victim: int) -> None:
+    """What a follower had no room for was never sent again; a full leader led on, and hung."""
+
+    async def story(scene: Scene) -> None:
+        node = scene.cluster.nodes[victim]
+        node.disk.capacity_bytes = node.disk.used_bytes()
+        waiting = []
+        for i in range(40):
+            call = scene.append(scene.n2, b"%d " % i * 200, b"%d" % i)
+            waiting.append(asyncio.ensure_future(call))
+            await asyncio.sleep(0.05)
+        node.disk.capacity_bytes = None
+        await asyncio.gather(*waiting)
+        assert sum(bool(call.applied) for call in scene.calls.calls) > 35
+        await scene.cluster.until(lambda: node.journal.accepting, 5.0)
+        assert (await scene.write(scene.n1, b"on")).applied
+
+    play(story)
+
+
+def test_a_damaged_journal_of_a_leader_does_not_stop_catching_up() -> None:
+    """The read of the bad record raised out of the handling of an acknowledgement."""
+
+    async def story(scene: Scene) -> None:
+        scene.n3.kill(restart_after_s=6.0)
+        for i in range(60):
+            await scene.write(scene.n1, b"%d " % i * 100)
+        file = scene.n1.disk._files["journal/0000000001.seg"]
+        middle = len(file.durable.rstrip(b"\0")) // 2
+        scene.n1.disk.flip("journal/0000000001.seg", middle)
+        await scene.cluster.until(lambda: scene.n3.booted, 10.0)
+
+    play(story)

@@ -7,6 +7,7 @@ import asyncio
 from tests.replication.register_model import Write
 from tests.simulation.cluster import SimCluster
 from tests.simulation.registers import ask
+
 from trilith.errors import TrilithError
 from trilith.replication.entry import applied_key
 from trilith.replication.snapshot import ranges_of

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from trilith.replication.lease import NEVER
+from trilith.errors import Corruption
+from trilith.replication.lease import FOREVER, NEVER, PeerLease
 from trilith.replication.messages import Append, Grant, Reject
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ CATCH_UP_READ_BYTES = 1024 * 1024
 CATCH_UP_WINDOW_BYTES = 4 * 1024 * 1024
 STREAM_WINDOW_BYTES = 64 * 1024 * 1024
 PROBE_RETRY_S = 0.25
+RESEND_S = 3.0  # longer than it takes to drop a follower that stalls
 
 
 class State(Enum):
@@ -42,14 +44,14 @@ class Progress:
         "drops",
         "granted",
         "joining",
-        "match_index",
         "lease",
+        "match_index",
         "next_index",
         "node",
         "probed_at",
         "probing_since",
-        "state",
         "promise_counts_until",
+        "state",
         "unacked",
         "unacked_bytes",
         "unacked_since",
@@ -58,14 +60,14 @@ class Progress:
 
     def __init__(self, node: str, lease: PeerLease) -> None:
         self.node = node
-        self.state = State.DOWN
         self.lease = lease
         self.promise_counts_until = NEVER
+        self.state = State.DOWN
         self.match_index = 0  # durable there, and equal to our log
         self.next_index = 0
         self.joining = False  # a commit waits for it already, the descriptor does not list it yet
-        self.granted = False
         self.dropping = False  # a swap that drops it is under way: no further grant
+        self.granted = False
         self.unacked: deque[tuple[int, int]] = deque()  # (index, bytes) sent and not acknowledged
         self.unacked_bytes = 0
         self.unacked_since = 0.0
@@ -76,7 +78,6 @@ class Progress:
         self.dropped_at = NEVER
         self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
 
-    def forget_sent(self) -> None:
     def promised_until(self) -> float:
         """When its promise ends, as far as it was renewed over links that it follows us on."""
         return min(self.lease.promised_until, self.promise_counts_until)
@@ -92,6 +93,7 @@ class Progress:
     def link_lost(self) -> None:
         self.promise_counts_until = self.promised_until()
 
+    def forget_sent(self) -> None:
         self.unacked.clear()
         self.unacked_bytes = 0
 
@@ -153,16 +155,16 @@ class Followers:
         progress = self.progress.get(node)
         if progress is not None:
             progress.up_since = now
-            self._probe(progress)
             progress.link_lost()
+            self._probe(progress)
 
     def link_down(self, node: str) -> None:
         progress = self.progress.get(node)
         if progress is not None:
             progress.state = State.DOWN  # `joining` stays: a swap that adds it may be in flight
             progress.granted = False
-            progress.forget_sent()
             progress.link_lost()
+            progress.forget_sent()
 
     def _probe(self, progress: Progress) -> None:
         log = self._replica.log
@@ -176,9 +178,13 @@ class Followers:
         progress.state = State.PROBE if sent else State.DOWN
 
     def probe_again(self, now: float) -> None:
-        """Every tick: a probe that reached a node before its replica was there has no answer."""
+        """Every tick: a probe that reached a node before its replica was there has no answer, nor
+        have entries that found no room.
+        """
         for progress in self.progress.values():
-            if progress.state is State.PROBE and now - progress.probed_at >= PROBE_RETRY_S:
+            lost = progress.state is State.PROBE and now - progress.probed_at >= PROBE_RETRY_S
+            stuck = progress.unacked and now - progress.unacked_since >= RESEND_S
+            if lost or (stuck and progress.state is State.STREAM):
                 self._probe(progress)
 
     def _append_after(self, previous: int, entries: list[tuple[int, bytes]]) -> Append:
@@ -229,6 +235,10 @@ class Followers:
             except LookupError:
                 self._want_snapshot(progress)
                 return
+            except Corruption as error:  # the store has what was applied
+                self._ports.log("journal_damaged", node=progress.node, error=str(error))
+                self._want_snapshot(progress)
+                return
             append = self._append_after(first - 1, [(epoch, data) for epoch, _, data in entries])
             self._ports.send(progress.node, append)
             size = sum(len(data) for _, _, data in entries)
@@ -251,12 +261,12 @@ class Followers:
         progress = self.progress.get(node)
         if progress is None or progress.state in (State.DOWN, State.SNAPSHOT):
             return
+        progress.confirm()
         if progress.state is State.PROBE:
             progress.state = State.STREAM
             progress.match_index = index
             progress.next_index = index + 1
         progress.match_index = max(progress.match_index, index)
-        progress.confirm()
         unacked = progress.unacked
         if unacked and unacked[0][0] <= index:
             while unacked and unacked[0][0] <= index:
@@ -273,12 +283,12 @@ class Followers:
             return
         progress.forget_sent()
         if message.needs_snapshot:
+            progress.match_index = 0  # what it acknowledged is damaged
             self._want_snapshot(progress)
             return
         progress.state = State.STREAM
         progress.match_index = message.commit_index
         progress.next_index = message.commit_index + 1
-            progress.match_index = 0  # what it acknowledged is damaged
         self._pump(progress)
 
     # grants
@@ -291,12 +301,12 @@ class Followers:
         entitled = (
             progress.state is State.STREAM
             and progress.node in self._replica.descriptor.in_sync
+            and not progress.dropping
             and self._leader.lease_holds(now)
         )
         if entitled != progress.granted:
             self._set_grant(progress, granted=entitled)
 
-            and not progress.dropping
     def update_grants(self) -> None:
         for progress in self.progress.values():
             self.update_grant(progress)

@@ -11,12 +11,13 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from trilith.errors import CoordinatorUnavailable, TrilithError
+from trilith.errors import CoordinatorUnavailable, TrilithError, Unavailable
 from trilith.peers.hub import PeerHub
 from trilith.replication import descriptor as descriptors
 from trilith.replication import messages
 from trilith.replication.coordinator import Coordinator
-from trilith.replication.descriptor import Descriptor
+from trilith.replication.descriptor import IN_SYNC_MIN, Descriptor
+from trilith.replication.followers import State
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
 from trilith.replication.replica import Replica, ReplicaPorts
@@ -249,6 +250,8 @@ class ReplicaHost:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()
                 leader.followers.probe_again(now)
+                if not replica.log.accepting:
+                    self._elect_soon(replica)  # that is, hand it to who has room
                 self._in_sync_set.check(leader, now)
                 for node in list(leader.followers.snapshots_wanted):
                     leader.followers.snapshots_wanted.discard(node)
@@ -283,7 +286,7 @@ class ReplicaHost:
             try:
                 if replica.descriptor.leader != self.node_id:
                     await self._takeover.run(replica)
-                elif not replica.damaged:
+                elif not replica.damaged and replica.log.accepting:
                     await self._takeover.resume(replica)
                 else:
                     await self._abdicate(replica)
@@ -293,14 +296,24 @@ class ReplicaHost:
         self._spawn(elect())
 
     async def _abdicate(self, replica: Replica) -> None:
-        """We lead on record, and our log is damaged: name an in-sync follower instead."""
-        others = [n for n in replica.descriptor.in_sync if n != self.node_id]
+        """We lead on record, and our log is damaged or has no room: name another instead.
+
+        Damaged, we leave the in-sync set. Merely full, we still have everything: we stay, and the
+        new leader drops us when we stall.
+        """
+        in_sync = replica.descriptor.in_sync
+        others = [n for n in in_sync if n != self.node_id]
+        others.sort(key=self._hub.is_reachable, reverse=True)
+        if not replica.damaged and (
+            len(in_sync) <= IN_SYNC_MIN or not self._hub.is_reachable(others[0])
+        ):
+            return  # nobody could commit without us
         if others:
             wanted = msgspec.structs.replace(
                 replica.descriptor,
                 leader=others[0],
                 epoch=replica.descriptor.epoch + 1,
-                in_sync=others,
+                in_sync=others if replica.damaged else in_sync,
             )
             await self._swaps.swap(replica, wanted)
 
@@ -316,7 +329,8 @@ class ReplicaHost:
             leader.refuse_new()
             while not leader.drained() and self._clock.monotonic() < deadline:
                 await asyncio.sleep(0.005)
-            if replica.leader is not leader or not leader.drained():
+            follows = leader.followers.progress[node].state is State.STREAM
+            if replica.leader is not leader or not leader.drained() or not follows:
                 leader.accept_new()
                 return
             in_sync = [n for n in replica.descriptor.in_sync if n != self.node_id or not leave]
@@ -377,7 +391,10 @@ class ReplicaHost:
         if replica is None:
             self._refresh_soon(message.partition_id)
             return
-        replica.receive_append(node, message)
+        try:
+            replica.receive_append(node, message)
+        except Unavailable as error:  # no room to journal the new epoch: the leader asks again
+            self._log("append_refused", partition=message.partition_id, error=str(error))
 
     def _ack(self, node: str, message: messages.Ack) -> None:
         replica = self.replicas.get(message.partition_id)

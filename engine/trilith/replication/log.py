@@ -61,7 +61,9 @@ class ReplicaLog:
             epoch,
             index,
             payload,
-            (lambda: self._durable(index, cuts)) if notify else None,
+            (lambda: self._durable(index, cuts))
+            if notify
+            else (lambda: self._quietly(index, cuts)),
         )
         self.last_index, self.last_epoch = index, epoch
         return index
@@ -103,6 +105,11 @@ class ReplicaLog:
     def accepting(self) -> bool:
         """False: the disk has no room for another entry."""
         return self._journal.accepting
+
+    def _quietly(self, index: int, cuts: int) -> None:
+        """The entry after this one may have found no room, and then nobody else counts this one."""
+        if cuts == self._cuts and index > self.durable_index:
+            self.durable_index = index
 
     def _durable(self, index: int, cuts: int) -> None:
         if cuts == self._cuts and index > self.durable_index:

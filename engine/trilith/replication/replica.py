@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,8 @@ class Replica:
         self.view = self._make_view()
         self._load_pending()
         if descriptor.epoch > self.epoch:
-            self.save_epoch(descriptor.epoch)
+            with suppress(Unavailable):  # a full disk: adopted with the leader's next append
+                self.save_epoch(descriptor.epoch)
 
     def _make_view(self) -> StoreView:
         d = self.descriptor
@@ -178,6 +180,7 @@ class Replica:
             return
         index = previous
         last = previous + len(message.entries)
+        appended = False
         for epoch, payload in message.entries:
             index += 1
             if index <= self.commit_index:
@@ -190,11 +193,12 @@ class Replica:
             try:
                 self.log.append(epoch, payload, notify=index == last)
             except Unavailable:
-                return  # no room: what is missing is not acknowledged, and is asked for again
+                return  # no room: not acknowledged, so the leader asks again after a while
             self._add_pending(entry)
+            appended = True
         self.matched_index = max(self.matched_index, index)
         self._commit_known(message.commit_index)
-        if not message.entries:
+        if not appended:
             self._acknowledge()
 
     def receive_commit(self, sender: str, message: Commit) -> None:
@@ -360,7 +364,8 @@ class Replica:
             if self.leader is not None and descriptor.epoch >= self.epoch:
                 self.step_down(f"node {descriptor.leader} leads epoch {descriptor.epoch}")
             if descriptor.epoch > self.epoch:
-                self._adopt(descriptor.epoch, descriptor.leader)
+                with suppress(Unavailable):  # as above
+                    self._adopt(descriptor.epoch, descriptor.leader)
         return True
 
     def begin_install(self) -> None:

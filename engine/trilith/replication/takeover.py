@@ -36,7 +36,7 @@ class Takeover:
     def is_due(self, replica: Replica, now: float) -> bool:
         """Whether this replica may and should take over from its silent leader."""
         descriptor = replica.descriptor
-        if replica.damaged or replica.leader is not None:
+        if replica.damaged or replica.leader is not None or not replica.log.accepting:
             return False
         if descriptor.leader == self._node_id or self._node_id not in descriptor.in_sync:
             return False
@@ -79,11 +79,15 @@ class Takeover:
         commit while somebody outside may hold one. A deposed leader whose start entry is in our
         log has led, and so holds no grant; one that never led may (Lead in the model).
         """
-        if replica.leader is not None or descriptor.epoch < replica.epoch:
-            return
+        if replica.leader is not None or descriptor.epoch < replica.epoch or replica.damaged:
+            return  # one that is damaged abdicates with the next tick
         now = self._clock.monotonic()
         if descriptor.epoch > replica.epoch:
-            replica.save_epoch(descriptor.epoch)
+            try:
+                replica.save_epoch(descriptor.epoch)
+            except Unavailable as error:
+                replica.ports.log("cannot_lead", partition=replica.partition_id, error=str(error))
+                return
         replica.granted = False
         replica.leader_node = self._node_id
         over = now + self._lease_s
