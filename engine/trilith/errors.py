@@ -11,6 +11,7 @@ effect, and whose fault it is.
     │   ├── BucketNotFound, ObjectNotFound, UploadNotFound
     │   ├── BucketAlreadyExists, BucketAlreadyOwned, BucketNotEmpty
     │   ├── PreconditionFailed, InvalidPart, InvalidPartOrder, PartTooSmall
+    │   ├── TableNotFound, TableAlreadyExists
     │   ├── BodyMismatch (digest), IncompleteBody, EntityTooLarge
     │   └── AccessDenied
     ├── Unavailable                      not applied; retry, perhaps elsewhere
@@ -126,6 +127,14 @@ class PartTooSmall(CallerError):
     """A part other than the last is under 5 MiB."""
 
 
+class TableNotFound(CallerError):
+    """Requested resource not found"""
+
+
+class TableAlreadyExists(CallerError):
+    """A table of this name exists or is being deleted."""
+
+
 class BodyMismatch(CallerError):
     """The body's digest is not the one that the caller announced."""
 
@@ -238,7 +247,9 @@ def to_wire(error: TrilithError) -> tuple[str, str, dict[str, Any]]:
 
 def from_wire(code: str, message: str, details: dict[str, Any]) -> TrilithError:
     """The error that another node raised. An unknown code (a newer node's) is an InternalError."""
-    return _BY_CODE.get(code, InternalError)(message, **details)
+    error = _BY_CODE.get(code, InternalError)(message)
+    error.details = details  # not as keywords: a peer may name them anything
+    return error
 
 
 def all_error_types() -> list[type[TrilithError]]:

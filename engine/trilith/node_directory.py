@@ -16,6 +16,7 @@ import msgspec
 from trilith.errors import DataDirectoryUnusable
 from trilith.runtime.disk import Disk
 from trilith.runtime.entropy import Entropy
+from trilith.undecodable import UNDECODABLE
 
 FORMAT_VERSION = 1
 IDENTITY_FILE = "node.json"
@@ -88,7 +89,7 @@ def _read(disk: Disk, *, node_id: str | None, zone: str) -> NodeIdentity:
     try:
         raw = disk.read_small(IDENTITY_FILE)
         version = msgspec.json.decode(raw).get("format_version")
-    except (msgspec.MsgspecError, AttributeError) as error:
+    except (*UNDECODABLE, AttributeError) as error:
         raise DataDirectoryUnusable(f"{IDENTITY_FILE} is damaged: {error}") from error
     if version != FORMAT_VERSION:
         raise DataDirectoryUnusable(
@@ -97,7 +98,7 @@ def _read(disk: Disk, *, node_id: str | None, zone: str) -> NodeIdentity:
         )
     try:
         identity = msgspec.json.decode(raw, type=NodeIdentity)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise DataDirectoryUnusable(f"{IDENTITY_FILE} is damaged: {error}") from error
     if identity.zone != zone or node_id not in (None, identity.node_id):
         raise DataDirectoryUnusable(

@@ -27,6 +27,7 @@ from trilith.replication.proposal import Proposal
 from trilith.replication.replica import Replica
 from trilith.replication.state_machine import Model
 from trilith.runtime.clock import Clock
+from trilith.undecodable import UNDECODABLE
 
 WireError = tuple[str, str, dict[str, Any]]
 QUERY_WAIT_S_MAX = 5.0
@@ -164,7 +165,7 @@ class Forwarding:
             )
         except TrilithError as error:
             self._reply_error(node, call_id, error)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             self._reply_error(node, call_id, InternalError(f"undecodable command: {error}"))
 
     def _query(self, node: str, message: ForwardedQuery) -> None:
@@ -186,7 +187,7 @@ class Forwarding:
             self._reply_error(node, message.call_id, error)
         except TimeoutError:
             self._reply_error(node, message.call_id, NotInSync("the read waited too long"))
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             self._reply_error(node, message.call_id, InternalError(f"undecodable query: {error}"))
 
 

@@ -45,12 +45,12 @@ def seal_segment(
 
 def open_segment(data_key: bytes, owner: bytes, segment: Segment) -> list[ChunkRef]:
     """The references of a segment. Raises Corruption when it is not what was sealed."""
-    nonce = segment.offset.to_bytes(12, "big")
     try:
+        nonce = segment.offset.to_bytes(12, "big")
         secret = open_sealed(
             _segment_key(data_key, owner), nonce, segment.sealed, segment.chunk_ids
         )
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise Corruption("a manifest segment does not authenticate") from error
     ids = segment.chunk_ids
     count = len(ids) // CHUNK_ID_SIZE

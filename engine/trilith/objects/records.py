@@ -15,6 +15,7 @@ import msgspec
 
 from trilith.errors import Corruption
 from trilith.objects.types import Checksum, ObjectMetadata
+from trilith.undecodable import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -162,7 +163,7 @@ class RecordCodec(Generic[T]):
             raise Corruption(f"{self._name} of unknown version {raw[:1].hex()}")
         try:
             return self._decode(memoryview(raw)[1:])
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise Corruption(f"{self._name} does not decode: {error}") from error
 
 
@@ -178,23 +179,23 @@ class ObjectRecordCodec:
         return self._heads[kind] + _encode(record)
 
     def kind(self, raw: bytes) -> int:
-        """Compare with `Kind` members; raises Corruption for an unknown version."""
-        if raw[0] != 1:
-            raise Corruption(f"ObjectRecord of unknown version {raw[0]}")
+        """Compare with `Kind` members; raises Corruption for an unknown version, or a stump."""
+        if len(raw) < 2 or raw[0] != 1:
+            raise Corruption(f"ObjectRecord of unknown version {raw[:1].hex()}")
         return raw[1]
 
     def decode(self, raw: bytes) -> ObjectRecord:
         self.kind(raw)
         try:
             return self._decode(memoryview(raw)[2:])
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise Corruption(f"ObjectRecord does not decode: {error}") from error
 
     def decode_listed(self, raw: bytes) -> ListedRecord:
         self.kind(raw)
         try:
             return self._decode_listed(memoryview(raw)[2:])
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise Corruption(f"ObjectRecord does not decode: {error}") from error
 
 

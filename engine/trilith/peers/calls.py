@@ -42,7 +42,7 @@ def encode(prefix: Request | Answer, body: Buffer) -> list[Buffer]:
 
 
 def decode(frame: memoryview) -> tuple[Request | Answer, memoryview]:
-    """Prefix and body. Raises msgspec.MsgspecError or struct.error for bytes that are neither."""
+    """Prefix and body. Raises struct.error or UNDECODABLE for bytes that are neither."""
     (length,) = _LENGTH.unpack_from(frame)
     end = _LENGTH.size + length
     return _decoder.decode(frame[_LENGTH.size : end]), frame[end:]

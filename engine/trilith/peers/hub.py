@@ -20,6 +20,7 @@ from trilith.peers.handshake import BULK, CONTROL
 from trilith.peers.link import Identity, Link
 from trilith.runtime.network import Buffer, Connection, FrameHandler, Listener
 from trilith.runtime.ports import Runtime
+from trilith.undecodable import UNDECODABLE
 
 CallHandler = Callable[[str, bytes, memoryview], Awaitable[tuple[bytes, Buffer]]]
 Log = Callable[..., None]
@@ -246,7 +247,7 @@ class PeerHub:
     def _control_frame(self, link: Link, frame: memoryview) -> None:
         try:
             messages = self._decoder.decode(frame)
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             link.close(ConnectionError(f"undecodable control frame: {error}"))
             return
         handlers = self._message_handlers

@@ -18,6 +18,7 @@ from trilith.peers.handshake import (
 )
 from trilith.runtime.entropy import Entropy
 from trilith.runtime.network import Connection
+from trilith.undecodable import UNDECODABLE
 
 _hello = msgspec.msgpack.Decoder(Hello)
 _proof = msgspec.msgpack.Decoder(Proof)
@@ -86,7 +87,7 @@ class Link:
                 self._answer(_hello.decode(frame))
             else:
                 self._accept_proof(_proof.decode(frame))
-        except (HandshakeError, msgspec.MsgspecError) as error:
+        except (HandshakeError, *UNDECODABLE) as error:
             self.close(error)
 
     def _answer(self, hello: Hello) -> None:

@@ -51,5 +51,5 @@ def encode(descriptor: Descriptor) -> bytes:
 
 
 def decode(data: bytes) -> Descriptor:
-    """Raises msgspec.MsgspecError for what is not a descriptor."""
+    """Raises what `undecodable` lists for what is not a descriptor."""
     return _decoder.decode(data)

@@ -54,7 +54,7 @@ def encode_payload(keys: list[bytes], operations: Sequence[Operation]) -> tuple[
 
 
 def decode_entry(index: int, epoch: int, payload: bytes) -> PendingEntry:
-    """Raises msgspec.MsgspecError for what is not an entry."""
+    """Raises what `undecodable` lists for what is not an entry."""
     decoded = _payload.decode(payload)
     return PendingEntry(index, epoch, decoded.keys, decoded.batch, None)
 

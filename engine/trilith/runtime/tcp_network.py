@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from mmap import mmap
 from typing import cast
 
 from trilith.runtime.network import Buffer, Connection, FrameHandler, Listener
@@ -40,7 +41,9 @@ class _FramedConnection(asyncio.BufferedProtocol):
         self._buffer = bytearray(_RECEIVE_BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._filled = 0
-        self._large: bytearray | None = None  # the payload of a frame larger than the buffer
+        # The payload of a frame larger than the buffer. Mapped, not allocated: its memory is taken
+        # as its bytes arrive, so that a stranger's length field alone costs nothing.
+        self._large: memoryview | None = None
         self._large_filled = 0
         self._large_checksum = 0
 
@@ -54,7 +57,7 @@ class _FramedConnection(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
         if self._large is not None:
-            return memoryview(self._large)[self._large_filled :]
+            return self._large[self._large_filled :]
         return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -63,7 +66,7 @@ class _FramedConnection(asyncio.BufferedProtocol):
                 self._large_filled += nbytes
                 if self._large_filled == len(self._large):
                     frame, self._large = self._large, None
-                    self._deliver(memoryview(frame), self._large_checksum)
+                    self._deliver(frame, self._large_checksum)
                 return
             self._filled += nbytes
             self._cut_frames()
@@ -89,7 +92,7 @@ class _FramedConnection(asyncio.BufferedProtocol):
                 continue
             if start + length > _RECEIVE_BUFFER_BYTES and length > _RECEIVE_BUFFER_BYTES // 2:
                 received = self._filled - start
-                self._large = bytearray(length)
+                self._large = memoryview(mmap(-1, length))
                 self._large[:received] = self._view[start : self._filled]
                 self._large_filled, self._large_checksum = received, checksum
                 self._filled = 0

@@ -90,7 +90,8 @@ def extent_path(directory: str, number: int) -> str:
 
 def extent_number(name: str) -> int | None:
     stem, _, suffix = name.partition(".")
-    return int(stem) if suffix == "ext" and stem.isdigit() else None
+    # Other scripts have digits too; no file of ours has them in its name.
+    return int(stem) if suffix == "ext" and stem.isascii() and stem.isdigit() else None
 
 
 def extent_seed(node_id: str, number: int) -> int:

@@ -48,7 +48,8 @@ def segment_path(directory: str, number: int) -> str:
 
 def segment_number(name: str) -> int | None:
     stem, _, suffix = name.partition(".")
-    return int(stem) if suffix == "seg" and stem.isdigit() else None
+    # Other scripts have digits too; no file of ours has them in its name.
+    return int(stem) if suffix == "seg" and stem.isascii() and stem.isdigit() else None
 
 
 def segment_seed(node_id: str, number: int) -> int:

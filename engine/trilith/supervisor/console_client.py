@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from trilith.undecodable import UNDECODABLE
+
 _BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -52,7 +54,7 @@ def decode_object(body: bytes) -> dict[str, Any] | None:
     """A JSON object, or None for anything else."""
     try:
         return msgspec.json.decode(body, type=dict[str, Any])
-    except msgspec.MsgspecError:
+    except UNDECODABLE:
         return None
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from trilith.undecodable import UNDECODABLE
+
 # A status of 10,000 partitions stays under this.
 LINE_BYTES_MAX = 16 * 1024 * 1024
 REQUEST_TIMEOUT_S = 60.0
@@ -71,7 +73,7 @@ class ControlServer:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
             return {"ok": await self._handle(request)}
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             return {"error": f"malformed control request: {error}"}
         except ControlError as error:
             return {"error": str(error)}

@@ -27,12 +27,14 @@ import msgspec
 from trilith.errors import DataDirectoryUnusable
 from trilith.node_options import ZONES, Credentials
 from trilith.supervisor.small_files import sync_directory, write_private
+from trilith.undecodable import UNDECODABLE
 
 FORMAT_VERSION = 1
 FORMAT_FILE = "trilith.json"
 LOCK_FILE = "supervisor.lock"
-# What may lie in a directory that is still new to us: a start that was cut short, or a mount point.
-_UNSUSPICIOUS = {LOCK_FILE, "lost+found"}
+# What may lie in a directory that is still new to us: a start that was cut short, a mount point, or
+# the zones' own disks, mounted below it before the first start.
+_UNSUSPICIOUS = {LOCK_FILE, "lost+found", *ZONES}
 # RFC 4648 base32 without padding, as AWS access keys look; the secret has 240 random bits.
 _ACCESS_KEY_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 
@@ -208,7 +210,7 @@ def read_format(path: Path) -> Format | None:
                 f"{FORMAT_VERSION}: use the newer Trilith that wrote it"
             )
         contents = msgspec.json.decode(content, type=Format)
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise DataDirectoryUnusable(
             f"{file} is damaged ({error}): restore it from a backup; the data itself may be intact"
         ) from error
@@ -227,7 +229,7 @@ def read_credentials(path: Path) -> Credentials | None:
         return None
     except OSError as error:
         raise DataDirectoryUnusable(f"cannot read {file}: {error.strerror}") from error
-    except (msgspec.MsgspecError, KeyError) as error:
+    except (*UNDECODABLE, KeyError) as error:
         raise DataDirectoryUnusable(
             f"{file} is damaged: restore it, or remove it to get new root credentials"
         ) from error

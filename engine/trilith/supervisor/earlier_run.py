@@ -18,6 +18,7 @@ import msgspec
 
 from trilith.supervisor import proc
 from trilith.supervisor.small_files import write_private
+from trilith.undecodable import UNDECODABLE
 
 RECORD_FILE = "nodes.json"
 PATIENCE_S = 15.0
@@ -45,7 +46,7 @@ def survivors(data: Path) -> dict[str, int]:
     """Zone -> pid of the recorded nodes that still run."""
     try:
         recorded = msgspec.json.decode((data / RECORD_FILE).read_bytes(), type=dict[str, Recorded])
-    except (FileNotFoundError, msgspec.MsgspecError):
+    except (FileNotFoundError, *UNDECODABLE):
         return {}  # nothing ran yet; a damaged record names nobody that we may signal
     return {
         zone: node.pid

@@ -12,6 +12,7 @@ import msgspec
 
 from trilith.errors import Corruption
 from trilith.tables.values import Item, Value
+from trilith.undecodable import UNDECODABLE
 
 FORMAT = 1
 _PREFIX = bytes((FORMAT,))
@@ -32,7 +33,7 @@ def decode_item(stored: bytes | memoryview) -> Item:
         raise Corruption("a stored item has an unknown format")
     try:
         return _decode(memoryview(stored)[1:])
-    except msgspec.MsgspecError as error:
+    except UNDECODABLE as error:
         raise Corruption(f"a stored item cannot be decoded: {error}") from error
 
 

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from trilith.errors import Corruption
+from trilith.undecodable import UNDECODABLE
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class RecordCodec(Generic[T]):
             raise Corruption(f"{self._name} of unknown version {raw[:1].hex()}")
         try:
             return self._decode(memoryview(raw)[1:])
-        except msgspec.MsgspecError as error:
+        except UNDECODABLE as error:
             raise Corruption(f"{self._name} does not decode: {error}") from error
 
 
