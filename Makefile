@@ -6,15 +6,17 @@ NATIVE_SOURCES := $(wildcard native/trilith_native/*.pyx native/trilith_native/*
 PYTEST := $(PY) -m pytest
 SERVE_OPTIONS ?=
 PYTEST_OPTIONS ?=
+FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve check test conformance bench wheel proto clean
+.PHONY: help setup serve check fuzz test conformance bench wheel proto clean
 
 help:
 	@echo 'make serve        three zones on this machine, S3 on :9000 (SERVE_OPTIONS="--s3-port 0 ...")'
 	@echo 'make test         every test that ends in minutes'
 	@echo 'make conformance  real clients, killed zones and large files against a real cluster'
-	@echo 'make check        formatting, lint, types, import contracts, native debug build'
+	@echo 'make check        formatting, lint, types, import contracts, native debug build, fuzzing'
+	@echo 'make fuzz         hostile bytes against every parser (FUZZ_SECONDS=60 FUZZ_TARGETS="...")'
 	@echo 'make bench        benchmarks and load runs'
 	@echo 'make wheel        a wheel in dist/'
 	@echo 'make setup        .venv with everything; the others do it themselves'
@@ -49,6 +51,11 @@ check: setup
 	.venv/bin/lint-imports
 	TRILITH_NATIVE_DEBUG=1 $(PY) setup.py -q build --build-base build/debug
 	PYTHONPATH="$$(echo build/debug/lib.*)" $(PYTEST) -q tests/native -p no:cacheprovider -o pythonpath=engine
+	$(MAKE) fuzz
+
+fuzz: setup
+	TRILITH_NATIVE_DEBUG=asan $(PY) setup.py -q build --build-base build/asan
+	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: setup
 	$(PYTEST) benchmarks --benchmark-columns=min,median,ops $(PYTEST_OPTIONS)
