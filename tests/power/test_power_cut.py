@@ -44,6 +44,9 @@ def test_storage_on_a_disk_that_only_claims_to_sync_is_found_to_lose_data(tmp_pa
     """Proof of the prover: without fdatasync the suite must fail."""
     lying = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync")
     lying += ("-e", "inject=fdatasync:retval=0")
-    with StorageRun(tmp_path, 3, prefix=lying) as run, Image(tmp_path, "disk", 600 * MIB) as image:
-        with pytest.raises(AssertionError, match="Corruption|Traceback"):
-            run.cycles(image, LYING_CUTS_MAX)
+    with (
+        StorageRun(tmp_path, 3, prefix=lying) as run,
+        Image(tmp_path, "disk", 600 * MIB) as image,
+        pytest.raises(AssertionError, match=r"Corruption|Traceback"),
+    ):
+        run.cycles(image, LYING_CUTS_MAX)

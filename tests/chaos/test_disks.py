@@ -1,0 +1,164 @@
+"""Slow, wedged, full and lost disks, and flipped bits."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+from tests.conformance.processes import wait_until
+from tests.power.power_cut import Image
+
+from .conftest import Story
+from .network import run
+from .test_processes_and_links import LEASE_S, pass_time
+from .zones import ZONES, Zones
+
+pytestmark = pytest.mark.load
+Begin = Callable[..., Story]
+SLOW_SYNC_US = 300_000
+FULL_DEADLINE_S = 60.0
+HEAL_DEADLINE_S = 60.0
+ATTACH_DEADLINE_S = 10.0
+
+
+@contextmanager
+def slow_syncs(zones: Zones, zone: str) -> Iterator[None]:
+    """Every fdatasync of the zone's node takes so much longer."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    inject = f"inject=fdatasync:delay_enter={SLOW_SYNC_US}"
+    arguments = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject]
+    status = Path(f"/proc/{zones.pid(zone)}/status")
+    tracer = subprocess.Popen(["strace", *arguments, "-p", str(zones.pid(zone))])
+    try:
+        wait_until(
+            lambda: "TracerPid:\t0\n" not in status.read_text() or tracer.poll() is not None,
+            deadline_s=ATTACH_DEADLINE_S,
+            what="strace is attached",
+        )
+        if tracer.poll() is not None:
+            pytest.skip("strace may not trace here")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(10)
+
+
+@contextmanager
+def wedged(image: Image) -> Iterator[None]:
+    """Every write to the file system waits (fsfreeze), and none fails."""
+    run("fsfreeze", "--freeze", str(image.path))
+    try:
+        yield
+    finally:
+        run("fsfreeze", "--unfreeze", str(image.path))
+
+
+def fill(image: Image) -> Path:
+    """Takes all room of a file system. Deleting the returned file gives it back."""
+    balloon = image.path / "balloon"
+    status = shutil.disk_usage(image.path)
+    run("fallocate", "-l", str(status.free - (1 << 20)), str(balloon))
+    return balloon
+
+
+def test_a_disk_with_slow_syncs_leaves_its_zone_usable(begin: Begin) -> None:
+    story = begin()
+    with slow_syncs(story.zones, "az2"):
+        pass_time(LEASE_S * 3)
+        story.let_run()
+        gaps = story.workload.gaps()
+    story.end(f"every fdatasync of one zone {SLOW_SYNC_US // 1000} ms slower", gaps=gaps)
+
+
+@pytest.mark.parametrize("zone", ["az1", "az3"])
+def test_a_wedged_disk_gives_leadership_up(begin: Begin, zone: str) -> None:
+    story = begin(pinned=zone)
+    with wedged(story.zones.images[zone]):
+        pass_time(LEASE_S * 4)
+        story.let_run()
+        gaps = story.workload.gaps()
+    story.end(f"the disk of {zone} hangs", gaps=gaps)
+
+
+def test_a_full_disk_in_one_zone_is_left_behind_until_it_has_room(begin: Begin) -> None:
+    story = begin()
+    balloon = fill(story.zones.images["az2"])
+    story.let_run(60)
+    pass_time(LEASE_S * 4)
+    story.let_run()
+    gaps = story.workload.gaps()
+    balloon.unlink()
+    story.end("the disk of one zone is full", gaps=gaps)
+
+
+def test_full_disks_in_all_zones_refuse_writes_lose_nothing_and_recover(begin: Begin) -> None:
+    story = begin()
+    balloons = [fill(image) for image in story.zones.images.values()]
+    workload = story.workload
+    wait_until(
+        lambda: any(error.startswith("503") for error in workload.errors),
+        deadline_s=FULL_DEADLINE_S,
+        what=f"writes are refused; {workload.errors}",
+    )
+    for balloon in balloons:
+        balloon.unlink()
+    story.let_run()
+    story.end("the disks of all zones are full: 503 until there is room")
+
+
+def flip_bits(paths: list[Path], chance: Random, count: int) -> int:
+    """Flips one bit in each of `count` random places of the files' contents."""
+    sizes = [path.stat().st_size for path in paths]
+    for _ in range(count):
+        (path,) = chance.choices(paths, sizes)
+        with path.open("r+b") as file:
+            data = file.read()
+            used = len(data.rstrip(b"\0"))
+            place = chance.randrange(max(1, used))
+            file.seek(place)
+            file.write(bytes([data[place] ^ 1 << chance.randrange(8)]))
+    return count
+
+
+def flippable(zones: Zones, zone: str, part: str) -> list[Path]:
+    """Files with contents in one part of a node's directory."""
+    folder = zones.data(zone) / part
+    return [p for p in folder.rglob("*") if p.is_file() and p.stat().st_size > 0]
+
+
+@pytest.mark.parametrize("part", ["journal", "store", "chunks"])
+def test_bits_flipped_while_a_zone_is_down_are_never_served(begin: Begin, part: str) -> None:
+    story = begin(pinned="az2")
+    story.let_run(30)
+    story.zones.kill("az2")
+    story.let_run()
+    count = flip_bits(flippable(story.zones, "az2", part), Random(part), 6)
+    story.zones.start("az2")
+    story.let_run()
+    story.end(f"{count} bits flipped in the {part} of a zone that is down")
+
+
+@pytest.mark.parametrize("part", ["journal", "chunks"])
+def test_bits_flipped_under_a_running_node_are_never_served(begin: Begin, part: str) -> None:
+    story = begin(pinned="az3")
+    story.let_run(30)
+    count = flip_bits(flippable(story.zones, "az3", part), Random(part), 6)
+    story.let_run(30)
+    story.end(f"{count} bits flipped in the {part} of a running zone")
+
+
+def test_a_zone_whose_directory_is_lost_is_rebuilt_from_the_others(begin: Begin) -> None:
+    story = begin()
+    story.zones.kill("az3")
+    shutil.rmtree(story.zones.data("az3"))
+    story.let_run()
+    story.zones.start("az3")
+    story.end("the directory of one zone deleted")
+    assert story.zones.led_by("az3") >= 0
+    assert set(story.zones.alive()) == set(ZONES)
