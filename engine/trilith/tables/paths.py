@@ -39,18 +39,3 @@ def find(path: Path, item: Item) -> Value | None:
 def show(path: Path) -> str:
     """A path as AWS's messages show it: `[a, b, [2]]`."""
     return "[" + ", ".join(f"[{step}]" if type(step) is int else str(step) for step in path) + "]"
-
-
-def overlap(one: Path, other: Path) -> bool:
-    """Whether one path is the other or leads to it."""
-    return all(a == b for a, b in zip(one, other, strict=False))
-
-
-def conflict(one: Path, other: Path) -> bool:
-    """Whether two paths take the same value for a list and for a map."""
-    for a, b in zip(one, other, strict=False):
-        if type(a) is not type(b):
-            return True
-        if a != b:
-            return False
-    return False
