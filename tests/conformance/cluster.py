@@ -265,7 +265,13 @@ class Cluster:
                 self.in_sync, deadline_s=deadline_s, what="all zones in sync", interval_s=0.2
             )
         except processes.DeadlineError as error:
-            error.add_note(json.dumps(self.status())[:4000])
+            status = self.status()
+            behind = [
+                partition
+                for partition in status.get("partitions", [])
+                if len(partition.get("in_sync", ())) < len(ZONES)
+            ]
+            error.add_note(json.dumps({"behind": behind, "queue": status.get("repair_queue")}))
             raise
 
     def resident_bytes(self) -> dict[int, int]:

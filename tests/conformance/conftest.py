@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,6 +72,8 @@ class Server:
 def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Cluster]]:
     """Starts clusters; each is ended and its data deleted when the session ends at the latest."""
     started: list[Cluster] = []
+    # a test run that is told to end (by `timeout`, by CI) still takes its clusters along
+    signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
 
     def start(**options: Any) -> Cluster:
         cluster = Cluster(tmp_path_factory.mktemp("cluster") / "data", **options)
