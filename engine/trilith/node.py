@@ -22,7 +22,7 @@ from blake3 import blake3
 from trilith.chunks.pipeline import ChunkPipeline
 from trilith.chunks.service import ChunkService
 from trilith.cluster import forwarding
-from trilith.cluster.bootstrap import OBJECTS, SYSTEM, create_partitions
+from trilith.cluster.bootstrap import OBJECTS, SYSTEM, TABLES, create_partitions
 from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.disk_record import confirm_disk
 from trilith.cluster.embedded_coordinator import EmbeddedCoordinator, path_of_url
@@ -31,6 +31,9 @@ from trilith.cluster.membership import Membership
 from trilith.cluster.placement import Placement
 from trilith.cluster.router import Router
 from trilith.console.app import ConsoleApp
+from trilith.dynamodb.app import DynamoDBApp
+from trilith.dynamodb.authentication import Authenticator
+from trilith.dynamodb.context import Context
 from trilith.edge.access_log import AccessLog
 from trilith.edge.http_server import HttpServer, limits_from, listening_socket
 from trilith.edge.log_file import LogFile
@@ -38,7 +41,7 @@ from trilith.edge.metrics import Metrics
 from trilith.edge.request_observer import RequestObserver
 from trilith.errors import TrilithError
 from trilith.event_log import EventLog
-from trilith.iam.credentials import StaticCredentials, root_credential
+from trilith.iam.credentials import ROOT_ACCOUNT_ID, StaticCredentials, root_credential
 from trilith.node_directory import DirectoryLock, open_identity
 from trilith.node_facts import NodeFacts
 from trilith.node_options import NodeOptions
@@ -53,6 +56,8 @@ from trilith.peers.link import Identity
 from trilith.replication import messages
 from trilith.replication.checkpoint import Checkpoints
 from trilith.replication.host import ReplicaHost, Timing
+from trilith.replication.joined_model import JoinedModel
+from trilith.replication.state_machine import Model
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
 from trilith.runtime.ports import Runtime
@@ -64,6 +69,10 @@ from trilith.s3.sigv4 import SigV4Authenticator
 from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 from trilith.storage.journal import Journal, JournalConfig
 from trilith.storage.rocks_store import RocksOrderedStore
+from trilith.tables.catalog import Catalog
+from trilith.tables.key_ring import ItemKeys
+from trilith.tables.model import DefinitionsModel, ItemsModel
+from trilith.tables.service import TableService
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
@@ -184,6 +193,7 @@ class Node:
         self.hub = PeerHub(runtime, identity, messages.Message | forwarding.Message, self.events)
         self._address = await self.hub.listen(f"{options.peer_host}:{options.peer_port}")
         self._keys = KeyRing(root_key, runtime.entropy)
+        self._item_keys = ItemKeys(root_key, runtime.entropy)
         self.map = ClusterMap()
         self.membership = Membership(self.coordinator, self.map, self.events)
 
@@ -205,6 +215,7 @@ class Node:
         self._spawn(self._upkeep.keep_house())
         self._spawn(self._upkeep.collect())
         await self._open_edges()
+        self._spawn(self.tables.catalog.resume_deletions())
         # The modules and tables made so far live as long as the process.
         gc.collect()
         gc.freeze()
@@ -217,7 +228,11 @@ class Node:
     def _build_replication(self) -> None:
         config, runtime = self._options.config, self._runtime
         timing = config.replication
-        models = {SYSTEM: SystemModel(), OBJECTS: ObjectsModel()}
+        models: dict[int, Model] = {
+            SYSTEM: JoinedModel(SystemModel(), DefinitionsModel()),
+            OBJECTS: ObjectsModel(),
+            TABLES: ItemsModel(self._item_keys),
+        }
         codecs = {keyspace: ModelCodec(model) for keyspace, model in models.items()}
         self._repair = RepairStation(self.map, self._options.zone, self.events)
         self.host = ReplicaHost(
@@ -284,6 +299,8 @@ class Node:
             on_damaged=self._repair.heal_soon,
             log=self.events,
         )
+        catalog = Catalog(self.router, runtime.entropy)
+        self.tables = TableService(self.router, self._item_keys, catalog)
         self.facts = NodeFacts(
             zone=options.zone,
             clock=runtime.clock,
@@ -317,6 +334,24 @@ class Node:
             domains=config.s3.domains,
             requests_inflight_max=config.limits.requests_inflight_max,
         )
+        dynamodb_requests = self.metrics.requests("dynamodb")
+        dynamodb = DynamoDBApp(
+            Context(
+                self.tables,
+                self.tables.catalog,
+                runtime.clock,
+                config.s3.region,
+                ROOT_ACCOUNT_ID,
+                f"{options.host}:{options.dynamodb_port}",
+                self._spawn,
+            ),
+            Authenticator(credentials, runtime.clock, region=config.s3.region),
+            runtime.clock,
+            runtime.entropy,
+            RequestObserver(dynamodb_requests, access_log),
+            requests_inflight_max=config.limits.requests_inflight_max,
+        )
+        dynamodb_requests.in_flight = lambda: dynamodb.in_flight
         console = ConsoleApp(
             readiness=self.facts.readiness,
             gather_metrics=self.peers.gather_metrics,
@@ -328,7 +363,11 @@ class Node:
             HttpServer(
                 app, listening_socket(options.host, port, reuse_port=options.reuse_port), limits
             )
-            for app, port in ((s3, options.s3_port), (console, options.console_port))
+            for app, port in (
+                (s3, options.s3_port),
+                (dynamodb, options.dynamodb_port),
+                (console, options.console_port),
+            )
         ]
         for server in self._servers:
             await server.start()

@@ -14,7 +14,7 @@ from trilith.runtime.clock import Clock
 from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.journal import Journal
 
-KEYSPACE_NAMES = {1: "system", 2: "objects"}
+KEYSPACE_NAMES = {1: "system", 2: "objects", 3: "tables"}
 
 
 class NodeFacts:

@@ -18,7 +18,7 @@ ACCESS_KEY_LENGTH_MIN = 3
 SECRET_KEY_LENGTH_MIN = 8
 PORTS = {
     "s3": "S3",
-    "dynamodb": "DynamoDB (not served in this version)",
+    "dynamodb": "DynamoDB",
     "console": "console and admin: /livez, /readyz, /metrics",
     "grpc": "gRPC (not served in this version)",
 }

@@ -1,8 +1,9 @@
 """The first partitions of a new cluster.
 
 Every node computes the same layout from the same map and creates what is absent, so it does not
-matter who is first, nor who dies half-way. Object partitions cut the space of bucket ids evenly;
-leaders go round the zones.
+matter who is first, nor who dies half-way: a cluster of an earlier version is given what it lacks
+in the same way. Object partitions cut the space of bucket ids evenly, table partitions the slots of
+the hash space (tables/layout.py); leaders go round the zones.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from trilith.replication.descriptor import Descriptor
 
 SYSTEM = 1
 OBJECTS = 2
+TABLES = 3
 OBJECT_PARTITIONS = 6
+TABLE_PARTITIONS = 6
+TABLE_SLOTS = 12
 
 
 def initial_layout(nodes: list[NodeRecord], zones: tuple[str, ...]) -> Iterator[Descriptor]:
@@ -31,6 +35,9 @@ def initial_layout(nodes: list[NodeRecord], zones: tuple[str, ...]) -> Iterator[
     cuts += [bytes([256 * i // OBJECT_PARTITIONS]) for i in range(1, OBJECT_PARTITIONS)]
     ranges = [(SYSTEM, b"", b"")]
     ranges += [(OBJECTS, start, end) for start, end in zip(cuts, [*cuts[1:], b""], strict=True)]
+    slots = [TABLE_SLOTS * i // TABLE_PARTITIONS for i in range(1, TABLE_PARTITIONS)]
+    cuts = [b"", *(bytes([slot]) for slot in slots)]
+    ranges += [(TABLES, start, end) for start, end in zip(cuts, [*cuts[1:], b""], strict=True)]
     for number, (keyspace, start, end) in enumerate(ranges):
         leader = members[number % len(members)]
         yield Descriptor(

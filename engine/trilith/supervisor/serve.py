@@ -152,6 +152,7 @@ class Supervisor:
         down = [node for node in self._nodes.values() if node.state is not State.RUNNING]
         return welcome(
             s3_url=self._url(self._config.server.s3_port),
+            dynamodb_url=self._url(self._config.server.dynamodb_port),
             console_url=self._url(self._config.server.console_port),
             region=self._config.s3.region,
             data=self._data.path,
@@ -240,7 +241,7 @@ class Supervisor:
         server = self._config.server
         return {
             "s3": server.s3_port,
-            "dynamodb": None,
+            "dynamodb": server.dynamodb_port,
             "console": server.console_port,
             "grpc": None,
             "peer": self._data.node(zone).peer_port,
@@ -252,10 +253,15 @@ class Supervisor:
         """Reserves the shared ports and picks the peer ports."""
         server = settings.server
         try:
-            for name, port in (("s3", server.s3_port), ("console", server.console_port)):
+            shared = {
+                "s3": server.s3_port,
+                "dynamodb": server.dynamodb_port,
+                "console": server.console_port,
+            }
+            for name, port in shared.items():
                 self._reserved.append(reserved_ports.reserve(server.host, port, name))
-            s3_port, console_port = map(reserved_ports.port_of, self._reserved)
-            taken = {s3_port, console_port, server.dynamodb_port, server.grpc_port}
+            s3_port, dynamodb_port, console_port = map(reserved_ports.port_of, self._reserved)
+            taken = {s3_port, dynamodb_port, console_port, server.grpc_port}
             for zone in ZONES:
                 remembered = self._data.node(zone).peer_port
                 port = reserved_ports.pick_peer_port(remembered, taken)
@@ -267,7 +273,9 @@ class Supervisor:
             raise
         return msgspec.structs.replace(
             settings,
-            server=msgspec.structs.replace(server, s3_port=s3_port, console_port=console_port),
+            server=msgspec.structs.replace(
+                server, s3_port=s3_port, dynamodb_port=dynamodb_port, console_port=console_port
+            ),
         )
 
     def _node_process(self, zone: str, number: int, environment: Mapping[str, str]) -> NodeProcess:
@@ -295,7 +303,7 @@ class Supervisor:
             command,
             environment=node_environment(environment, self._environment_credentials),
             output_file=data.output_file(zone),
-            ready_ports={server.s3_port, server.console_port},
+            ready_ports={server.s3_port, server.dynamodb_port, server.console_port},
             report=report,
             spawned=self._record_pids,
         )

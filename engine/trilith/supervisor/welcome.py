@@ -14,6 +14,7 @@ _DEFAULT_DATA = "trilith-data"
 def welcome(
     *,
     s3_url: str,
+    dynamodb_url: str,
     console_url: str,
     region: str,
     data: Path,
@@ -26,6 +27,7 @@ def welcome(
         f"Trilith {__version__} is ready: three zones, every write is synced in each of them.",
         "",
         f"  S3        {s3_url}",
+        f"  DynamoDB  {dynamodb_url}",
         f"  Console   {console_url}  (/readyz, /metrics)",
         f"  Data      {data}",
         f"  Root key  {_where(data, generated, from_environment)}",
@@ -37,6 +39,7 @@ def welcome(
         f"  aws --endpoint-url {s3_url} s3 mb s3://first",
         f"  echo hello | aws --endpoint-url {s3_url} s3 cp - s3://first/hello.txt",
         f"  aws --endpoint-url {s3_url} s3 ls s3://first",
+        f"  aws --endpoint-url {dynamodb_url} dynamodb list-tables",
         "",
         f"`trilith status{data_option(data)}` shows the zones; Ctrl-C stops them.",
     ]

@@ -72,10 +72,14 @@ class DeleteItem(Command, frozen=True, tag=3):
 
 
 class DropItems(Command, frozen=True, tag=4):
-    """Remove what the partition of `key` holds of a deleted table between `key` and `end`."""
+    """Remove what the partition of `key` holds of a deleted table between `key` and `end`.
+
+    `indexes`: the numbers of its local indexes.
+    """
 
     key: bytes
     end: bytes
+    indexes: tuple[int, ...] = ()
 
 
 class GetItem(Query, frozen=True, tag=1):

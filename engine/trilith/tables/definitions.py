@@ -19,7 +19,7 @@ class KeyAttribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class LocalIndex(msgspec.Struct, frozen=True, array_like=True):
-    """A local secondary index. `number` (1..255) names it in keys.
+    """A local secondary index. `number` (from 0) names its family (layout.py).
 
     `included` are the further attributes of an INCLUDE projection.
     """
@@ -29,12 +29,6 @@ class LocalIndex(msgspec.Struct, frozen=True, array_like=True):
     sort: KeyAttribute
     projection: str  # ALL, KEYS_ONLY or INCLUDE
     included: tuple[str, ...] = ()
-
-    def names_of(self, partition: KeyAttribute, sort: KeyAttribute) -> tuple[str, ...] | None:
-        """The attributes that an entry holds; None: all."""
-        if self.projection == "ALL":
-            return None
-        return (partition.name, sort.name, self.sort.name, *self.included)
 
 
 class TableRecord(msgspec.Struct, frozen=True, array_like=True):

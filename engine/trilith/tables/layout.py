@@ -10,8 +10,8 @@ where the slot is the token's place among SLOTS equal parts of the hash space. S
 spread over the first partitions from its first item on, in the order of its tokens, and a scan of
 one table reads SLOTS ranges and nothing of others.
 
-    ITEM     stem + sort key
-    INDEX    stem + index number (1 byte) + escape(index sort key) + sort key
+    ITEM            stem + sort key
+    INDEX + number  stem + escape(index sort key) + sort key        one family an index
 
 Items and their local index entries share the stem: partitions are to be split between stems only.
 """
@@ -29,7 +29,7 @@ TABLES_KEYSPACE = 3
 TABLE = 0x20  # keyspace 1
 
 ITEM = 0x01
-INDEX = 0x02
+INDEX = 0x10  # plus the index's number
 
 SLOTS = 12
 _PREFIX_SIZE = 1 + TABLE_ID_SIZE
@@ -53,14 +53,14 @@ def split_key(key: bytes) -> tuple[bytes, bytes]:
     return key[:end], key[end:]
 
 
-def index_key(stem: bytes, number: int, index_sort: bytes, sort: bytes) -> bytes:
-    return stem + bytes((number,)) + escape_bytes(index_sort) + sort
+def index_key(stem: bytes, index_sort: bytes, sort: bytes) -> bytes:
+    return stem + escape_bytes(index_sort) + sort
 
 
 def item_key_of_entry(entry_key: bytes) -> bytes:
     """The logical key of the item that an index entry belongs to."""
     _, end = unescape_bytes(entry_key, _PREFIX_SIZE + key_codec.TOKEN_SIZE)
-    _, sort_at = unescape_bytes(entry_key, end + 1)
+    _, sort_at = unescape_bytes(entry_key, end)
     return entry_key[:end] + entry_key[sort_at:]
 
 
@@ -123,35 +123,31 @@ def after_stem(stem: bytes) -> bytes:
     return stem[:-2] + _AFTER
 
 
-def after_prefix(head: bytes, prefix: bytes) -> bytes:
-    """Above everything that begins with `head + prefix`, whose head is followed by anything."""
+def after_prefix(stem: bytes, prefix: bytes) -> bytes:
+    """Above all sort keys of a stem that begin with `prefix`."""
     trimmed = prefix.rstrip(b"\xff")
     if not trimmed:
-        return after_stem(head) if head.endswith(b"\x00\x01") else key_codec.successor(head)
-    return head + trimmed[:-1] + bytes((trimmed[-1] + 1,))
+        return after_stem(stem)
+    return stem + trimmed[:-1] + bytes((trimmed[-1] + 1,))
 
 
-def index_range(
-    stem: bytes, number: int, comparison: str, values: list[bytes]
-) -> tuple[bytes, bytes]:
+def index_range(stem: bytes, comparison: str, values: list[bytes]) -> tuple[bytes, bytes]:
     """As `sort_range`, of an index's entries."""
-    head = stem + bytes((number,))
+    end = after_stem(stem)
     if comparison == "all":
-        return head, stem + bytes((number + 1,))
-    first = head + escape_bytes(values[0])
+        return stem, end
+    first = stem + escape_bytes(values[0])
     after_first = first[:-2] + _AFTER
-    end = stem + bytes((number + 1,))
     if comparison == "=":
         return first, after_first
     if comparison == "<":
-        return head, first
+        return stem, first
     if comparison == "<=":
-        return head, after_first
+        return stem, after_first
     if comparison == ">":
         return after_first, end
     if comparison == ">=":
         return first, end
     if comparison == "between":
-        return first, head + escape_bytes(values[1])[:-2] + _AFTER
-    open_prefix = first[:-2]
-    return open_prefix, key_codec.successor(open_prefix)
+        return first, stem + escape_bytes(values[1])[:-2] + _AFTER
+    return first[:-2], key_codec.successor(first[:-2])

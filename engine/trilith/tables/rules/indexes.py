@@ -68,7 +68,7 @@ class IndexRules:
             old_key = _entry_key(index, stem, sort, before)
             new_key = _entry_key(index, stem, sort, after)
             if old_key is not None and old_key != new_key:
-                effects.delete(layout.INDEX, old_key)
+                effects.delete(layout.INDEX + index.number, old_key)
                 spent += _units(item_size(before or {}))
             if new_key is not None:
                 assert after is not None
@@ -76,7 +76,7 @@ class IndexRules:
                 larger = max(size, item_size(before or {})) if old_key == new_key else size
                 spent += _units(larger)
                 record = self._keys.seal_item(terms.table_id, new_key, encode_item(after), size)
-                effects.put(layout.INDEX, new_key, record)
+                effects.put(layout.INDEX + index.number, new_key, record)
             units[index.number] = spent
         return units
 
@@ -98,4 +98,4 @@ def _entry(index: LocalIndex, key_names: tuple[str, ...], item: Item | None) -> 
 def _entry_key(index: LocalIndex, stem: bytes, sort: bytes, entry: Item | None) -> bytes | None:
     if entry is None:
         return None
-    return layout.index_key(stem, index.number, encode_key_value(entry[index.sort.name]), sort)
+    return layout.index_key(stem, encode_key_value(entry[index.sort.name]), sort)

@@ -15,10 +15,7 @@ from trilith.tables.commands import (
     UpdateItem,
     Written,
 )
-from trilith.tables.expressions.updates import (
-    require_depth_after_update,
-    require_size_after_update,
-)
+from trilith.tables.expressions.updates import require_size_after_update
 from trilith.tables.item_codec import decode_item, encode_item
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import INDEX, ITEM
@@ -74,7 +71,6 @@ class ItemRules:
         if new == old:
             return Written(old_size, old_size, old_shown, record if terms.show_new else None)
         require_size_after_update(new)
-        require_depth_after_update(update, new)
         units: dict[int, int] = {}
         if terms.indexes:
             require_index_keys(terms.indexes, new)
@@ -116,7 +112,7 @@ def _failed(terms: Terms, record: bytes | None) -> ConditionFailed:
 
 
 def drop_items(command: DropItems, _view: View, effects: Effects, _context: Context) -> Dropped:
-    for family in (ITEM, INDEX):
+    for family in (ITEM, *(INDEX + number for number in command.indexes)):
         effects.delete_range(family, command.key, command.end)
     return Dropped()
 

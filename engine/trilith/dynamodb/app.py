@@ -1,0 +1,244 @@
+"""DynamoDB as a raw ASGI application: one request in, one exact answer out, one record of it.
+
+The path of a request: name the operation, look at who claims to send it, read the body (bounded),
+verify the signature over it, decode, run the operation, answer with the body's checksum.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trilith.dynamodb import wire
+from trilith.dynamodb.authentication import Authenticator, verify
+from trilith.dynamodb.context import Context
+from trilith.dynamodb.errors import DynamoDBError, from_domain, serialization, validation
+from trilith.dynamodb.routing import handler_of, operation_of
+from trilith.errors import InvalidRequest, OutcomeUnknown, ServerError, TrilithError
+from trilith.request_record import Observe, RequestRecord
+from trilith.runtime.clock import Clock
+from trilith.runtime.entropy import Entropy
+
+log = logging.getLogger("trilith.dynamodb")
+
+CLIENT_GONE = 499
+BODIES_BYTES_MAX = 128 << 20  # of all requests in work
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+_PREFIX_CHARACTERS = 36
+
+
+class _Request:
+    """What is known of a request for its record."""
+
+    __slots__ = ("access_key", "bytes_in", "operation", "request_id", "started_s", "table")
+
+    def __init__(self, request_id: str, started_s: float) -> None:
+        self.request_id = request_id
+        self.started_s = started_s
+        self.operation = ""
+        self.access_key = ""
+        self.table = ""
+        self.bytes_in = 0
+
+
+class DynamoDBApp:
+    """Raw ASGI. `context` holds what operations reach."""
+
+    def __init__(
+        self,
+        context: Context,
+        authenticator: Authenticator,
+        clock: Clock,
+        entropy: Entropy,
+        observe: Observe,
+        *,
+        requests_inflight_max: int,
+    ) -> None:
+        self._context = context
+        self._authenticator = authenticator
+        self._clock = clock
+        self._observe = observe
+        self._in_flight = 0
+        self._in_flight_max = requests_inflight_max
+        self._bodies_bytes = 0
+        # 52 characters as AWS's: random ones for this start, then a count.
+        random_bytes = entropy.token_bytes(_PREFIX_CHARACTERS)
+        self._request_prefix = "".join([_ALPHABET[byte % 36] for byte in random_bytes])
+        self._request_count = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in work."""
+        return self._in_flight
+
+    def _begin(self) -> _Request:
+        self._request_count = count = self._request_count + 1
+        return _Request(f"{self._request_prefix}{count:016X}", self._clock.monotonic())
+
+    async def __call__(
+        self,
+        scope: dict[str, Any],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        request = self._begin()
+        headers: list[tuple[bytes, bytes]] = scope["headers"]
+        header_map = dict(headers)
+        code = ""
+        self._in_flight += 1
+        try:
+            try:
+                if scope["method"] == "POST":
+                    body = await self._serve(request, scope, header_map, receive)
+                    answer = wire.json_answer(200, body, request.request_id)
+                else:
+                    answer = self._without_operation(request, scope["method"], header_map)
+            except Exception as error:  # noqa: BLE001 - every failure is answered
+                answer, code = self._error_answer(request, error)
+            await self._send(request, scope, answer, code, header_map, send)
+        finally:
+            self._in_flight -= 1
+            self._bodies_bytes -= request.bytes_in
+
+    async def _serve(
+        self,
+        request: _Request,
+        scope: dict[str, Any],
+        header_map: dict[bytes, bytes],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> bytes:
+        if self._in_flight > self._in_flight_max:
+            raise DynamoDBError("ThrottlingException", "Rate exceeded")
+        target = header_map.get(b"x-amz-target", b"")
+        request.operation = operation = operation_of(target)
+        presented = self._authenticator.present(header_map)
+        request.access_key = presented.identity.access_key_id
+        body = await self._read_body(request, header_map, receive)
+        verify(
+            presented,
+            scope["method"],
+            scope["raw_path"],
+            scope["query_string"],
+            header_map,
+            body,
+        )
+        handler = handler_of(operation)
+        encoding = header_map.get(b"content-encoding")
+        if encoding is not None:
+            body = wire.inflate(body, encoding.decode("latin-1").strip().lower())
+        document = wire.decode_body(body)
+        table = document.get("TableName")
+        if type(table) is str:
+            request.table = table
+        return await handler(self._context, document)
+
+    async def _read_body(
+        self,
+        request: _Request,
+        header_map: dict[bytes, bytes],
+        receive: Callable[[], Awaitable[dict[str, Any]]],
+    ) -> bytes:
+        length = header_map.get(b"content-length")
+        if length is not None and length.isdigit() and int(length) > wire.BODY_BYTES_MAX:
+            raise wire.too_large()
+        message = await receive()
+        pieces: list[bytes] = []
+        while True:
+            if message["type"] == "http.disconnect":
+                raise ConnectionAbortedError("the client left before its body ended")
+            piece = message["body"]
+            request.bytes_in += len(piece)
+            self._bodies_bytes += len(piece)
+            if request.bytes_in > wire.BODY_BYTES_MAX:
+                raise wire.too_large()
+            if self._bodies_bytes > BODIES_BYTES_MAX:
+                raise DynamoDBError("ThrottlingException", "Rate exceeded")
+            if not message["more_body"]:
+                break
+            pieces.append(piece)
+            message = await receive()
+        if not pieces:
+            return piece  # type: ignore[no-any-return]
+        pieces.append(piece)
+        return b"".join(pieces)
+
+    def _without_operation(
+        self, request: _Request, method: str, header_map: dict[bytes, bytes]
+    ) -> wire.Answer:
+        """`GET /` says that the server is there; nothing else is served without POST."""
+        if method not in ("GET", "HEAD"):
+            raise DynamoDBError("UnknownOperationException", f"{method} is not an operation")
+        request.operation = "HealthCheck"
+        host = header_map.get(b"host", b"").decode("latin-1")
+        return wire.json_answer(200, f"healthy: {host} ".encode(), request.request_id)
+
+    # --- the way out -----------------------------------------------------------------------------
+
+    def _error_answer(self, request: _Request, error: Exception) -> tuple[wire.Answer, str]:
+        if isinstance(error, ConnectionError):
+            raise error
+        if isinstance(error, DynamoDBError):
+            found = error
+        elif isinstance(error, InvalidRequest):
+            found = validation(error.message)
+        elif isinstance(error, TrilithError):
+            found = from_domain(error)
+            if isinstance(error, ServerError | OutcomeUnknown):
+                log.warning("request %s: %s: %s", request.request_id, error.code, error)
+        elif isinstance(error, RecursionError):
+            found = serialization("The request is nested too deep")
+        else:
+            log.error("request %s failed", request.request_id, exc_info=error)
+            found = DynamoDBError("InternalServerError", "Internal server error")
+        return wire.json_answer(found.status, found.to_json(), request.request_id), found.name
+
+    async def _send(
+        self,
+        request: _Request,
+        scope: dict[str, Any],
+        answer: wire.Answer,
+        code: str,
+        header_map: dict[bytes, bytes],
+        send: Callable[[dict[str, Any]], Awaitable[None]],
+    ) -> None:
+        status = answer.status
+        try:
+            await send({"type": "http.response.start", "status": status, "headers": answer.headers})
+            await send({"type": "http.response.body", "body": answer.body})
+        except (ConnectionError, asyncio.CancelledError):
+            status, code = CLIENT_GONE, "ClientGone"
+            raise
+        finally:
+            clock, client = self._clock, scope["client"]
+            self._observe(
+                RequestRecord(
+                    clock.wall_ms(),
+                    request.request_id,
+                    request.operation,
+                    status,
+                    round((clock.monotonic() - request.started_s) * 1000, 3),
+                    request.table,
+                    "",
+                    code,
+                    request.bytes_in,
+                    len(answer.body),
+                    client[0] if client else "",
+                    request.access_key,
+                    header_map.get(b"user-agent", b"").decode("latin-1"),
+                )
+            )
+
+    def refuse(self, status: int, code: str, message: str) -> wire.Answer:
+        """The answer to what never became a request (edge/answer.py's `Refuse`)."""
+        request = self._begin()
+        error = DynamoDBError(_REFUSALS.get(code, code), message)
+        return wire.json_answer(status, error.to_json(), request.request_id)
+
+
+_REFUSALS = {
+    "SlowDown": "ThrottlingException",
+    "InternalError": "InternalServerError",
+    "BadRequest": "SerializationException",
+}

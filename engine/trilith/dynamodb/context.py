@@ -1,0 +1,27 @@
+"""What every operation may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from trilith.runtime.clock import Clock
+from trilith.tables.catalog import Catalog
+from trilith.tables.service import TableService
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`spawn` runs work that goes on after the answer."""
+
+    tables: TableService
+    catalog: Catalog
+    clock: Clock
+    region: str
+    account_id: str
+    address: str  # host:port of this endpoint, for DescribeEndpoints
+    spawn: Callable[[Coroutine[Any, Any, None]], None]
+
+    def arn(self, table_name: str) -> str:
+        return f"arn:aws:dynamodb:{self.region}:{self.account_id}:table/{table_name}"

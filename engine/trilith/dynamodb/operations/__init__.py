@@ -1,0 +1,1 @@
+"""One function per operation: a decoded request in, the answer's JSON out."""

@@ -1,0 +1,270 @@
+"""Table operations: create, describe, list, update, delete, tags, limits, endpoints."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from trilith.dynamodb.context import Context
+from trilith.dynamodb.errors import DynamoDBError, serialization, validation
+from trilith.dynamodb.operations.table_requests import (
+    boolean,
+    changed_billing,
+    constraint,
+    new_record,
+    not_served,
+    table_class,
+    table_name,
+    tags_of,
+    text,
+)
+from trilith.dynamodb.wire import encode
+from trilith.errors import TableNotFound
+from trilith.tables.definitions import (
+    PAY_PER_REQUEST,
+    KeyAttribute,
+    LocalIndex,
+    TableRecord,
+)
+
+LIST_LIMIT_MAX = 100
+TAGS_MAX = 50
+_UPDATE_NOT_SERVED = (
+    "GlobalSecondaryIndexUpdates",
+    "StreamSpecification",
+    "SSESpecification",
+    "ReplicaUpdates",
+    "MultiRegionConsistency",
+    "GlobalTableWitnessUpdates",
+    "OnDemandThroughput",
+    "WarmThroughput",
+)
+
+
+async def create_table(context: Context, document: dict[str, Any]) -> bytes:
+    record = new_record(document, context.catalog.new_table_id(), context.clock.wall_ms())
+    await context.catalog.create(record)
+    # The table serves from now on; AWS answers CREATING, and clients then wait for ACTIVE.
+    return encode({"TableDescription": _description(context, record, "CREATING")})
+
+
+async def describe_table(context: Context, document: dict[str, Any]) -> bytes:
+    record = await _record(context, table_name(document))
+    return encode({"Table": _description(context, record, _status(record))})
+
+
+async def list_tables(context: Context, document: dict[str, Any]) -> bytes:
+    limit = document.get("Limit")
+    if limit is not None and type(limit) is not int:
+        raise serialization("Unexpected field type")
+    if limit is not None and not 1 <= limit <= LIST_LIMIT_MAX:
+        bound = "less than or equal to 100" if limit > 0 else "greater than or equal to 1"
+        raise constraint(limit, "limit", f"Member must have value {bound}")
+    after = ""
+    if document.get("ExclusiveStartTableName") is not None:
+        after = table_name(document, "ExclusiveStartTableName")
+    names, more = await context.catalog.list_names(after, limit or LIST_LIMIT_MAX)
+    answer: dict[str, Any] = {"TableNames": names}
+    if more:
+        answer["LastEvaluatedTableName"] = names[-1]
+    return encode(answer)
+
+
+async def update_table(context: Context, document: dict[str, Any]) -> bytes:
+    name = table_name(document)
+    for member in _UPDATE_NOT_SERVED:
+        if document.get(member):
+            raise not_served(member)
+    wanted_class = table_class(document)
+    members = ("BillingMode", "ProvisionedThroughput", "DeletionProtectionEnabled", "TableClass")
+    if all(document.get(member) is None for member in members):
+        raise validation(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
+            "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
+        )
+
+    def change(record: TableRecord) -> TableRecord:
+        _require_serving(record)
+        mode, read_units, write_units = changed_billing(document, record)
+        return msgspec.structs.replace(
+            record,
+            billing_mode=mode,
+            read_units=read_units,
+            write_units=write_units,
+            is_protected=boolean(document, "DeletionProtectionEnabled", record.is_protected),
+            table_class=wanted_class or record.table_class,
+        )
+
+    record = await _changed(context, name, change)
+    return encode({"TableDescription": _description(context, record, "UPDATING")})
+
+
+async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
+    name = table_name(document)
+
+    def mark(record: TableRecord) -> TableRecord:
+        _require_serving(record)
+        if record.is_protected:
+            raise validation(
+                f"Resource cannot be deleted as it is currently protected against deletion. "
+                f"Disable deletion protection first. (Table: {name})"
+            )
+        return msgspec.structs.replace(record, deleting=True)
+
+    record = await _changed(context, name, mark)
+    context.spawn(context.catalog.remove(record))
+    return encode({"TableDescription": _description(context, record, "DELETING")})
+
+
+async def tag_resource(context: Context, document: dict[str, Any]) -> bytes:
+    name = _resource(document)
+    tags = tags_of(document)
+    if not tags:
+        raise validation("Atleast one Tag needs to be provided as Input.")
+
+    def change(record: TableRecord) -> TableRecord:
+        merged = {**record.tags, **tags}
+        if len(merged) > TAGS_MAX:
+            raise validation(f"A resource can have at most {TAGS_MAX} tags")
+        return msgspec.structs.replace(record, tags=merged)
+
+    await _changed(context, name, change)
+    return b""
+
+
+async def untag_resource(context: Context, document: dict[str, Any]) -> bytes:
+    name = _resource(document)
+    keys = document.get("TagKeys")
+    if type(keys) is not list or any(type(key) is not str for key in keys):
+        raise serialization("Unexpected field type")
+    if not keys:
+        raise validation("Atleast one Tag Key needs to be provided as Input.")
+
+    def change(record: TableRecord) -> TableRecord:
+        left = {key: value for key, value in record.tags.items() if key not in keys}
+        return msgspec.structs.replace(record, tags=left)
+
+    await _changed(context, name, change)
+    return b""
+
+
+async def list_tags_of_resource(context: Context, document: dict[str, Any]) -> bytes:
+    record = await _record(context, _resource(document))
+    return encode({"Tags": [{"Key": k, "Value": v} for k, v in record.tags.items()]})
+
+
+async def describe_limits(_context: Context, _document: dict[str, Any]) -> bytes:
+    """AWS's defaults: nothing here is bounded by account."""
+    return encode(
+        {
+            "AccountMaxReadCapacityUnits": 80_000,
+            "AccountMaxWriteCapacityUnits": 80_000,
+            "TableMaxReadCapacityUnits": 40_000,
+            "TableMaxWriteCapacityUnits": 40_000,
+        }
+    )
+
+
+async def describe_endpoints(context: Context, _document: dict[str, Any]) -> bytes:
+    return encode({"Endpoints": [{"Address": context.address, "CachePeriodInMinutes": 1440}]})
+
+
+def _resource(document: dict[str, Any]) -> str:
+    arn = text(document, "ResourceArn", "resourceArn")
+    if ":table/" not in arn:
+        raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    return table_name({"TableName": arn.rpartition(":table/")[2]})
+
+
+async def _record(context: Context, name: str) -> TableRecord:
+    try:
+        return await context.catalog.describe(name)
+    except TableNotFound:
+        raise _not_found(name) from None
+
+
+async def _changed(context: Context, name: str, change: Any) -> TableRecord:
+    try:
+        return await context.catalog.change(name, change)
+    except TableNotFound:
+        raise _not_found(name) from None
+
+
+def _not_found(name: str) -> DynamoDBError:
+    return DynamoDBError(
+        "ResourceNotFoundException", f"Requested resource not found: Table: {name} not found"
+    )
+
+
+def _require_serving(record: TableRecord) -> None:
+    if record.deleting:
+        raise DynamoDBError(
+            "ResourceInUseException",
+            f"Attempt to change a resource which is still in use: Table is being deleted: "
+            f"{record.name}",
+        )
+
+
+def _status(record: TableRecord) -> str:
+    return "DELETING" if record.deleting else "ACTIVE"
+
+
+def _description(context: Context, record: TableRecord, status: str) -> dict[str, Any]:
+    """ItemCount and TableSizeBytes are 0: AWS brings them up to date every six hours at most."""
+    arn = context.arn(record.name)
+    table_id = record.table_id.hex()
+    description: dict[str, Any] = {
+        "AttributeDefinitions": [
+            {"AttributeName": one.name, "AttributeType": one.kind} for one in record.attributes
+        ],
+        "TableName": record.name,
+        "KeySchema": _key_schema(record.partition, record.sort),
+        "TableStatus": status,
+        "CreationDateTime": record.created_ms / 1000,
+        "ProvisionedThroughput": {
+            "NumberOfDecreasesToday": 0,
+            "ReadCapacityUnits": record.read_units,
+            "WriteCapacityUnits": record.write_units,
+        },
+        "TableSizeBytes": 0,
+        "ItemCount": 0,
+        "TableArn": arn,
+        "TableId": "-".join(
+            (table_id[:8], table_id[8:12], table_id[12:16], table_id[16:20], table_id[20:])
+        ),
+        "DeletionProtectionEnabled": record.is_protected,
+    }
+    if record.billing_mode == PAY_PER_REQUEST:
+        description["BillingModeSummary"] = {
+            "BillingMode": PAY_PER_REQUEST,
+            "LastUpdateToPayPerRequestDateTime": record.created_ms / 1000,
+        }
+    if record.table_class != "STANDARD":
+        description["TableClassSummary"] = {"TableClass": record.table_class}
+    if record.indexes:
+        description["LocalSecondaryIndexes"] = [
+            _index_description(record, index, arn) for index in record.indexes
+        ]
+    return description
+
+
+def _index_description(record: TableRecord, index: LocalIndex, arn: str) -> dict[str, Any]:
+    projection: dict[str, Any] = {"ProjectionType": index.projection}
+    if index.included:
+        projection["NonKeyAttributes"] = list(index.included)
+    return {
+        "IndexName": index.name,
+        "KeySchema": _key_schema(record.partition, index.sort),
+        "Projection": projection,
+        "IndexSizeBytes": 0,
+        "ItemCount": 0,
+        "IndexArn": f"{arn}/index/{index.name}",
+    }
+
+
+def _key_schema(partition: KeyAttribute, sort: KeyAttribute | None) -> list[dict[str, str]]:
+    schema = [{"AttributeName": partition.name, "KeyType": "HASH"}]
+    if sort is not None:
+        schema.append({"AttributeName": sort.name, "KeyType": "RANGE"})
+    return schema

@@ -1,0 +1,98 @@
+"""Every operation of DynamoDB and of DynamoDB Streams: served, or refused by name.
+
+The table is compared with botocore's service models by a test, so that an operation that AWS adds
+is noticed, and one that is not served answers with its name, never a wrong success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from trilith.dynamodb.context import Context
+from trilith.dynamodb.errors import DynamoDBError, unsupported
+from trilith.dynamodb.operations import tables
+
+Handler = Callable[[Context, dict[str, Any]], Awaitable[bytes]]
+
+TARGET_PREFIX = "DynamoDB_20120810."
+STREAMS_PREFIX = "DynamoDBStreams_20120810."
+
+SERVED: dict[str, Handler] = {
+    "CreateTable": tables.create_table,
+    "DeleteTable": tables.delete_table,
+    "DescribeEndpoints": tables.describe_endpoints,
+    "DescribeLimits": tables.describe_limits,
+    "DescribeTable": tables.describe_table,
+    "ListTables": tables.list_tables,
+    "ListTagsOfResource": tables.list_tags_of_resource,
+    "TagResource": tables.tag_resource,
+    "UntagResource": tables.untag_resource,
+    "UpdateTable": tables.update_table,
+}
+
+REFUSED = frozenset(
+    {
+        "BatchExecuteStatement",
+        "CreateBackup",
+        "CreateGlobalTable",
+        "DeleteBackup",
+        "DeleteResourcePolicy",
+        "DescribeBackup",
+        "DescribeContinuousBackups",
+        "DescribeContributorInsights",
+        "DescribeExport",
+        "DescribeGlobalTable",
+        "DescribeGlobalTableSettings",
+        "DescribeImport",
+        "DescribeKinesisStreamingDestination",
+        "DescribeTableReplicaAutoScaling",
+        "DescribeTimeToLive",
+        "DisableKinesisStreamingDestination",
+        "EnableKinesisStreamingDestination",
+        "ExecuteStatement",
+        "ExecuteTransaction",
+        "ExportTableToPointInTime",
+        "GetResourcePolicy",
+        "ImportTable",
+        "ListBackups",
+        "ListContributorInsights",
+        "ListExports",
+        "ListGlobalTables",
+        "ListImports",
+        "PutResourcePolicy",
+        "RestoreTableFromBackup",
+        "RestoreTableToPointInTime",
+        "TransactGetItems",
+        "TransactWriteItems",
+        "UpdateContinuousBackups",
+        "UpdateContributorInsights",
+        "UpdateGlobalTable",
+        "UpdateGlobalTableSettings",
+        "UpdateKinesisStreamingDestination",
+        "UpdateTableReplicaAutoScaling",
+        "UpdateTimeToLive",
+    }
+)
+REFUSED_OF_STREAMS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
+
+_BY_TARGET = {
+    **{(TARGET_PREFIX + name).encode(): name for name in (*SERVED, *REFUSED)},
+    **{(STREAMS_PREFIX + name).encode(): name for name in REFUSED_OF_STREAMS},
+}
+
+
+def operation_of(target: bytes) -> str:
+    """The operation that X-Amz-Target names. Raises UnknownOperationException."""
+    operation = _BY_TARGET.get(target)
+    if operation is None:
+        raise DynamoDBError("UnknownOperationException", "")
+    return operation
+
+
+def handler_of(operation: str) -> Handler:
+    """Raises UnknownOperationException with the operation's name when it is not served."""
+    handler = SERVED.get(operation)
+    if handler is None:
+        raise unsupported(operation)
+    return handler

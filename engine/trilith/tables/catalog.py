@@ -1,0 +1,178 @@
+"""Table definitions as a gateway sees them: read anew for every request, decoded once.
+
+A definition is never cached past its record: a table that another node deleted a moment ago is
+TableNotFound here. The record's bytes are read locally (a linearizable query) and compared with
+those of the decoded one at hand.
+
+A deletion marks the record, removes the items partition by partition, then the record. Every step
+is idempotent; `resume_deletions` goes on with what a node that died left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import msgspec
+
+from trilith.errors import ConditionalConflict, TableNotFound
+from trilith.replication.state_machine import Partitions
+from trilith.runtime.entropy import Entropy
+from trilith.tables import layout
+from trilith.tables.commands import (
+    CreateTable,
+    DropItems,
+    FoundTable,
+    GetTable,
+    ListTables,
+    RemoveTable,
+    ReplaceTable,
+    TableNames,
+    Terms,
+)
+from trilith.tables.definitions import TABLE_ID_SIZE, TABLE_RECORD, TableRecord
+from trilith.tables.layout import SYSTEM_KEYSPACE, TABLES_KEYSPACE
+
+_CACHE_MAX = 4096
+_REPLACE_ATTEMPTS = 4
+
+
+class Table:
+    """A decoded definition with what every request asks of it at hand."""
+
+    __slots__ = (
+        "key_kinds",
+        "key_names",
+        "name",
+        "partition_name",
+        "plain_terms",
+        "record",
+        "sort_name",
+        "table_id",
+    )
+
+    def __init__(self, record: TableRecord) -> None:
+        self.record = record
+        self.name = record.name
+        self.table_id = record.table_id
+        self.partition_name = record.partition.name
+        self.sort_name = None if record.sort is None else record.sort.name
+        self.key_names = record.key_names()
+        keys = (record.partition,) if record.sort is None else (record.partition, record.sort)
+        self.key_kinds = {key.name: key.kind for key in keys}
+        self.plain_terms = Terms(record.table_id)
+
+
+class Catalog:
+    """One gateway's way to table definitions."""
+
+    def __init__(self, partitions: Partitions, entropy: Entropy) -> None:
+        self._partitions = partitions
+        self._entropy = entropy
+        self._decoded: dict[str, tuple[bytes, Table]] = {}
+
+    def new_table_id(self) -> bytes:
+        return self._entropy.token_bytes(TABLE_ID_SIZE)
+
+    def try_table(self, name: str) -> Table | None:
+        """The table, here and now; None when that needs a wait or a hop. Raises TableNotFound."""
+        found = self._partitions.try_query(SYSTEM_KEYSPACE, name.encode(), GetTable(name))
+        return None if found is None else self._serving(name, found)
+
+    async def table(self, name: str) -> Table:
+        """Raises TableNotFound, also for one that is being deleted."""
+        return self._serving(name, await self._find(name))
+
+    async def describe(self, name: str) -> TableRecord:
+        """The record, of a table that is being deleted too. Raises TableNotFound."""
+        return self._decode(name, await self._find(name)).record
+
+    async def _find(self, name: str) -> FoundTable:
+        key, query = name.encode(), GetTable(name)
+        found = self._partitions.try_query(SYSTEM_KEYSPACE, key, query)
+        if found is None:
+            found = await self._partitions.query(SYSTEM_KEYSPACE, key, query)
+        return cast(FoundTable, found)
+
+    def _serving(self, name: str, found: FoundTable) -> Table:
+        table = self._decode(name, found)
+        if table.record.deleting:
+            raise TableNotFound
+        return table
+
+    def _decode(self, name: str, found: FoundTable) -> Table:
+        raw = found.raw
+        if raw is None:
+            raise TableNotFound
+        held = self._decoded.get(name)
+        if held is not None and held[0] == raw:
+            return held[1]
+        table = Table(TABLE_RECORD.decode(raw))
+        if len(self._decoded) >= _CACHE_MAX:
+            self._decoded.clear()
+        self._decoded[name] = (raw, table)
+        return table
+
+    async def create(self, record: TableRecord) -> None:
+        """Raises TableAlreadyExists."""
+        await self._execute(record.name, CreateTable(record.name, TABLE_RECORD.encode(record)))
+
+    async def change(self, name: str, change: Callable[[TableRecord], TableRecord]) -> TableRecord:
+        """Apply `change` to the record as it is, however often that takes.
+
+        Raises TableNotFound and whatever `change` raises; ConditionalConflict when others kept
+        getting in between.
+        """
+        for _ in range(_REPLACE_ATTEMPTS):
+            old = await self.describe(name)
+            new = msgspec.structs.replace(change(old), revision=old.revision + 1)
+            command = ReplaceTable(name, old.revision, TABLE_RECORD.encode(new))
+            try:
+                await self._execute(name, command)
+            except ConditionalConflict:
+                continue
+            return new
+        raise ConditionalConflict("the table kept being changed by others")
+
+    async def list_names(self, after: str, limit: int) -> tuple[list[str], bool]:
+        """Names above `after` in order, and whether more follow."""
+        page = await self._list(after, limit)
+        return page.names, page.more
+
+    async def _list(self, after: str, limit: int) -> TableNames:
+        key = after.encode()
+        page = await self._partitions.query(
+            SYSTEM_KEYSPACE, key, ListTables(key, after, limit), touched=(key, b"\xff")
+        )
+        return cast(TableNames, page)
+
+    async def remove(self, record: TableRecord) -> None:
+        """Remove the items of a table that is marked as deleting, then its record."""
+        numbers = tuple(index.number for index in record.indexes)
+        for start, end in layout.slot_ranges(record.table_id):
+            first = start
+            while first < end:
+                inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
+                last = inner[1] if len(inner) > 1 else end
+                command = DropItems(first, last, numbers)
+                await self._partitions.execute(TABLES_KEYSPACE, first, command)
+                first = last
+        await self._execute(record.name, RemoveTable(record.name, record.table_id))
+
+    async def resume_deletions(self) -> None:
+        """Finish the deletions that are under way, by whomever they were begun."""
+        after, more = "", True
+        while more:
+            page = await self._list(after, 1000)
+            for name in page.deleting:
+                try:
+                    record = await self.describe(name)
+                except TableNotFound:
+                    continue  # its own node was faster
+                if record.deleting:
+                    await self.remove(record)
+            more = page.more
+            after = page.names[-1] if page.names else after
+
+    async def _execute(self, name: str, command: Any) -> Any:
+        return await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)

@@ -1,0 +1,310 @@
+"""The table service: items and pages over partitions. Table definitions: catalog.py.
+
+Keys and values arrive checked and canonical (values.py); key attributes have their declared types.
+A page is read by as many queries as it touches partitions and slots; it is no snapshot.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, cast
+
+from trilith.replication.state_machine import Partitions
+from trilith.tables import layout
+from trilith.tables.catalog import Catalog, Table
+from trilith.tables.commands import (
+    PAGE_BYTES_MAX,
+    ConditionFailed,
+    DeleteItem,
+    Found,
+    GetItem,
+    Page,
+    PutItem,
+    ReadPage,
+    Terms,
+    UpdateItem,
+    Written,
+)
+from trilith.tables.definitions import LocalIndex
+from trilith.tables.expressions.conditions import Condition
+from trilith.tables.expressions.updates import Update
+from trilith.tables.item_codec import encode_item
+from trilith.tables.key_codec import encode_key_value
+from trilith.tables.key_ring import ItemKeys
+from trilith.tables.layout import INDEX, ITEM, TABLES_KEYSPACE
+from trilith.tables.records import size_in
+from trilith.tables.values import Item, Value
+from trilith_native.codec import escape_bytes
+
+READ_BYTES_MAX = PAGE_BYTES_MAX
+
+
+class Read(NamedTuple):
+    """An item, or None, and its size in bytes."""
+
+    item: Item | None
+    size: int
+
+
+NOTHING = Read(None, 0)
+
+
+class Wanted(NamedTuple):
+    """The condition of a write, and which images its answer shall hold."""
+
+    condition: Condition | None = None
+    old: bool = False
+    new: bool = False
+    failed: bool = False
+
+
+class Change(NamedTuple):
+    """What a write did. `refused`: its condition did not hold, and nothing was changed.
+
+    `index_units`: write units by the name of each local index that was written.
+    """
+
+    refused: bool
+    old: Item | None
+    new: Item | None
+    old_size: int
+    new_size: int
+    index_units: dict[str, int]
+
+
+class SortRange(NamedTuple):
+    """A comparison of a sort key: all, =, <, <=, >, >=, between, begins_with."""
+
+    comparison: str = "all"
+    values: tuple[Value, ...] = ()
+
+
+class ItemsPage(NamedTuple):
+    """`size` of everything read; `last`: the key to continue behind, None at the end."""
+
+    items: list[Item]
+    size: int
+    last: Item | None
+
+
+class TableService:
+    """One gateway's way to items."""
+
+    def __init__(self, partitions: Partitions, keys: ItemKeys, catalog: Catalog) -> None:
+        self._partitions = partitions
+        self._keys = keys
+        self.catalog = catalog
+
+    # --- single items ----------------------------------------------------------------------------
+
+    def try_get_item(self, table: Table, key: Item) -> Read | None:
+        """A consistent read answered here and now, or None when it needs a wait or a hop."""
+        logical = item_key(table, key)
+        found = self._partitions.try_query(TABLES_KEYSPACE, logical, GetItem(logical))
+        return None if found is None else self._read(table, logical, found)
+
+    async def get_item(self, table: Table, key: Item, *, consistent: bool) -> Read:
+        logical = item_key(table, key)
+        found = await self._partitions.query(
+            TABLES_KEYSPACE, logical, GetItem(logical), consistent=consistent
+        )
+        return self._read(table, logical, found)
+
+    def _read(self, table: Table, logical: bytes, found: Found) -> Read:
+        record = found.record
+        if record is None:
+            return NOTHING
+        return Read(self._keys.open_item(table.table_id, logical, record), size_in(record))
+
+    async def put_item(self, table: Table, item: Item, size: int, wanted: Wanted) -> Change:
+        """`size`: of the item, as AWS counts it."""
+        logical = item_key(table, item)
+        command = PutItem(logical, _terms(table, wanted), encode_item(item), size)
+        return await self._write(table, logical, command)
+
+    async def update_item(self, table: Table, key: Item, update: Update, wanted: Wanted) -> Change:
+        logical = item_key(table, key)
+        command = UpdateItem(logical, _terms(table, wanted), encode_item(key), update)
+        return await self._write(table, logical, command)
+
+    async def delete_item(self, table: Table, key: Item, wanted: Wanted) -> Change:
+        logical = item_key(table, key)
+        return await self._write(table, logical, DeleteItem(logical, _terms(table, wanted)))
+
+    async def _write(
+        self, table: Table, logical: bytes, command: PutItem | UpdateItem | DeleteItem
+    ) -> Change:
+        done: Written | ConditionFailed = await self._partitions.execute(
+            TABLES_KEYSPACE, logical, command
+        )
+        old = None
+        if done.old is not None:
+            old = self._keys.open_item(table.table_id, logical, done.old)
+        if type(done) is ConditionFailed:
+            return Change(True, old, None, done.size, 0, {})
+        written = cast(Written, done)
+        new = None
+        if written.new is not None:
+            new = self._keys.open_item(table.table_id, logical, written.new)
+        units = {}
+        if written.index_units:
+            names = {index.number: index.name for index in table.record.indexes}
+            units = {names[number]: spent for number, spent in written.index_units.items()}
+        return Change(False, old, new, written.old_size, written.new_size, units)
+
+    # --- pages -----------------------------------------------------------------------------------
+
+    async def query(
+        self,
+        table: Table,
+        partition_value: Value,
+        sort: SortRange,
+        *,
+        index: LocalIndex | None,
+        after: Item | None,
+        reverse: bool,
+        limit: int,
+        consistent: bool,
+        fetch: bool = False,
+    ) -> ItemsPage:
+        """Items of one partition key in the order of their sort keys.
+
+        `fetch`: of an index's entries, the whole items.
+        """
+        stem = layout.stem_of(table.table_id, partition_value)
+        bounds = [encode_key_value(value) for value in sort.values]
+        make_range = layout.sort_range if index is None else layout.index_range
+        start, end = make_range(stem, sort.comparison, bounds)
+        if after is not None:
+            position = _position(table, index, after)
+            if reverse:
+                end = min(end, position)
+            else:
+                start = max(start, position + b"\x00")
+        walk = _Walk(self, table, index, limit, consistent=consistent, fetch=fetch)
+        if start < end:
+            await walk.read(start, end, reverse=reverse)
+        return walk.page()
+
+    async def scan(
+        self,
+        table: Table,
+        *,
+        index: LocalIndex | None,
+        after: Item | None,
+        segment: int,
+        segments: int,
+        limit: int,
+        consistent: bool,
+        fetch: bool = False,
+    ) -> ItemsPage:
+        """Items of one segment of the table in the order of their tokens."""
+        position = None if after is None else _position(table, index, after) + b"\x00"
+        walk = _Walk(self, table, index, limit, consistent=consistent, fetch=fetch)
+        for start, end in layout.segment_ranges(table.table_id, segment, segments):
+            first = start if position is None else max(start, position)
+            while first < end and not walk.is_full:
+                # A slot may lie in several partitions: each answers for its own part.
+                inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
+                last = inner[1] if len(inner) > 1 else end
+                await walk.read(first, last, reverse=False)
+                first = last
+            if walk.is_full:
+                break
+        return walk.page()
+
+    async def read_page(
+        self, start: bytes, query: ReadPage, end: bytes, *, consistent: bool
+    ) -> Page:
+        page: Page = await self._partitions.query(
+            TABLES_KEYSPACE, start, query, consistent=consistent, touched=(start, end)
+        )
+        return page
+
+    def open_records(self, table: Table, family: int, page: Page) -> list[Item]:
+        del family
+        open_item, table_id = self._keys.open_item, table.table_id
+        return [open_item(table_id, key, record) for key, record in page.records]
+
+
+class _Walk:
+    """Collects one page over several ranges, within the limit and 1 MB."""
+
+    def __init__(
+        self,
+        service: TableService,
+        table: Table,
+        index: LocalIndex | None,
+        limit: int,
+        *,
+        consistent: bool,
+        fetch: bool,
+    ) -> None:
+        self._service = service
+        self._table = table
+        self._index = index
+        self._left = limit
+        self._consistent = consistent
+        self._fetch = fetch
+        self._items: list[Item] = []
+        self._size = 0
+        self.is_full = False
+
+    async def read(self, start: bytes, end: bytes, *, reverse: bool) -> None:
+        family = ITEM if self._index is None else INDEX + self._index.number
+        bytes_left = READ_BYTES_MAX - self._size
+        query = ReadPage(start, end, family, reverse, self._left, bytes_left, self._fetch)
+        page = await self._service.read_page(start, query, end, consistent=self._consistent)
+        if self._items and page.records and self._size + page.size > READ_BYTES_MAX:
+            self.is_full = True  # one large record that fitted no page but its own
+            return
+        self._items += self._service.open_records(self._table, family, page)
+        self._size += page.size
+        self._left -= len(page.records)
+        if not page.is_whole or self._left <= 0 or self._size >= READ_BYTES_MAX:
+            self.is_full = True
+
+    def page(self) -> ItemsPage:
+        last = None
+        if self.is_full and self._items:
+            item = self._items[-1]
+            names: Any = self._table.key_names
+            if self._index is not None:
+                names = dict.fromkeys((*names, self._index.sort.name))
+            last = {name: item[name] for name in names}
+        return ItemsPage(self._items, self._size, last)
+
+
+def item_key(table: Table, attributes: Item) -> bytes:
+    """The logical key of an item from its key attributes."""
+    sort = table.sort_name
+    return layout.item_key(
+        table.table_id,
+        attributes[table.partition_name],
+        None if sort is None else attributes[sort],
+    )
+
+
+def _position(table: Table, index: LocalIndex | None, key: Item) -> bytes:
+    """The logical key of an item or an index entry, from an ExclusiveStartKey."""
+    logical = item_key(table, key)
+    if index is None:
+        return logical
+    stem, sort = layout.split_key(logical)
+    return stem + escape_bytes(encode_key_value(key[index.sort.name])) + sort
+
+
+def _terms(table: Table, wanted: Wanted) -> Terms:
+    if wanted == _PLAIN and not table.record.indexes:
+        return table.plain_terms
+    return Terms(
+        table.table_id,
+        wanted.condition,
+        table.record.indexes,
+        table.key_names if table.record.indexes else (),
+        wanted.old,
+        wanted.new,
+        wanted.failed,
+    )
+
+
+_PLAIN = Wanted()
