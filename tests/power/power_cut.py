@@ -56,16 +56,25 @@ def _run(*command: str) -> None:
 class Image:
     """One ext4 file system, mounted at `path` while it is `on`. Leave it as a context manager."""
 
-    def __init__(self, folder: Path, name: str, size_bytes: int, *, options: str = "") -> None:
-        """Made sparse: it takes only what is written. `options`: of the mount."""
+    def __init__(
+        self,
+        folder: Path,
+        name: str,
+        size_bytes: int,
+        *,
+        options: str = "",
+        at: Path | None = None,
+    ) -> None:
+        """Made sparse in `folder`: it takes only what is written. `options`: of the mount. `at`:
+        where it is mounted, instead of in the folder too."""
         folder.mkdir(parents=True, exist_ok=True)
         self.file = folder / f"{name}.img"
-        self.path = folder / name
+        self.path = at or folder / name
         self._options = f"loop,{options}" if options else "loop"
         with self.file.open("wb") as file:
             file.truncate(size_bytes)
         _run("mkfs.ext4", "-q", "-F", "-m", "0", str(self.file))
-        self.path.mkdir()
+        self.path.mkdir(parents=True)
         self.cuts = 0
 
     def __enter__(self) -> Self:
@@ -129,17 +138,15 @@ class ThinImage(Image):
     fsync, on a file system that is none the wiser. `heal` gives the memory disk room.
     """
 
-    def __init__(self, folder: Path, name: str, size_bytes: int, *, backed_bytes: int) -> None:
+    def __init__(
+        self, folder: Path, name: str, size_bytes: int, *, backed_bytes: int, at: Path | None = None
+    ) -> None:
         self._backing = folder / f"{name}.backing"
         self._backing.mkdir(parents=True)
         _run("mount", "-t", "tmpfs", "-o", f"size={backed_bytes}", "none", str(self._backing))
         _mounted.add(self._backing)
         try:
-            super().__init__(self._backing, name, size_bytes)
-            mount_point = folder / name
-            self.path.rmdir()
-            mount_point.mkdir()
-            self.path = mount_point
+            super().__init__(self._backing, name, size_bytes, at=at or folder / name)
         except BaseException:
             _detach(self._backing)
             raise

@@ -94,7 +94,7 @@ def test_a_machine_that_loses_its_power_under_load_keeps_what_it_acknowledged(
 def test_a_zone_that_loses_its_power_under_load_returns_and_interrupts_nobody(
     tmp_path: Path, make_cluster: Callable[[Path], Cluster]
 ) -> None:
-    with Image(tmp_path / "data", "az2", IMAGE_BYTES) as image:
+    with Image(tmp_path, "az2", IMAGE_BYTES, at=tmp_path / "data" / "az2") as image:
         image.path.chmod(0o700)
         cluster = make_cluster(tmp_path / "data")
         load = start_load(cluster)
@@ -118,7 +118,9 @@ def test_a_zone_whose_fsync_fails_stops_at_once_and_rejoins_when_it_has_room(
     tmp_path: Path, make_cluster: Callable[[Path], Cluster]
 ) -> None:
     data = tmp_path / "data"
-    with ThinImage(data, "az3", IMAGE_BYTES, backed_bytes=BACKED_BYTES) as image:
+    with ThinImage(
+        tmp_path, "az3", IMAGE_BYTES, backed_bytes=BACKED_BYTES, at=data / "az3"
+    ) as image:
         cluster = make_cluster(data)
         victim = cluster.node_pids()["az3"]
         load = start_load(cluster)

@@ -20,6 +20,7 @@ from trilith.replication.descriptor import IN_SYNC_MIN, Descriptor
 from trilith.replication.followers import State
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
+from trilith.replication.leader import Leader
 from trilith.replication.replica import Replica, ReplicaPorts
 from trilith.replication.snapshot import Snapshots, send_and_report
 from trilith.replication.state_machine import Model
@@ -31,9 +32,11 @@ from trilith.storage.ordered_store import OrderedStore
 
 WATCH_RETRY_S = 0.2
 STALL_TIMEOUT_FACTOR = 2.0  # a stalled disk gets longer than a silent node
+DISK_HANG_FACTOR = 1.5  # times the follower timeout: one's own disk is given up
 SILENT_LINK_FACTOR = 3.0  # times the follower timeout: the link itself is given up and dialed anew
 TRANSFER_SETTLE_S = 5.0  # leadership returns to the preferred node after so long in sync
 DRAIN_DEADLINE_S = 5.0
+HAND_OVER_SWAP_S = 0.3  # a hand-over takes no commands for at most so long
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -77,6 +80,9 @@ class ReplicaHost:
         self._closed = False
         self._draining = False
         self._last_transfer_at = self._clock.monotonic()
+        self._journal = journal
+        self._hanging_sync: float | None = None  # when the sync began that the last tick found late
+        self._disk_hangs = False
         self.heartbeats = Heartbeats(
             clock=runtime.clock,
             send=hub.send,
@@ -239,6 +245,7 @@ class ReplicaHost:
 
     def _tick(self) -> None:
         now = self._clock.monotonic()
+        self._time_the_disk(now)
         peers = self._peers()
         for node in peers:
             silent_s = self._timing.follower_timeout_s * SILENT_LINK_FACTOR
@@ -250,8 +257,8 @@ class ReplicaHost:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()
                 leader.followers.probe_again(now)
-                if not replica.log.accepting:
-                    self._elect_soon(replica)  # that is, hand it to who has room
+                if self._disk_hangs or not replica.log.accepting:
+                    self._elect_soon(replica)  # that is, hand it to who can write
                 self._in_sync_set.check(leader, now)
                 for node in list(leader.followers.snapshots_wanted):
                     leader.followers.snapshots_wanted.discard(node)
@@ -264,6 +271,20 @@ class ReplicaHost:
         self._return_leadership(now)
         loop = asyncio.get_running_loop()
         self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
+
+    def _time_the_disk(self, now: float) -> None:
+        """A sync that takes too long is a wedged disk: heartbeats alone would hide it for ever.
+
+        Seen twice, so that a pause of the whole process, which makes every sync look long, is not
+        taken for one.
+        """
+        began = self._journal.sync_started_at
+        limit_s = self._timing.follower_timeout_s * DISK_HANG_FACTOR
+        late = began if began is not None and now - began > limit_s else None
+        hangs = late is not None and late == self._hanging_sync
+        if hangs and not self._disk_hangs:
+            self._log("disk_hangs", for_s=round(now - late, 3) if late is not None else None)
+        self._hanging_sync, self._disk_hangs = late, hangs
 
     def _peers(self) -> list[str]:
         """Every node that there is a link with: also those without replicas notice a dead link
@@ -286,7 +307,7 @@ class ReplicaHost:
             try:
                 if replica.descriptor.leader != self.node_id:
                     await self._takeover.run(replica)
-                elif not replica.damaged and replica.log.accepting:
+                elif not (replica.damaged or self._disk_hangs) and replica.log.accepting:
                     await self._takeover.resume(replica)
                 else:
                     await self._abdicate(replica)
@@ -296,10 +317,11 @@ class ReplicaHost:
         self._spawn(elect())
 
     async def _abdicate(self, replica: Replica) -> None:
-        """We lead on record, and our log is damaged or has no room: name another instead.
+        """We lead on record, and our log is damaged, hangs or has no room: name another instead.
 
-        Damaged, we leave the in-sync set. Merely full, we still have everything: we stay, and the
-        new leader drops us when we stall.
+        Damaged, we leave the in-sync set, and with a disk that hangs: nothing can be acknowledged
+        with us. Merely full, we still have everything: we stay, and the new leader drops us when
+        we stall.
         """
         in_sync = replica.descriptor.in_sync
         others = [n for n in in_sync if n != self.node_id]
@@ -313,14 +335,15 @@ class ReplicaHost:
                 replica.descriptor,
                 leader=others[0],
                 epoch=replica.descriptor.epoch + 1,
-                in_sync=others if replica.damaged else in_sync,
+                in_sync=others if replica.damaged or self._disk_hangs else in_sync,
             )
             await self._swaps.swap(replica, wanted)
 
     async def _hand_over(
         self, replica: Replica, node: str, *, leave: bool, deadline: float
     ) -> None:
-        """Planned transfer: stop taking commands, let what is logged commit, swap (rule 5)."""
+        """Planned transfer: stop taking commands, let what is logged commit, swap (rule 5;
+        HandOver in the model)."""
         leader = replica.leader
         if leader is None or replica.partition_id in self._busy:
             return
@@ -337,10 +360,23 @@ class ReplicaHost:
             wanted = msgspec.structs.replace(
                 replica.descriptor, leader=node, epoch=replica.epoch + 1, in_sync=in_sync
             )
-            if not await self._swaps.swap(replica, wanted):
+            if not await self._swap_or_lead_on(leader, wanted):
                 leader.accept_new()
         finally:
             self._busy.discard(replica.partition_id)
+
+    async def _swap_or_lead_on(self, leader: Leader, wanted: Descriptor) -> bool:
+        """A planned swap must not cost more than a moment, however slow the coordinator (P4).
+
+        Meanwhile commands are taken again: should the swap have happened all the same, nothing of
+        this epoch commits without the new leader, who is in sync and stops to acknowledge it.
+        """
+        loop = asyncio.get_running_loop()
+        impatience = loop.call_later(HAND_OVER_SWAP_S, leader.accept_new)
+        try:
+            return await self._swaps.swap(leader.replica, wanted)
+        finally:
+            impatience.cancel()
 
     def _return_leadership(self, now: float) -> None:
         """Spread the load again after a zone has come back: one partition at a time."""
