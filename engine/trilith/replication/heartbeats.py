@@ -1,6 +1,7 @@
 """Heartbeats between this node and every other: they carry the leases of all partitions at once.
 
-An idle cluster sends these and nothing else, whatever the number of partitions.
+An idle cluster sends these and nothing else, whatever the number of partitions (Promise and Grant
+in the model).
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 `Overlay`: the leader's own in-flight writes, which the next command is evaluated against (rule 1).
 `DirtyKeys`: the routing keys that logged, uncommitted entries touch; a follower that may serve
 reads waits only for these (a write commits only when every in-sync replica has logged it, so an
-untouched key's applied value is the latest acknowledged one; compare CRAQ, USENIX ATC '09).
+untouched key's applied value is the latest acknowledged one: Clean in the model; compare CRAQ,
+USENIX ATC '09).
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ Two kinds, both renewed by heartbeats and valid for all partitions of the pair:
 Arithmetic (DESIGN rule 4): the holder counts from the time *it* sent the heartbeat that is echoed,
 less a margin for drift; the giver counts from when it sent the lease, which is later. So the
 holder's lease ends before the giver's obligation does, whatever the network delays.
-Model: Lease.tla's Promise and Grant actions.
+Model: Nested in Lease.tla; Promise, Grant and Tick in Replication.tla.
 """
 
 from __future__ import annotations

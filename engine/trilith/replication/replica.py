@@ -5,7 +5,7 @@ The replica is a synchronous state machine; everything it needs of the world com
 
 * applied_index <= commit_index <= last_index; entries up to commit_index are the same everywhere.
 * an append of an epoch older than `epoch` is refused; a newer epoch is journaled before its first
-  acknowledgement leaves (rule 5; FollowerAppend and AdoptEpoch in the model).
+  acknowledgement leaves (rule 5; FollowerAppend and Learn in the model).
 * effects are visible exactly when committed.
 """
 
@@ -117,7 +117,7 @@ class Replica:
         return self._start <= key and (not self._end or key < self._end)
 
     def _load_pending(self) -> None:
-        """After a restart: entries that are logged but not applied wait for a leader's word."""
+        """After a restart, entries logged but not applied wait for a leader (Crash in the model)."""
         if (
             self.damaged
             or self.applied_index > self.log.last_index
@@ -142,7 +142,10 @@ class Replica:
     # reads
 
     def can_read(self, now: float) -> bool:
-        """Whether this replica can prove that its log holds everything acknowledged (rule 8)."""
+        """Whether this replica can prove that its log holds everything acknowledged.
+
+        Rule 8; MayRead in the model.
+        """
         if self.leader is not None:
             return self.leader.may_read(now)
         return self.granted and self.ports.lease_of(self.leader_node).granted_until > now
@@ -350,7 +353,7 @@ class Replica:
             leader.stop(reason)
 
     def set_descriptor(self, descriptor: Descriptor, revision: int) -> bool:
-        """Take note of a newer descriptor; False when ours is as new."""
+        """Take note of a newer descriptor (Learn in the model); False when ours is as new."""
         if revision <= self.revision:
             return False
         bounds_changed = (descriptor.start, descriptor.end) != (

@@ -1,7 +1,8 @@
 """Changing descriptors in the coordinator, and learning how they changed.
 
 After CoordinatorUnavailable the outcome of a swap is unknown; it is settled by reading, for as
-long as it takes, and until then its caller stays on the stricter side of both.
+long as it takes, and until then its caller stays on the stricter side of both (Swap and Learn in
+the model). So a swap that was given up must not take effect after a read that came later.
 """
 
 from __future__ import annotations

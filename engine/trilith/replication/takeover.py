@@ -62,7 +62,10 @@ class Takeover:
             self.lead(replica, wanted, deposed=old)
 
     async def resume(self, replica: Replica) -> None:
-        """This node is the leader of record and has restarted: lead on, in a new epoch."""
+        """This node is the leader of record and has restarted: lead on, in a new epoch.
+
+        Resume in the model.
+        """
         seen = await self._swaps.refresh(replica.partition_id)
         if seen is None or seen[0].leader != self._node_id or replica.leader is not None:
             return
