@@ -342,8 +342,10 @@ class ReplicaHost:
     async def _hand_over(
         self, replica: Replica, node: str, *, leave: bool, deadline: float
     ) -> None:
-        """Planned transfer: stop taking commands, let what is logged commit, swap (rule 5;
-        HandOver in the model)."""
+        """Planned transfer: stop taking commands, let what is logged commit, swap.
+
+        Rule 5; HandOver in the model.
+        """
         leader = replica.leader
         if leader is None or replica.partition_id in self._busy:
             return

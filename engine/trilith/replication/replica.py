@@ -117,7 +117,7 @@ class Replica:
         return self._start <= key and (not self._end or key < self._end)
 
     def _load_pending(self) -> None:
-        """After a restart, entries logged but not applied wait for a leader (Crash in the model)."""
+        """After a restart, entries logged but not applied await a leader (Crash in the model)."""
         if (
             self.damaged
             or self.applied_index > self.log.last_index
