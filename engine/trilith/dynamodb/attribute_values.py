@@ -151,7 +151,7 @@ def boolean_from_wire(content: Any) -> bool:
         if word in {"FALSE", "0", "NO"}:
             return False
         raise serialization("Unexpected token received from parser")
-    raise serialization(_not_a_scalar(content, "Boolean"))
+    raise serialization(not_a_scalar(content, "Boolean"))
 
 
 def _list(_wire: Value, content: Any, levels: int) -> Value:
@@ -222,10 +222,11 @@ _CONVERTERS = {
 
 def not_a_string(content: Any) -> str:
     """What the service says of another JSON type where a string belongs."""
-    return _not_a_scalar(content, "String")
+    return not_a_scalar(content, "String")
 
 
-def _not_a_scalar(content: Any, expected: str) -> str:
+def not_a_scalar(content: Any, expected: str) -> str:
+    """What the service says of another JSON type where a scalar belongs."""
     if type(content) is bool:
         return f"{'TRUE' if content else 'FALSE'}_VALUE cannot be converted to {expected}"
     if type(content) is int:

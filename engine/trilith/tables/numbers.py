@@ -28,6 +28,10 @@ UNDERFLOW = (
 TOO_PRECISE = "Attempting to store more than 38 significant digits in a Number"
 
 _CANONICAL_INTEGER = re.compile(r"-?[1-9][0-9]{0,37}").fullmatch
+# What most numbers are sent as: canonical already, and surely within every bound.
+_CANONICAL = re.compile(
+    r"-?(?:[1-9][0-9]{0,37}|(?:0|[1-9][0-9]{0,17})\.[0-9]{0,18}[1-9])|0"
+).fullmatch
 _ANY = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?)([0-9]+))?").fullmatch
 _ABSURD_EXPONENT = 10**9  # beyond every bound, yet cheap to add to
 # Sums and differences of two numbers in range are exact within 256 digits.
@@ -42,7 +46,7 @@ _NEGATIVE_END = b"\xff"  # above every complemented pair: a shorter negative num
 
 def canonical(text: str) -> str:
     """The canonical text of a number; InvalidRequest in AWS's words when it is none."""
-    if _CANONICAL_INTEGER(text) or text == "0":
+    if _CANONICAL(text):
         return text
     return _canonical_of_any(text)
 
@@ -127,8 +131,11 @@ def size_of(number: str) -> int:
 
     Pairs are aligned at the decimal point, and pairs of zeros at the ends are not counted.
     """
-    if number == "0":
-        return 1
+    if number.isdigit():
+        if number == "0":
+            return 1
+        count = len(number.rstrip("0"))
+        return 1 + (count + 1) // 2 + (count % 2 == 0 and len(number) % 2 == 1)
     negative, digits, magnitude = _parts(number)
     pairs = (len(digits) + 1) // 2 + (len(digits) % 2 == 0 and magnitude % 2 == 0)
     return 1 + pairs + negative

@@ -45,8 +45,21 @@ Parsed = tuple[Syntax, frozenset[str]]  # with the placeholders that the text us
 
 
 @lru_cache(_CACHE_SIZE)
-def _condition(text: str) -> Parsed[ConditionSyntax]:
-    return parse_condition(text), frozenset(_PLACEHOLDER(text))
+def _condition(text: str) -> Parsed[ConditionSyntax | Constant]:
+    syntax, used = parse_condition(text), frozenset(_PLACEHOLDER(text))
+    return (syntax if used else Constant(syntax.bind(Binding({}, {})))), used
+
+
+class Constant:
+    """A condition without placeholders, the same for every request."""
+
+    __slots__ = ("_condition",)
+
+    def __init__(self, condition: Condition) -> None:
+        self._condition = condition
+
+    def bind(self, _binding: Binding) -> Condition:
+        return self._condition
 
 
 @lru_cache(_CACHE_SIZE)

@@ -21,6 +21,8 @@ _HOLE: Any = object()
 class Draft:
     """A changing copy of an item."""
 
+    __slots__ = ("_copied", "_lists", "_own", "item")
+
     def __init__(self, item: Item) -> None:
         self.item: Item = dict(item)
         self._copied: set[int] = set()  # containers that are this draft's own, by id

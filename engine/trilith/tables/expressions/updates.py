@@ -97,6 +97,9 @@ class Delete(Struct, frozen=True, array_like=True, tag="delete"):
 Action = Set | Remove | Add | Delete
 
 
+_CREATING = frozenset({Set, Add})
+
+
 class Update(Struct, frozen=True, array_like=True):
     """All actions of an UpdateItem; `legacy` words type errors as AttributeUpdates does."""
 
@@ -106,7 +109,7 @@ class Update(Struct, frozen=True, array_like=True):
     @property
     def creates(self) -> bool:
         """Whether it makes an item that was missing: not when it only takes things away."""
-        return not self.actions or any(isinstance(one, Set | Add) for one in self.actions)
+        return not self.actions or any(type(one) in _CREATING for one in self.actions)
 
     def paths(self) -> tuple[Path, ...]:
         return tuple(action.path for action in self.actions)
@@ -119,7 +122,7 @@ class Update(Struct, frozen=True, array_like=True):
         old = key if item is None else item
         # Two passes: no action may see what another one did.
         prepared = [
-            _value_of(action.expression, old) if isinstance(action, Set) else None
+            self._value_to_set(action, old) if isinstance(action, Set) else None
             for action in self.actions
         ]
         draft = Draft(old)
@@ -132,16 +135,14 @@ class Update(Struct, frozen=True, array_like=True):
                 self._combine(draft, old, action)  # type: ignore[arg-type]  # Set has a value
         if item is None and not self.creates:
             return None
-        changed = draft.finish()
-        self._require_depth(changed)
-        return changed
+        return draft.finish()
 
-    def _require_depth(self, changed: Item) -> None:
-        for action in self.actions:
-            if isinstance(action, Set):
-                head = changed.get(action.path[0])
-                if head is not None and values.is_nested_too_deep(head):
-                    raise InvalidRequest(values.NESTED_TOO_DEEP)
+    def _value_to_set(self, action: Set, old: Item) -> Value:
+        value = _value_of(action.expression, old)
+        levels = values.NESTING_LEVELS_MAX - len(action.path) + 1
+        if values.is_nested_too_deep(value, levels):
+            raise InvalidRequest(values.NESTED_TOO_DEEP)
+        return value
 
     def _combine(self, draft: Draft, old: Item, action: Add | Delete) -> None:
         current = document_paths.find(action.path, old)
