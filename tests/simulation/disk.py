@@ -1,4 +1,4 @@
-"""A node's disk in a simulation: the storage floor's recorded twin, with a speed and with damage."""
+"""A simulated disk: the storage floor's recorded twin, with a speed and with damage."""
 
 from __future__ import annotations
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.replication.register_model import Append, Read, Value
+from tests.simulation.registers import KEYSPACE, ask
 from tests.simulation.scenarios import Scene, play
+
+from trilith.errors import OutcomeUnknown
+from trilith.replication import leader
+from trilith.replication.proposal import Proposal
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -51,7 +57,7 @@ def test_a_probe_that_came_before_the_replica_is_repeated() -> None:
 
 
 def test_a_node_without_replicas_finds_its_way_back_after_a_cut() -> None:
-    """Nobody sent it heartbeats, so its peers kept half-open links for good, and it cut good ones."""
+    """Without heartbeats its peers kept half-open links for good, and it cut good ones."""
 
     async def story(scene: Scene) -> None:
         gateway, network = scene.cluster.nodes[3], scene.cluster.network
@@ -103,5 +109,46 @@ def test_a_damaged_journal_of_a_leader_does_not_stop_catching_up() -> None:
         middle = len(file.durable.rstrip(b"\0")) // 2
         scene.n1.disk.flip("journal/0000000001.seg", middle)
         await scene.cluster.until(lambda: scene.n3.booted, 10.0)
+
+    play(story)
+
+
+def test_a_wall_clock_that_jumps_does_not_apply_a_retry_twice() -> None:
+    """A leader two hours ahead swept every record of a command; the next leader knew nothing."""
+
+    async def story(scene: Scene) -> None:
+        router = scene.n1.router
+        token = router.new_token()
+        await ask(scene.n1, router.execute(KEYSPACE, b"k", Append(b"k", b"x"), token=token))
+        scene.n1.clock.wall_shift_ms = 7_200_000
+        await scene.write(scene.n1, b"the sweep goes with this", key=b"other")
+        scene.n1.clock.wall_shift_ms = 0
+        leading = scene.n1.host.replicas[1].leader
+        assert leading is not None
+        answers: list[object] = []
+        again = Proposal(b"k", Append(b"k", b"x"), token, True, lambda r, _, e: answers.append(e))
+        leading.propose(again)
+        await scene.cluster.until(lambda: bool(answers), 2.0)
+        assert isinstance(answers[0], OutcomeUnknown)
+        assert await ask(scene.n1, router.query(KEYSPACE, b"k", Read(b"k"))) == Value(b"x")
+
+    play(story)
+
+
+def test_a_refused_retry_does_not_say_that_nothing_was_applied(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After a first attempt of unknown outcome a full queue was reported as "not applied"."""
+
+    async def story(scene: Scene) -> None:
+        for follower in (scene.n2, scene.n3):
+            assert follower.process is not None
+            scene.cluster.loop.pause(follower.process, scene.cluster.loop.now + 8.0)
+        waiting = asyncio.ensure_future(scene.append(scene.n1, b"x"))
+        await asyncio.sleep(0.3)
+        monkeypatch.setattr(leader, "PROPOSALS_MAX", 0)
+        scene.n1.host.replicas[1].step_down("the test says so")
+        assert (await waiting).applied is None
+        monkeypatch.undo()
 
     play(story)

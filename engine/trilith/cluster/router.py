@@ -183,7 +183,8 @@ class Router:
         encoded: bytes | None = None
         while True:
             if self._closed:
-                raise Stopping("the node is shutting down")
+                stopping = "the node is shutting down"
+                raise OutcomeUnknown(stopping) if retry else Stopping(stopping)
             partition_id = self._find(keyspace, key)
             replica = self._host.replicas.get(partition_id)
             try:
@@ -194,7 +195,9 @@ class Router:
                 return await self._forward(
                     partition_id, keyspace, key, encoded, token, retry, deadline
                 )
-            except NOT_RETRIED:
+            except NOT_RETRIED as caught:
+                if retry:  # an earlier attempt may have been applied, whatever became of this one
+                    raise OutcomeUnknown(str(caught)) from None
                 raise
             except OutcomeUnknown as caught:
                 error: TrilithError = caught

@@ -204,25 +204,32 @@ class Leader:
             raise OutcomeUnknown(
                 "the retry came too late: its first attempt is no longer on record"
             )
-        d = self.replica.descriptor
-        key = token_key(d.keyspace, self.replica.partition_id, proposal.token)
-        decided, value = self._overlay.get(key)
-        if not decided:
-            value = self._ports.store.get(key)
+        swept = self._recorded(b"")
+        if swept is not None and proposal.token < swept:
+            raise OutcomeUnknown("the record of the first attempt was swept")
+        value = self._recorded(proposal.token)
         if value is None:
             return False
         result = self._result_decoder.decode(value)
         self._batch_outcomes.append(Outcome(proposal.done, result, value, None))
         return True
 
+    def _recorded(self, token: bytes) -> bytes | None:
+        """The recorded result of a command; of the empty token: below what all are swept."""
+        key = token_key(self.replica.descriptor.keyspace, self.replica.partition_id, token)
+        decided, value = self._overlay.get(key)
+        return value if decided else self._ports.store.get(key)
+
     def _sweep_tokens(self, now_ms: int) -> None:
+        """Forget old commands, and say so in the log: wall clocks differ between leaders."""
         if now_ms - self._tokens_swept_ms < TOKEN_SWEEP_INTERVAL_MS:
             return
         if self._tokens_swept_ms:
             d = self.replica.descriptor
             start = token_key(d.keyspace, self.replica.partition_id, b"")
-            end = token_key(d.keyspace, self.replica.partition_id, token_floor(now_ms))
-            self._batch.append((DELETE_RANGE, start, end))
+            floor = max(token_floor(now_ms), self._recorded(b"") or b"")
+            end = token_key(d.keyspace, self.replica.partition_id, floor)
+            self._batch += [(DELETE_RANGE, start, end), (PUT, start, floor)]
         self._tokens_swept_ms = now_ms
 
     def _append_entry(self) -> int:

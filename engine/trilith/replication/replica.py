@@ -89,6 +89,7 @@ class Replica:
         self._durable_epoch = self.epoch  # the highest epoch whose adoption is journaled
         applied = decode_applied(ports.store.get(applied_key(self.partition_id)))
         self.installing = False
+        self.installing_from: object = None  # which snapshot: another one starts anew
         if applied.index < 0:  # a crash in the middle of a snapshot
             self.damaged = True
             applied = Applied(0, 0)
@@ -371,8 +372,14 @@ class Replica:
                     self._adopt(descriptor.epoch, descriptor.leader)
         return True
 
-    def begin_install(self) -> None:
-        """A snapshot arrives: what was here is gone, and nothing is served until it is whole."""
+    def begin_install(self, sender: str, epoch: int, source: object) -> None:
+        """A snapshot arrives: what was here is gone, and nothing is served until it is whole.
+
+        From here on a deposed leader's pieces are refused. Raises Unavailable.
+        """
+        if epoch > self.epoch:
+            self._adopt(epoch, sender)
+        self.installing_from = source
         self.installing = self.damaged = True
         self.granted = False
         self.pending.clear()
@@ -385,5 +392,6 @@ class Replica:
         self.applied_index = self.commit_index = self.matched_index = self._known_commit = index
         self.applied_epoch = epoch
         self.damaged = self.installing = False
+        self.installing_from = None
         self.log.reset(index, epoch, self._log_durable)
         self._wake_waiters()

@@ -107,18 +107,22 @@ class Snapshots:
         if replica.leader_node != peer_id and piece.epoch == replica.epoch:
             raise NotInSync(f"node {peer_id} does not lead partition {piece.partition_id}")
         key = applied_key(piece.partition_id)
+        source = (peer_id, piece.epoch, piece.index)
         if piece.first:
-            replica.begin_install()
+            replica.begin_install(peer_id, piece.epoch, source)
             wipe: list[Operation] = [
                 (DELETE_RANGE, start, end) for start, end in ranges_of(replica.descriptor)
             ]
             self._store.write([(PUT, key, encode_applied(INSTALLING, 0)), *wipe])
-        elif not replica.installing:
+        elif not replica.installing or replica.installing_from != source:
             raise NotInSync("the first piece of this snapshot is missing")
         self._store.write(decode_batch(body))
         if piece.last:
             self._store.write([(PUT, key, encode_applied(piece.index, piece.index_epoch))])
+            under_way = replica.installing_from
             await self._workers.run(self._store.flush)
+            if replica.installing_from is not under_way or piece.epoch < replica.epoch:
+                raise NotInSync("another snapshot has begun meanwhile")
             replica.install(piece.index, piece.index_epoch)
         return b"", b""
 

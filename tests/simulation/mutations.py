@@ -1,0 +1,287 @@
+"""Known bugs, put into the production code on purpose: each must be found, or the prover is blind.
+
+A mutation is a change of one rule, made by replacing a function while a run lasts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from trilith.replication import in_sync_set, leader, lease, log, replica, takeover
+from trilith.replication.followers import Followers, State
+from trilith.storage import journal, journal_recovery
+
+Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`kinds`: the faults of its hunt; None for any."""
+
+    name: str
+    what: str
+    patches: Callable[[], list[Patch]]
+    kinds: list[str] | None = None
+
+
+@contextmanager
+def applied(mutation: Mutation | None) -> Iterator[None]:
+    patches = mutation.patches() if mutation else []
+    before = [(owner, name, owner.__dict__[name]) for owner, name, _ in patches]
+    for owner, name, value in patches:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for owner, name, value in before:
+            setattr(owner, name, value)
+
+
+def _acknowledge_before_the_slowest() -> list[Patch]:
+    def durable_everywhere(self: Followers) -> int:
+        in_sync = self._replica.descriptor.in_sync
+        found = [p.match_index for p in self.progress.values() if p.node in in_sync]
+        return max(found, default=0)  # the fastest instead of the slowest
+
+    return [(Followers, "durable_everywhere", durable_everywhere)]
+
+
+def _forget_the_epoch_check() -> list[Patch]:
+    original = replica.Replica.receive_append
+
+    def receive_append(self: replica.Replica, sender: str, message: Any) -> None:
+        if message.epoch < self.epoch and not self.damaged and self.leader is None:
+            message = type(message)(
+                message.partition_id,
+                self.epoch,
+                message.previous_index,
+                message.previous_epoch,
+                message.commit_index,
+                message.entries,
+            )
+        original(self, sender, message)
+
+    def receive_ack(self: leader.Leader, sender: str, message: Any) -> None:
+        self.followers.acknowledged(sender, message.index)
+        self.advance()
+
+    return [
+        (replica.Replica, "receive_append", receive_append),
+        (leader.Leader, "receive_ack", receive_ack),
+    ]
+
+
+def _lease_without_margin_or_echo() -> list[Patch]:
+    def received(
+        self: lease.PeerLease,
+        sent_at: float,
+        echo: float,
+        *,
+        promise: bool,
+        grants: bool,
+        now: float,
+    ) -> None:
+        self.last_received = sent_at
+        self.heard_at = now
+        if not 0.0 < echo <= now:
+            return
+        until = now + self._lease_s  # counted from receipt
+        if promise:
+            self.promised_until = max(self.promised_until, until)
+        if grants:
+            self.granted_until = max(self.granted_until, until)
+
+    return [(lease.PeerLease, "received", received)]
+
+
+def _promise_forgotten_by_its_giver() -> list[Patch]:
+    def is_due(self: takeover.Takeover, candidate: replica.Replica, now: float) -> bool:
+        descriptor = candidate.descriptor
+        if candidate.damaged or candidate.leader is not None:
+            return False
+        if descriptor.leader == self._node_id or self._node_id not in descriptor.in_sync:
+            return False
+        return self._heartbeats.lease_of(descriptor.leader).silent_for(now) > self._lease_s / 2
+
+    return [(takeover.Takeover, "is_due", is_due)]
+
+
+def _grant_by_a_deposed_leader() -> list[Patch]:
+    def update_grant(self: Followers, progress: Any) -> None:
+        entitled = (
+            progress.state is State.STREAM and progress.node in self._replica.descriptor.in_sync
+        )  # whether our own lease holds is not asked
+        if entitled != progress.granted:
+            self._set_grant(progress, granted=entitled)
+
+    return [(Followers, "update_grant", update_grant)]
+
+
+def _shrink_without_waiting() -> list[Patch]:
+    def must_wait(self: Followers, now: float) -> bool:
+        return False
+
+    return [(Followers, "must_wait", must_wait)]
+
+
+def _keep_the_uncommitted_tail() -> list[Patch]:
+    def receive_append(self: replica.Replica, sender: str, message: Any) -> None:
+        if message.epoch < self.epoch or self.damaged:
+            self._reject(sender, message)
+            return
+        if message.epoch > self.epoch or self.leader_node != sender:
+            self._adopt(message.epoch, sender)
+        previous = message.previous_index
+        if previous > self.log.last_index:
+            self._reject(sender, message)
+            return
+        index = previous
+        for epoch, payload in message.entries:
+            index += 1
+            if index <= self.log.last_index:
+                continue  # whatever is there stays
+            entry = replica.decode_entry(index, epoch, payload)
+            self.log.append(epoch, payload)
+            self._add_pending(entry)
+        self.matched_index = max(self.matched_index, index)
+        self._commit_known(message.commit_index)
+        self._acknowledge()
+
+    return [(replica.Replica, "receive_append", receive_append)]
+
+
+def _apply_a_retry_again() -> list[Patch]:
+    def answer_retry(self: leader.Leader, proposal: Any, now_ms: int) -> bool:
+        return False
+
+    return [(leader.Leader, "_answer_retry", answer_retry)]
+
+
+def _join_before_it_has_everything() -> list[Patch]:
+    async def add(self: in_sync_set.InSyncSet, lead: leader.Leader, progress: Any) -> None:
+        import msgspec
+
+        held = lead.replica
+        members = [*held.descriptor.in_sync, progress.node]
+        wanted = msgspec.structs.replace(held.descriptor, in_sync=members)
+        if await self._swap(held, wanted):  # no commit waited for it before the swap
+            lead.followers.update_grant(progress)
+            lead.advance()
+
+    def may_join(
+        self: in_sync_set.InSyncSet, lead: leader.Leader, progress: Any, now: float
+    ) -> bool:
+        return progress.state is State.STREAM
+
+    return [
+        (in_sync_set.InSyncSet, "_add", add),
+        (in_sync_set.InSyncSet, "_may_join", may_join),
+    ]
+
+
+def _take_corruption_for_a_torn_end() -> list[Patch]:
+    return [
+        (journal_recovery, "_mark_after", lambda file, offset, end, seed: False),
+        (journal_recovery, "_next_record", lambda file, offset, end, seed: None),
+        (journal_recovery._Recovery, "_mark_damaged", lambda self: []),
+    ]
+
+
+def _retry_a_failed_sync() -> list[Patch]:
+    original = journal.Journal._written
+
+    def written(self: journal.Journal, error: OSError | None) -> None:
+        original(self, None)  # the second fdatasync said that all is well
+
+    return [(journal.Journal, "_written", written)]
+
+
+def _read_without_a_lease() -> list[Patch]:
+    def may_read(self: leader.Leader, now: float) -> bool:
+        return self.replica.commit_index >= self.start_index
+
+    def lease_holds(self: leader.Leader, now: float) -> bool:
+        return True
+
+    return [
+        (leader.Leader, "may_read", may_read),
+        (leader.Leader, "lease_holds", lease_holds),
+    ]
+
+
+def _read_before_it_is_applied() -> list[Patch]:
+    return [(replica.Replica, "wait_index", lambda self, key: 0)]
+
+
+def _commit_without_two() -> list[Patch]:
+    return [(leader, "IN_SYNC_MIN", 1), (in_sync_set, "IN_SYNC_MIN", 1)]
+
+
+def _acknowledge_before_the_sync() -> list[Patch]:
+    original = log.ReplicaLog.append
+
+    def append(self: log.ReplicaLog, epoch: int, payload: bytes, *, notify: bool = True) -> int:
+        index = original(self, epoch, payload, notify=notify)
+        asyncio.get_running_loop().call_soon(self._durable, index, self._cuts)
+        return index
+
+    return [(log.ReplicaLog, "append", append)]
+
+
+def _lead_with_the_inherited_unproven() -> list[Patch]:
+    def may_read(self: leader.Leader, now: float) -> bool:
+        return self.lease_holds(now)  # before an entry of its own epoch is committed
+
+    return [(leader.Leader, "may_read", may_read)]
+
+
+def _keep_a_grant_over_an_epoch() -> list[Patch]:
+    def adopt(self: replica.Replica, epoch: int, leader_node: str) -> None:
+        granted = self.granted
+        original(self, epoch, leader_node)
+        self.granted = granted
+
+    original = replica.Replica._adopt
+    return [(replica.Replica, "_adopt", adopt)]
+
+
+def _forget_the_epoch_in_a_crash() -> list[Patch]:
+    def save_epoch(self: replica.Replica, epoch: int) -> None:
+        self.epoch = self._durable_epoch = epoch
+
+    return [(replica.Replica, "save_epoch", save_epoch)]
+
+
+def _mutations() -> Iterator[Mutation]:
+    crashes = ["kill", "power", "isolate", "pause", "slow_disk"]
+    links = ["isolate", "cut", "slow_link", "pause"]
+    disk = ["blackout", "power", "slow_disk"]
+    for what, make, kinds in (
+        ("acknowledged before the slowest replica", _acknowledge_before_the_slowest, crashes),
+        ("acknowledged before the sync", _acknowledge_before_the_sync, disk),
+        ("a forgotten epoch check", _forget_the_epoch_check, links),
+        ("a lease counted from receipt, no margin", _lease_without_margin_or_echo, links),
+        ("a promise that its giver forgets", _promise_forgotten_by_its_giver, links),
+        ("a grant by a deposed leader", _grant_by_a_deposed_leader, links),
+        ("a shrink that does not wait", _shrink_without_waiting, links),
+        ("a follower keeps its uncommitted tail", _keep_the_uncommitted_tail, crashes),
+        ("a retry applied twice", _apply_a_retry_again, ["reset", "kill", "isolate"]),
+        ("a rejoin before it has everything", _join_before_it_has_everything, crashes),
+        ("a torn middle taken for the end", _take_corruption_for_a_torn_end, ["rot", "kill"]),
+        ("fdatasync retried", _retry_a_failed_sync, ["failing_sync", "blackout"]),
+        ("a read of a paused leader", _read_without_a_lease, ["pause", "stall", "isolate"]),
+        ("a read before the write is applied", _read_before_it_is_applied, ["slow_link", "kill"]),
+        ("committed with one zone", _commit_without_two, ["power", "isolate", "kill"]),
+        ("a new leader reads too early", _lead_with_the_inherited_unproven, crashes),
+        ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, links),
+        ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
+    ):
+        yield Mutation(make.__name__.strip("_"), what, make, kinds)
+
+
+MUTATIONS = {mutation.name: mutation for mutation in _mutations()}
+__all__ = ["MUTATIONS", "Mutation", "applied"]
