@@ -94,7 +94,7 @@ MUTANTS = (
     mutant("dirty keys", revisions=1),
     mutant("epoch check", expect="InSyncIsComplete", plan=("takeover",)),
     mutant("cut the tail", expect="LogsMatch", plan=("takeover",)),
-    mutant("wait for outsiders", plan=("hand-over", "takeover")),
+    mutant("wait for outsiders", "former lease", plan=("drop", "resume"), crashes=1),
     mutant("wait before the first shrink", plan=("hand-over", "drop")),
     mutant("no grant while dropping", plan=("drop",)),
     mutant("joining promise", plan=("drop", "join", "takeover")),
@@ -142,13 +142,19 @@ REACHED = (
 
 QUICK = (
     LEASE,
-    Run("any two swaps' beginnings", revisions=2),
-    Run("takeover, hand-over", plan=("takeover", "hand-over")),
+    Run("any swap", revisions=2, writes=2),
+    Run("takeover, resume", plan=("takeover", "resume")),
 )
 
 MAIN = (
     Run("any two swaps", revisions=3),
     Run("drop, join, takeover, takeover", plan=EVERYTHING),
+    Run("hand-over, takeover, join", plan=("hand-over", "takeover", "join")),
+    Run("a restart, takeover, resume", plan=("takeover", "resume"), crashes=1),
+    Run("a restart, drop, resume", plan=("drop", "resume"), crashes=1),
+    Run("drop, recover, resume, join", plan=("drop", "recover", "resume", "join"), recoveries=1),
+    Run("long leases, hand-over, drop", plan=("hand-over", "drop"), lease=2),
+    Run("long leases, takeover, hand-over", plan=("takeover", "hand-over"), lease=2),
 )
 
 
