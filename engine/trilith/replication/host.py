@@ -267,16 +267,19 @@ class ReplicaHost:
             replica.apply_again()
             if self._takeover.is_due(replica, now) or self._leads_of_record(replica):
                 self._elect_soon(replica)
-        self.heartbeats.beat(peers)
+        if not self._disk_hangs:
+            self.heartbeats.beat(peers)
         self._return_leadership(now)
         loop = asyncio.get_running_loop()
         self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
 
     def _time_the_disk(self, now: float) -> None:
-        """A sync that takes too long is a wedged disk: heartbeats alone would hide it for ever.
+        """A sync that takes too long is a wedged disk, which heartbeats would hide for ever.
 
-        Seen twice, so that a pause of the whole process, which makes every sync look long, is not
-        taken for one.
+        While it hangs the node is silent, as if it were cut off: no lease of it is renewed, it is
+        dropped from all in-sync sets at once instead of by each partition's next write, and it
+        answers no probe that would take it in again. Seen twice, so that a pause of the whole
+        process, which makes every sync look long, is not taken for one.
         """
         began = self._journal.sync_started_at
         limit_s = self._timing.follower_timeout_s * DISK_HANG_FACTOR
@@ -421,10 +424,12 @@ class ReplicaHost:
                 replica.granted = False
 
     def _heartbeat(self, node: str, message: messages.Heartbeat) -> None:
-        if self.heartbeats.receive(node, message):
+        if self.heartbeats.receive(node, message) and not self._disk_hangs:
             self.heartbeats.answer(node)
 
     def _append(self, node: str, message: messages.Append) -> None:
+        if self._disk_hangs and not message.entries:
+            return  # a probe: it is repeated until the disk works
         replica = self.replicas.get(message.partition_id)
         if replica is None:
             self._refresh_soon(message.partition_id)

@@ -59,7 +59,9 @@ class InSyncSet:
                 if self._must_drop(leader, progress, now) and len(in_sync) > IN_SYNC_MIN:
                     self._start(leader, self._drop(leader, progress))
                     return
-            elif progress.joining and progress.state is not State.STREAM:
+            elif progress.joining and (
+                progress.state is not State.STREAM or self._stalls(progress, now)
+            ):
                 progress.joining = False  # gone again, and no swap is in flight
                 leader.advance()
             elif self._may_join(leader, progress, now):
@@ -83,16 +85,22 @@ class InSyncSet:
             return False
         lease = leader.replica.ports.lease_of(progress.node)
         silent = now - max(lease.heard_at, leader.started_at) > self._follower_timeout_s
-        stalled = bool(progress.unacked) and now - progress.unacked_since > self._stall_timeout_s
+        stalled = self._stalls(progress, now)
         lost = progress.state is State.SNAPSHOT
         mute = (
             progress.state is State.PROBE and now - progress.probing_since > self._stall_timeout_s
         )
         return silent or stalled or lost or mute
 
+    def _stalls(self, progress: Progress, now: float) -> bool:
+        """Whether what was sent has not been acknowledged for too long."""
+        return bool(progress.unacked) and now - progress.unacked_since > self._stall_timeout_s
+
     def _may_join(self, leader: Leader, progress: Progress, now: float) -> bool:
         if progress.state is not State.STREAM:
             return False
+        if self._stalls(progress, now):
+            return False  # commits would wait for it
         lease = leader.replica.ports.lease_of(progress.node)
         if lease.silent_for(now) > self._follower_timeout_s:
             return False  # its last word was that it has everything, but that was long ago
