@@ -11,7 +11,7 @@ from random import Random
 from tests.chunks.local_peers import LocalNetwork
 from tests.storage.memory_ordered_store import MemoryOrderedStore
 from tests.storage.recorded_disk import RecordedDisk
-from tests.storage.recorded_runtime import InPlaceWorkers, recorded_runtime
+from tests.storage.recorded_runtime import InPlaceWorkers, SetClock, recorded_runtime
 
 from trilith.chunks.pipeline import ChunkPipeline
 from trilith.chunks.service import ChunkService
@@ -19,6 +19,7 @@ from trilith.chunks.types import StoredChunk
 from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.placement import Placement
 from trilith.config import Chunks as ChunksConfig
+from trilith.runtime.clock import Clock
 from trilith.runtime.workers import ThreadWorkers, Workers
 from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 from trilith.storage.extent import INDEX_PREFIX, ChunkLocation, extent_path
@@ -41,6 +42,7 @@ class LocalNode:
         self.cluster = cluster
         self.disk = RecordedDisk(record=False, sync_delay_s=cluster.sync_delay_s)
         self.index = MemoryOrderedStore()
+        self.clock: Clock = SetClock()
         self.failures: list[OSError] = []
         self.damaged: list[tuple[bytes, str]] = []
 
@@ -51,9 +53,9 @@ class LocalNode:
             extent_bytes_min=256 * KIB,
             free_bytes_min=0,
         )
-        runtime = recorded_runtime(self.disk)
+        self.runtime = recorded_runtime(self.disk, self.clock)
         self.store = await ChunkStore.open(
-            runtime, "chunks", self.index, config, on_failure=self.failures.append
+            self.runtime, "chunks", self.index, config, on_failure=self.failures.append
         )
         cluster = self.cluster
         self.peers = cluster.network.join(self.node_id)

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 from tests.storage.recorded_disk import RecordedDisk
 
+from trilith.runtime.clock import Clock
 from trilith.runtime.disk import Disk
 from trilith.runtime.entropy import SystemEntropy
 from trilith.runtime.network import Network
@@ -41,7 +42,7 @@ class SetClock:
         return self.now_ms
 
 
-def recorded_runtime(disk: RecordedDisk | Disk, clock: SetClock | None = None) -> Runtime:
+def recorded_runtime(disk: RecordedDisk | Disk, clock: Clock | None = None) -> Runtime:
     return Runtime(
         clock=clock or SetClock(),
         disk=disk,
