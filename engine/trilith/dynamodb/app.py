@@ -16,6 +16,7 @@ from trilith.dynamodb.authentication import Authenticator, verify
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, from_domain, serialization, validation
 from trilith.dynamodb.routing import handler_of, operation_of
+from trilith.dynamodb.validation import validate
 from trilith.errors import InvalidRequest, OutcomeUnknown, ServerError, TrilithError
 from trilith.request_record import Observe, RequestRecord
 from trilith.runtime.clock import Clock
@@ -128,10 +129,8 @@ class DynamoDBApp:
         encoding = header_map.get(b"content-encoding")
         if encoding is not None:
             body = wire.inflate(body, encoding.decode("latin-1").strip().lower())
-        document = wire.decode_body(body)
-        table = document.get("TableName")
-        if type(table) is str:
-            request.table = table
+        document = validate(operation, wire.decode_body(body))
+        request.table = document.get("TableName", "")
         return await handler(self._context, document)
 
     async def _read_body(

@@ -108,7 +108,8 @@ class Authenticator:
         raw = header_map.get(b"x-amz-date")
         if raw is None:
             raise incomplete(
-                "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header."
+                "Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' "
+                "header."
             )
         text = raw.decode("latin-1")
         try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, unsupported
-from trilith.dynamodb.operations import tables
+from trilith.dynamodb.operations import batches, items, pages, tables
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[bytes]]
 
@@ -19,15 +19,23 @@ TARGET_PREFIX = "DynamoDB_20120810."
 STREAMS_PREFIX = "DynamoDBStreams_20120810."
 
 SERVED: dict[str, Handler] = {
+    "BatchGetItem": batches.batch_get_item,
+    "BatchWriteItem": batches.batch_write_item,
     "CreateTable": tables.create_table,
+    "DeleteItem": items.delete_item,
     "DeleteTable": tables.delete_table,
     "DescribeEndpoints": tables.describe_endpoints,
     "DescribeLimits": tables.describe_limits,
     "DescribeTable": tables.describe_table,
+    "GetItem": items.get_item,
     "ListTables": tables.list_tables,
     "ListTagsOfResource": tables.list_tags_of_resource,
+    "PutItem": items.put_item,
+    "Query": pages.query,
+    "Scan": pages.scan,
     "TagResource": tables.tag_resource,
     "UntagResource": tables.untag_resource,
+    "UpdateItem": items.update_item,
     "UpdateTable": tables.update_table,
 }
 

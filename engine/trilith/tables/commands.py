@@ -137,7 +137,7 @@ class Dropped(Result, frozen=True, tag=5):
     """DropItems is done."""
 
 
-# --- keyspace 1: table definitions -----------------------------------------------------------------
+# --- keyspace 1: table definitions --------------------------------------------------------------
 
 
 class CreateTable(Command, frozen=True, tag=100):

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from trilith.tables import key_codec
 from trilith.tables.definitions import TABLE_ID_SIZE
+from trilith.tables.expressions.key_conditions import KeyCondition
 from trilith.tables.values import Value
 from trilith_native.codec import escape_bytes, unescape_bytes
 
@@ -33,7 +34,6 @@ INDEX = 0x10  # plus the index's number
 
 SLOTS = 12
 _PREFIX_SIZE = 1 + TABLE_ID_SIZE
-_AFTER = b"\x00\x02"  # sorts after what follows an escaped part, before all longer parts
 _SLOT_OF = [bytes((first * SLOTS // 256,)) for first in range(256)]
 
 
@@ -95,59 +95,8 @@ def _token_position(table_id: bytes, token: int, slot: bytes, start: bytes, end:
     return slot + table_id + encoded
 
 
-def sort_range(stem: bytes, comparison: str, values: list[bytes]) -> tuple[bytes, bytes]:
-    """[start, end) of the items of a stem whose sort key satisfies a comparison.
-
-    `comparison` is one of: all, =, <, <=, >, >=, between, begins_with.
-    """
-    if comparison == "all":
-        return stem, after_stem(stem)
-    first = stem + values[0]
-    if comparison == "=":
-        return first, first + b"\x00"
-    if comparison == "<":
-        return stem, first
-    if comparison == "<=":
-        return stem, first + b"\x00"
-    if comparison == ">":
-        return first + b"\x00", after_stem(stem)
-    if comparison == ">=":
-        return first, after_stem(stem)
-    if comparison == "between":
-        return first, stem + values[1] + b"\x00"
-    return first, after_prefix(stem, values[0])
-
-
-def after_stem(stem: bytes) -> bytes:
-    """Above all records of a stem: it ends with 00 01, which no other stem continues."""
-    return stem[:-2] + _AFTER
-
-
-def after_prefix(stem: bytes, prefix: bytes) -> bytes:
-    """Above all sort keys of a stem that begin with `prefix`."""
-    trimmed = prefix.rstrip(b"\xff")
-    if not trimmed:
-        return after_stem(stem)
-    return stem + trimmed[:-1] + bytes((trimmed[-1] + 1,))
-
-
-def index_range(stem: bytes, comparison: str, values: list[bytes]) -> tuple[bytes, bytes]:
-    """As `sort_range`, of an index's entries."""
-    end = after_stem(stem)
-    if comparison == "all":
-        return stem, end
-    first = stem + escape_bytes(values[0])
-    after_first = first[:-2] + _AFTER
-    if comparison == "=":
-        return first, after_first
-    if comparison == "<":
-        return stem, first
-    if comparison == "<=":
-        return stem, after_first
-    if comparison == ">":
-        return after_first, end
-    if comparison == ">=":
-        return first, end
-    if comparison == "between":
-        return first, stem + escape_bytes(values[1])[:-2] + _AFTER
-    return first[:-2], key_codec.successor(first[:-2])
+def key_range(table_id: bytes, condition: KeyCondition, *, is_index: bool) -> tuple[bytes, bytes]:
+    """[start, end) of the items, or of an index's entries, that satisfy a key condition."""
+    start, end = condition.key_range(table_id, shared=is_index)
+    slot = _SLOT_OF[start[TABLE_ID_SIZE]]
+    return slot + start, slot + end

@@ -26,13 +26,14 @@ from trilith.tables.commands import (
 )
 from trilith.tables.definitions import LocalIndex
 from trilith.tables.expressions.conditions import Condition
+from trilith.tables.expressions.key_conditions import KeyCondition
 from trilith.tables.expressions.updates import Update
 from trilith.tables.item_codec import encode_item
 from trilith.tables.key_codec import encode_key_value
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import INDEX, ITEM, TABLES_KEYSPACE
 from trilith.tables.records import size_in
-from trilith.tables.values import Item, Value
+from trilith.tables.values import Item
 from trilith_native.codec import escape_bytes
 
 READ_BYTES_MAX = PAGE_BYTES_MAX
@@ -69,13 +70,6 @@ class Change(NamedTuple):
     old_size: int
     new_size: int
     index_units: dict[str, int]
-
-
-class SortRange(NamedTuple):
-    """A comparison of a sort key: all, =, <, <=, >, >=, between, begins_with."""
-
-    comparison: str = "all"
-    values: tuple[Value, ...] = ()
 
 
 class ItemsPage(NamedTuple):
@@ -156,8 +150,7 @@ class TableService:
     async def query(
         self,
         table: Table,
-        partition_value: Value,
-        sort: SortRange,
+        condition: KeyCondition,
         *,
         index: LocalIndex | None,
         after: Item | None,
@@ -170,10 +163,7 @@ class TableService:
 
         `fetch`: of an index's entries, the whole items.
         """
-        stem = layout.stem_of(table.table_id, partition_value)
-        bounds = [encode_key_value(value) for value in sort.values]
-        make_range = layout.sort_range if index is None else layout.index_range
-        start, end = make_range(stem, sort.comparison, bounds)
+        start, end = layout.key_range(table.table_id, condition, is_index=index is not None)
         if after is not None:
             position = _position(table, index, after)
             if reverse:
@@ -220,8 +210,7 @@ class TableService:
         )
         return page
 
-    def open_records(self, table: Table, family: int, page: Page) -> list[Item]:
-        del family
+    def open_records(self, table: Table, page: Page) -> list[Item]:
         open_item, table_id = self._keys.open_item, table.table_id
         return [open_item(table_id, key, record) for key, record in page.records]
 
@@ -257,7 +246,7 @@ class _Walk:
         if self._items and page.records and self._size + page.size > READ_BYTES_MAX:
             self.is_full = True  # one large record that fitted no page but its own
             return
-        self._items += self._service.open_records(self._table, family, page)
+        self._items += self._service.open_records(self._table, page)
         self._size += page.size
         self._left -= len(page.records)
         if not page.is_whole or self._left <= 0 or self._size >= READ_BYTES_MAX:

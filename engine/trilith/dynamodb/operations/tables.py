@@ -7,17 +7,12 @@ from typing import Any
 import msgspec
 
 from trilith.dynamodb.context import Context
-from trilith.dynamodb.errors import DynamoDBError, serialization, validation
+from trilith.dynamodb.errors import DynamoDBError, validation
 from trilith.dynamodb.operations.table_requests import (
-    boolean,
     changed_billing,
-    constraint,
     new_record,
     not_served,
-    table_class,
-    table_name,
     tags_of,
-    text,
 )
 from trilith.dynamodb.wire import encode
 from trilith.errors import TableNotFound
@@ -50,21 +45,14 @@ async def create_table(context: Context, document: dict[str, Any]) -> bytes:
 
 
 async def describe_table(context: Context, document: dict[str, Any]) -> bytes:
-    record = await _record(context, table_name(document))
+    record = await _record(context, document["TableName"])
     return encode({"Table": _description(context, record, _status(record))})
 
 
 async def list_tables(context: Context, document: dict[str, Any]) -> bytes:
-    limit = document.get("Limit")
-    if limit is not None and type(limit) is not int:
-        raise serialization("Unexpected field type")
-    if limit is not None and not 1 <= limit <= LIST_LIMIT_MAX:
-        bound = "less than or equal to 100" if limit > 0 else "greater than or equal to 1"
-        raise constraint(limit, "limit", f"Member must have value {bound}")
-    after = ""
-    if document.get("ExclusiveStartTableName") is not None:
-        after = table_name(document, "ExclusiveStartTableName")
-    names, more = await context.catalog.list_names(after, limit or LIST_LIMIT_MAX)
+    limit = document.get("Limit", LIST_LIMIT_MAX)
+    after = document.get("ExclusiveStartTableName", "")
+    names, more = await context.catalog.list_names(after, limit)
     answer: dict[str, Any] = {"TableNames": names}
     if more:
         answer["LastEvaluatedTableName"] = names[-1]
@@ -72,11 +60,10 @@ async def list_tables(context: Context, document: dict[str, Any]) -> bytes:
 
 
 async def update_table(context: Context, document: dict[str, Any]) -> bytes:
-    name = table_name(document)
+    name = document["TableName"]
     for member in _UPDATE_NOT_SERVED:
         if document.get(member):
             raise not_served(member)
-    wanted_class = table_class(document)
     members = ("BillingMode", "ProvisionedThroughput", "DeletionProtectionEnabled", "TableClass")
     if all(document.get(member) is None for member in members):
         raise validation(
@@ -92,8 +79,8 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
             billing_mode=mode,
             read_units=read_units,
             write_units=write_units,
-            is_protected=boolean(document, "DeletionProtectionEnabled", record.is_protected),
-            table_class=wanted_class or record.table_class,
+            is_protected=document.get("DeletionProtectionEnabled", record.is_protected),
+            table_class=document.get("TableClass", record.table_class),
         )
 
     record = await _changed(context, name, change)
@@ -101,7 +88,7 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
 
 
 async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
-    name = table_name(document)
+    name = document["TableName"]
 
     def mark(record: TableRecord) -> TableRecord:
         _require_serving(record)
@@ -135,9 +122,7 @@ async def tag_resource(context: Context, document: dict[str, Any]) -> bytes:
 
 async def untag_resource(context: Context, document: dict[str, Any]) -> bytes:
     name = _resource(document)
-    keys = document.get("TagKeys")
-    if type(keys) is not list or any(type(key) is not str for key in keys):
-        raise serialization("Unexpected field type")
+    keys = document["TagKeys"]
     if not keys:
         raise validation("Atleast one Tag Key needs to be provided as Input.")
 
@@ -171,10 +156,11 @@ async def describe_endpoints(context: Context, _document: dict[str, Any]) -> byt
 
 
 def _resource(document: dict[str, Any]) -> str:
-    arn = text(document, "ResourceArn", "resourceArn")
+    """The name of the table whose ARN is given."""
+    arn: str = document["ResourceArn"]
     if ":table/" not in arn:
         raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
-    return table_name({"TableName": arn.rpartition(":table/")[2]})
+    return arn.rpartition(":table/")[2]
 
 
 async def _record(context: Context, name: str) -> TableRecord:

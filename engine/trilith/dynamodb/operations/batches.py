@@ -1,0 +1,155 @@
+"""BatchGetItem and BatchWriteItem: many single operations, each on its own.
+
+What cannot be done now comes back as unprocessed; a batch in which nothing was done fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from trilith.dynamodb.attribute_values import item_from_wire
+from trilith.dynamodb.context import Context
+from trilith.dynamodb.errors import validation
+from trilith.dynamodb.operations.capacity import consumed, read_units, write_units
+from trilith.dynamodb.operations.items import (
+    check_new_item,
+    find_table,
+    read_item,
+    read_projection,
+)
+from trilith.dynamodb.operations.keys import require_key
+from trilith.dynamodb.wire import encode
+from trilith.errors import Unavailable
+from trilith.tables.catalog import Table
+from trilith.tables.service import Change, Wanted, item_key
+from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
+from trilith.tables.values import Item
+
+GET_KEYS_MAX = 100
+WRITES_MAX = 25
+ANSWER_BYTES_MAX = 16 << 20
+_DUPLICATES = "Provided list of item keys contains duplicates"
+_PLAIN = Wanted()
+
+
+async def batch_get_item(context: Context, document: dict[str, Any]) -> bytes:
+    requested: dict[str, dict[str, Any]] = document["RequestItems"]
+    if sum(len(one["Keys"]) for one in requested.values()) > GET_KEYS_MAX:
+        raise validation("Too many items requested for the BatchGetItem call")
+    mode = document.get("ReturnConsumedCapacity", "NONE")
+    plans = []
+    for name, one in requested.items():
+        projection = read_projection(one)
+        keys = [item_from_wire(key) for key in one["Keys"]]
+        # As they came: the service does not normalise the numbers of these.
+        if any(key in one["Keys"][:position] for position, key in enumerate(one["Keys"])):
+            raise validation(_DUPLICATES)
+        plans.append((name, one, keys, projection))
+    responses: dict[str, list[Item]] = {}
+    unprocessed: dict[str, dict[str, Any]] = {}
+    capacities = []
+    total = 0
+    for name, one, keys, projection in plans:
+        table = await find_table(context, name)
+        for key in keys:
+            require_key(table, key)
+        consistent = one.get("ConsistentRead", False)
+        found = responses.setdefault(name, [])
+        units = 0.0
+        for position, key in enumerate(keys):
+            if total > ANSWER_BYTES_MAX:
+                unprocessed[name] = {**one, "Keys": one["Keys"][position:]}
+                break
+            read = await read_item(context, table, key, consistent=consistent)
+            units += read_units(read.size, consistent=consistent)
+            total += read.size
+            if read.item is not None:
+                found.append(read.item if projection is None else projection.of(read.item))
+        capacities.append(consumed(mode, table, units))
+    answer: dict[str, Any] = {"Responses": responses, "UnprocessedKeys": unprocessed}
+    if mode != "NONE":
+        answer["ConsumedCapacity"] = capacities
+    return encode(answer)
+
+
+class _Write:
+    """One request of a BatchWriteItem: `item` to put, or `key` to delete."""
+
+    __slots__ = ("item", "key", "size", "table", "wire")
+
+    def __init__(self, wire: dict[str, Any]) -> None:
+        if ("PutRequest" in wire) == ("DeleteRequest" in wire):
+            raise validation(
+                "Supplied AttributeValue has more than one datatypes set, must contain exactly one "
+                "of the supported datatypes"
+                if "PutRequest" in wire
+                else "Supplied AttributeValue is empty, must contain exactly one of the supported "
+                "datatypes"
+            )
+        self.wire = wire
+        self.item: Item | None = None
+        self.key: Item = {}
+        self.size = 0
+        self.table: Table
+        if "PutRequest" in wire:
+            self.item = item_from_wire(wire["PutRequest"]["Item"])
+            self.size = item_size(self.item)
+            if self.size > ITEM_BYTES_MAX:
+                raise validation("Item size has exceeded the maximum allowed size")
+        else:
+            self.key = item_from_wire(wire["DeleteRequest"]["Key"])
+
+    def check(self, table: Table) -> bytes:
+        """The logical key of the item, all checks against the schema done."""
+        self.table = table
+        if self.item is None:
+            require_key(table, self.key)
+            return item_key(table, self.key)
+        check_new_item(table, self.item)
+        return item_key(table, self.item)
+
+    async def run(self, context: Context) -> Change | Unavailable:
+        try:
+            if self.item is None:
+                return await context.tables.delete_item(self.table, self.key, _PLAIN)
+            return await context.tables.put_item(self.table, self.item, self.size, _PLAIN)
+        except Unavailable as error:
+            return error
+
+
+async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:
+    requested: dict[str, list[dict[str, Any]]] = document["RequestItems"]
+    if sum(len(writes) for writes in requested.values()) > WRITES_MAX:
+        raise validation("Too many items requested for the BatchWriteItem call")
+    mode = document.get("ReturnConsumedCapacity", "NONE")
+    planned = [(name, _Write(wire)) for name, wires in requested.items() for wire in wires]
+    keys: set[bytes] = set()
+    for name, write in planned:
+        key = write.check(await find_table(context, name))
+        if key in keys:
+            raise validation(_DUPLICATES)
+        keys.add(key)
+        if document.get("ReturnItemCollectionMetrics") == "SIZE" and write.table.record.indexes:
+            raise validation(
+                "One or more parameter values were invalid: ReturnItemCollectionMetrics is not "
+                "supported"
+            )
+    changes = await asyncio.gather(*(write.run(context) for _, write in planned))
+    failures = [change for change in changes if isinstance(change, Unavailable)]
+    if len(failures) == len(changes):
+        raise failures[0]
+    unprocessed: dict[str, list[dict[str, Any]]] = {}
+    spent: dict[str, tuple[Table, float, dict[str, int]]] = {}
+    for (name, write), change in zip(planned, changes, strict=True):
+        if isinstance(change, Unavailable):
+            unprocessed.setdefault(name, []).append(write.wire)
+            continue
+        table, units, indexes = spent.get(name, (write.table, 0.0, {}))
+        for index, index_units in change.index_units.items():
+            indexes[index] = indexes.get(index, 0) + index_units
+        spent[name] = (table, units + write_units(change.old_size, change.new_size), indexes)
+    answer: dict[str, Any] = {"UnprocessedItems": unprocessed}
+    if mode != "NONE":
+        answer["ConsumedCapacity"] = [consumed(mode, *one) for one in spent.values()]
+    return encode(answer)
