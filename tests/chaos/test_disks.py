@@ -16,12 +16,15 @@ from tests.power.power_cut import Image
 from .conftest import Story
 from .network import run
 from .test_processes_and_links import LEASE_S, pass_time
+from .workload import BUCKETS
 from .zones import ZONES, Zones
 
 pytestmark = pytest.mark.load
 Begin = Callable[..., Story]
 SLOW_SYNC_US = 300_000
 FULL_DEADLINE_S = 60.0
+LARGE_BYTES = 4 << 20
+LARGE_WRITES = 16
 HEAL_DEADLINE_S = 60.0
 ATTACH_DEADLINE_S = 10.0
 
@@ -59,12 +62,33 @@ def wedged(image: Image) -> Iterator[None]:
         run("fsfreeze", "--unfreeze", str(image.path))
 
 
-def fill(image: Image) -> Path:
-    """Takes all room of a file system. Deleting the returned file gives it back."""
-    balloon = image.path / "balloon"
-    status = shutil.disk_usage(image.path)
-    run("fallocate", "-l", str(status.free - (1 << 20)), str(balloon))
-    return balloon
+@contextmanager
+def full(*images: Image) -> Iterator[None]:
+    """Takes all room of the file systems, and gives it back."""
+    balloons = [image.path / "balloon" for image in images]
+    try:
+        for image, balloon in zip(images, balloons, strict=True):
+            free = shutil.disk_usage(image.path).free
+            run("fallocate", "-l", str(free - (1 << 20)), str(balloon))
+        yield
+    finally:
+        for balloon in balloons:
+            balloon.unlink(missing_ok=True)
+
+
+def write_until(zones: Zones, refused: Callable[[int], bool]) -> None:
+    """Large bodies, that use up what the nodes have reserved, until a status is as awaited."""
+    caller = zones.caller("az1", timeout_s=FULL_DEADLINE_S)
+    chance = Random(0)
+
+    def is_refused() -> bool:
+        path = f"/{BUCKETS[0]}/large/{chance.getrandbits(64):x}"
+        try:
+            return refused(caller.call("PUT", path, body=chance.randbytes(LARGE_BYTES)).status)
+        except OSError:
+            return False
+
+    wait_until(is_refused, deadline_s=FULL_DEADLINE_S, what="the disks are as full as awaited")
 
 
 def test_a_disk_with_slow_syncs_leaves_its_zone_usable(begin: Begin) -> None:
@@ -88,26 +112,18 @@ def test_a_wedged_disk_gives_leadership_up(begin: Begin, zone: str) -> None:
 
 def test_a_full_disk_in_one_zone_is_left_behind_until_it_has_room(begin: Begin) -> None:
     story = begin()
-    balloon = fill(story.zones.images["az2"])
-    story.let_run(60)
-    pass_time(LEASE_S * 4)
-    story.let_run()
-    gaps = story.workload.gaps()
-    balloon.unlink()
+    with full(story.zones.images["az2"]):
+        written = iter(range(LARGE_WRITES))
+        write_until(story.zones, lambda _: next(written, None) is None)
+        story.let_run()
+        gaps = story.workload.gaps()
     story.end("the disk of one zone is full", gaps=gaps)
 
 
 def test_full_disks_in_all_zones_refuse_writes_lose_nothing_and_recover(begin: Begin) -> None:
     story = begin()
-    balloons = [fill(image) for image in story.zones.images.values()]
-    workload = story.workload
-    wait_until(
-        lambda: any(error.startswith("503") for error in workload.errors),
-        deadline_s=FULL_DEADLINE_S,
-        what=f"writes are refused; {workload.errors}",
-    )
-    for balloon in balloons:
-        balloon.unlink()
+    with full(*story.zones.images.values()):
+        write_until(story.zones, lambda status: status == 503)
     story.let_run()
     story.end("the disks of all zones are full: 503 until there is room")
 
