@@ -332,3 +332,16 @@ def test_a_stopping_server_cuts_what_does_not_finish() -> None:
         running.stop(0.05)
         with suppress(ConnectionResetError):
             assert read_all(connection) == b""
+
+
+def test_a_pipelined_body_that_is_never_read_gives_its_budget_back() -> None:
+    """Else any stranger could use up, for good, what all uploads of a node share."""
+    app = Waits()
+    with serving(app) as running, running.connect() as connection:
+        body = b"POST /b HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc"
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n" + body + b"no request\r\n\r\n")
+        assert app.began.wait(10)
+        running.loop.call_soon_threadsafe(app.go.set)
+        assert read_all(connection).endswith(b"finished")
+        running.stop(10.0)
+        assert running.server._budget.held == 0

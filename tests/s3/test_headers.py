@@ -6,7 +6,12 @@ import pytest
 
 from trilith.objects.types import Checksum, ObjectInfo, ObjectMetadata
 from trilith.s3.errors import S3Error
-from trilith.s3.headers import checksum_headers, object_headers, read_metadata
+from trilith.s3.headers import (
+    checksum_headers,
+    hoist_parameters,
+    object_headers,
+    read_metadata,
+)
 from trilith.s3.request_head import RequestHead
 
 
@@ -65,3 +70,14 @@ def test_a_checksum_goes_with_its_type() -> None:
 def test_the_date_is_shown_in_whole_seconds() -> None:
     info = ObjectInfo("k", b"", 0, "aa", 1_700_000_000_999, ObjectMetadata())
     assert dict(object_headers(info))[b"last-modified"] == b"Tue, 14 Nov 2023 22:13:20 GMT"
+
+
+@pytest.mark.parametrize("word", ["=?utf-7?q?+2AA-?=", "=?ut\u00ec-8?q?a?=", "=?unknown?q?a?="])
+def test_a_word_that_means_no_text_is_stored_as_it_was_sent(word: str) -> None:
+    assert read_metadata(head((b"x-amz-meta-m", word.encode()))).user == {"m": word}
+
+
+def test_a_presigned_parameter_that_is_no_header_name_is_refused() -> None:
+    """Stored as metadata it would make every answer with it a failure."""
+    with pytest.raises(S3Error, match="InvalidArgument"):
+        hoist_parameters(RequestHead("PUT", b"/b/k", b"x-amz-meta-%0d%0aa=b", []))

@@ -114,6 +114,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._exchange.disconnect()
         for exchange in self._waiting:
             exchange.disconnect()
+            exchange.release()  # it will never run, and would hold its share of the budget for good
         self._waiting.clear()
         self.resume_writing()
         self.parser = None  # type: ignore[assignment]

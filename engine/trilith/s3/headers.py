@@ -6,12 +6,12 @@ ignore, or refused with 501 by name (`refuse_unsupported`; a test compares with 
 
 from __future__ import annotations
 
-from email.errors import HeaderParseError
+from email.errors import MessageError
 from email.header import decode_header, make_header
 
 from trilith.objects.types import Checksum, ObjectInfo, ObjectMetadata
 from trilith.s3.answer import Headers
-from trilith.s3.errors import S3Error, not_implemented
+from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.request import Request
 from trilith.s3.request_body import stored_content_encoding
 from trilith.s3.request_head import RequestHead
@@ -120,12 +120,18 @@ def refuse_unsupported(request: Request) -> None:
 
 
 def hoist_parameters(head: RequestHead) -> None:
-    """Presigned URLs may carry x-amz-* headers as signed parameters; a sent header wins."""
+    """Presigned URLs may carry x-amz-* headers as signed parameters; a sent header wins.
+
+    Raises InvalidArgument for a name that no header can have.
+    """
     for name, value in head.query.pairs:
         if name in _SENT_BY_SIGNERS:
             continue
         lower = name.lower()
         if lower.startswith("x-amz-") and lower not in _SIGNATURE_PARAMETERS:
+            if not _HEADER_NAME.issuperset(lower):
+                # Stored as metadata it could never leave again: no answer can carry such a header.
+                raise invalid_argument("The parameter is no header name", "ArgumentName", name)
             head.header_map.setdefault(lower.encode("utf-8", "replace"), value.encode())
 
 
@@ -143,6 +149,8 @@ _SIGNATURE_PARAMETERS = frozenset(
 )
 
 
+# RFC 9110 §5.6.2, in lower case.
+_HEADER_NAME = frozenset("abcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")
 _SENT_BY_SIGNERS = frozenset(
     {
         "X-Amz-Algorithm",
@@ -189,8 +197,10 @@ def _decode_words(text: str) -> str:
     if "=?" not in text:
         return text
     try:
-        return str(make_header(decode_header(text)))
-    except (HeaderParseError, LookupError, ValueError):
+        decoded = str(make_header(decode_header(text)))
+        decoded.encode()  # some charsets (UTF-7) can say half a surrogate pair
+        return decoded
+    except (MessageError, LookupError, ValueError):
         return text
 
 

@@ -35,7 +35,8 @@ class SignedHeaders:
     __slots__ = ("names", "prefixes", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = text.encode("latin-1")
+        # A presigned URL may name anything; what no header can be called, none is.
+        self.text = text.encode("latin-1", "replace")
         ordered = self.text.lower().split(b";")
         self.prefixes = tuple((name, name + b":") for name in ordered)
         self.names = frozenset(ordered)
