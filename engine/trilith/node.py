@@ -272,6 +272,8 @@ class Node:
             timeout_s=config.chunks.zone_timeout_ms / 1000,
             inflight_bytes_max=config.chunks.inflight_bytes_max,
         )
+        silent_s = config.replication.follower_timeout_ms / 1000
+        service.is_silent = lambda node: self.host.heartbeats.is_silent(node, silent_s)
         pipeline = ChunkPipeline(config.chunks, service, placement, runtime.workers, options.zone)
         self.objects = ObjectService(
             self.router,
@@ -286,7 +288,9 @@ class Node:
             service,
             pipeline,
             placement,
-            bytes_per_second_max=config.chunks.repair_bytes_per_second_max,
+            runtime=runtime,
+            hub=self.hub,
+            config=config.chunks,
         )
         self._upkeep = Upkeep(
             runtime=runtime,

@@ -83,6 +83,10 @@ class Heartbeats:
     def answer(self, node: str) -> None:
         self._beat(node, self._clock.monotonic(), greeting=False)
 
+    def is_silent(self, node: str, for_s: float) -> bool:
+        """Whether the node was not heard for so long, whatever its links."""
+        return self.lease_of(node).silent_for(self._clock.monotonic()) > for_s
+
     def link_is_silent(self, node: str, for_s: float) -> bool:
         """Whether nothing came over the current link for so long."""
         now = self._clock.monotonic()
