@@ -9,12 +9,15 @@ PYTEST_OPTIONS ?=
 FUZZ_SECONDS ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve check fuzz test conformance bench wheel proto clean
+.PHONY: help setup serve check fuzz test simulate conformance power chaos bench wheel proto clean
 
 help:
 	@echo 'make serve        three zones on this machine, S3 on :9000 (SERVE_OPTIONS="--s3-port 0 ...")'
 	@echo 'make test         every test that ends in minutes'
+	@echo 'make simulate     whole clusters on virtual time: SEED=... again, or SECONDS=... of new ones'
 	@echo 'make conformance  real clients, killed zones and large files against a real cluster'
+	@echo 'make power        power cuts and failing syncs on real file systems (root)'
+	@echo 'make chaos        killed, paused, cut off and sick nodes under load (root)'
 	@echo 'make check        formatting, lint, types, import contracts, native debug build, fuzzing'
 	@echo 'make fuzz         hostile bytes against every parser (FUZZ_SECONDS=60 FUZZ_TARGETS="...")'
 	@echo 'make model        the replication protocol, checked by TLC (MODEL_RUNS="quick mutants")'
@@ -41,9 +44,22 @@ serve: setup
 test: setup
 	$(PYTEST) tests -m 'not load' $(PYTEST_OPTIONS)
 
+# One seed again (SEED=7), or new ones for so long (SECONDS=60). KINDS and MUTATION narrow it down.
+simulate: setup
+	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),30)) \
+	  $(if $(KINDS),--kinds $(KINDS)) $(if $(MUTATION),--mutation $(MUTATION)) $(SIMULATE_OPTIONS)
+
 conformance: setup
 	tools/set_up.sh clients
 	$(PYTEST) tests/conformance $(PYTEST_OPTIONS)
+
+# As root, on file systems of their own behind loop devices; skipped with a message elsewhere.
+power: setup
+	$(PYTEST) -s tests/power $(PYTEST_OPTIONS)
+
+# As root, in network namespaces; what each fault cost is printed at the end.
+chaos: setup
+	$(PYTEST) -s tests/chaos $(PYTEST_OPTIONS)
 
 check: setup
 	.venv/bin/ruff check .

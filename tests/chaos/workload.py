@@ -30,10 +30,17 @@ BUCKETS = ("chaos-a", "chaos-b", "chaos-c", "chaos-d")
 SIZES = (100, 4 << 10, 20 << 10, 200 << 10)
 SIZE_WEIGHTS = (5, 5, 3, 2)
 REGISTERS = 6
-REQUEST_TIMEOUT_S = 2.0
+REQUEST_TIMEOUT_S = 1.5
 PAUSE_S = 0.02
 UNKNOWN_PAUSE_S = 0.1
 END_DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class ZoneCaller(Caller):
+    """The S3 endpoint of one zone."""
+
+    zone: str = ""
 
 
 @dataclass
@@ -68,7 +75,7 @@ class Pulse:
 class Endpoints:
     """One client's connections. After an error the next zone is asked, unless it is pinned."""
 
-    def __init__(self, callers: list[Caller], *, pinned: bool) -> None:
+    def __init__(self, callers: list[ZoneCaller], *, pinned: bool) -> None:
         self._callers = callers[:1] if pinned else callers
         self._at = 0
         self._wire: Wire | None = None
@@ -124,7 +131,7 @@ class Client:
 class Workload:
     """`start`, hurt the cluster, `stop`, then `check`."""
 
-    def __init__(self, callers: list[Caller], *, pinned_to: Caller | None = None) -> None:
+    def __init__(self, callers: list[ZoneCaller], *, pinned_to: ZoneCaller | None = None) -> None:
         """`pinned_to`: a zone that some more clients keep to, whatever befalls it."""
         self._callers = callers
         self._run = secrets.token_hex(4)  # no key of an earlier workload
@@ -153,7 +160,7 @@ class Workload:
         work: Callable[[Client], None],
         *,
         writes: bool,
-        pinned: Caller | None = None,
+        pinned: ZoneCaller | None = None,
     ) -> None:
         turned = self._callers[number % len(self._callers) :]
         turned = [pinned] if pinned else turned + self._callers[: number % len(self._callers)]
@@ -383,11 +390,20 @@ class Workload:
         assert operations
         return f"{len(self._kept)} keys, {operations} register operations"
 
+    def read_all_through(self, zone: str) -> None:
+        """Reads every kept key through one zone; what is wrong is a violation."""
+        (caller,) = (c for c in self._callers if c.zone == zone)
+        for path in sorted(self._kept):
+            self._find_through([caller], path)
+
     def _find(self, number: int, path: str) -> None:
         turn = number % len(self._callers)
+        self._find_through(self._callers[turn:] + self._callers[:turn], path)
+
+    def _find_through(self, callers: list[ZoneCaller], path: str) -> None:
         reader = Client(
             "verifier",
-            Endpoints(self._callers[turn:] + self._callers[:turn], pinned=False),
+            Endpoints(callers, pinned=False),
             random.Random(0),
             Pulse(self._clock),
             writes=False,

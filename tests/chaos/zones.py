@@ -17,10 +17,10 @@ from tests.conformance import processes
 from tests.conformance.cluster import trilith_program
 from tests.conformance.processes import wait_until
 from tests.conformance.sigv4 import Credentials
-from tests.conformance.wire import Caller
 from tests.power.power_cut import MIB, Image
 
 from .network import ZoneNetwork
+from .workload import ZoneCaller
 
 ZONES = ("az1", "az2", "az3")
 S3_PORT, CONSOLE_PORT, PEER_PORT = 9000, 9001, 7000
@@ -144,9 +144,9 @@ class Zones:
 
     # -- observation
 
-    def caller(self, zone: str, *, timeout_s: float) -> Caller:
+    def caller(self, zone: str, *, timeout_s: float) -> ZoneCaller:
         endpoint = f"http://{self.network.address(zone)}:{S3_PORT}"
-        return Caller(endpoint, self.credentials, timeout_s=timeout_s)
+        return ZoneCaller(endpoint, self.credentials, timeout_s=timeout_s, zone=zone)
 
     def get(self, zone: str, path: str) -> tuple[int, bytes]:
         """A path of the zone's console; status 0 when it does not answer."""
@@ -170,13 +170,13 @@ class Zones:
         found: dict[str, Any] = json.loads(body) if status == 200 else {}
         return found
 
-    def led_by(self, zone: str) -> int:
-        """How many partitions the zone leads, as the first zone that answers sees it."""
-        for asked in ZONES:
-            partitions = self.status(asked).get("partitions", [])
-            if partitions:
-                return sum(p["leader_zone"] == zone for p in partitions)
-        return 0
+    def metric(self, zone: str, name: str) -> float:
+        """A metric of the zone's own node, without labels of its own."""
+        _, body = self.get(zone, "/metrics")
+        lines = [line for line in body.decode().splitlines() if line.startswith((name, name + "_"))]
+        own = [line for line in lines if f'zone="{zone}"' in line]
+        assert own, f"no {name} of {zone} among {lines}"
+        return float(own[0].rsplit(" ", 1)[1])
 
     def in_sync(self) -> bool:
         """Whether every zone says that all three are in sync and nothing waits for repair."""
