@@ -18,7 +18,10 @@ FIXED_HASH_SEED = "0"
 
 
 def one(seed: int, kinds: list[str] | None, mutation: str | None, trace: bool) -> Result:
-    with applied(MUTATIONS[mutation] if mutation else None):
+    chosen = MUTATIONS[mutation] if mutation else None
+    if chosen is not None and kinds is None:
+        kinds = chosen.kinds
+    with applied(chosen):
         return run_registers(seed, keep_trace=trace, kinds=kinds)
 
 

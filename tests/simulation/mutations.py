@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from trilith.replication import in_sync_set, leader, lease, log, replica, takeover
 from trilith.replication.followers import Followers, State
 from trilith.storage import journal, journal_recovery
@@ -54,25 +56,12 @@ def _forget_the_epoch_check() -> list[Patch]:
     original = replica.Replica.receive_append
 
     def receive_append(self: replica.Replica, sender: str, message: Any) -> None:
-        if message.epoch < self.epoch and not self.damaged and self.leader is None:
-            message = type(message)(
-                message.partition_id,
-                self.epoch,
-                message.previous_index,
-                message.previous_epoch,
-                message.commit_index,
-                message.entries,
-            )
+        if message.previous_index <= self.log.last_index:  # taken for equal, whatever its epoch
+            held = self.log.epoch_at(message.previous_index)
+            message = msgspec.structs.replace(message, previous_epoch=held)
         original(self, sender, message)
 
-    def receive_ack(self: leader.Leader, sender: str, message: Any) -> None:
-        self.followers.acknowledged(sender, message.index)
-        self.advance()
-
-    return [
-        (replica.Replica, "receive_append", receive_append),
-        (leader.Leader, "receive_ack", receive_ack),
-    ]
+    return [(replica.Replica, "receive_append", receive_append)]
 
 
 def _lease_without_margin_or_echo() -> list[Patch]:
@@ -163,8 +152,6 @@ def _apply_a_retry_again() -> list[Patch]:
 
 def _join_before_it_has_everything() -> list[Patch]:
     async def add(self: in_sync_set.InSyncSet, lead: leader.Leader, progress: Any) -> None:
-        import msgspec
-
         held = lead.replica
         members = [*held.descriptor.in_sync, progress.node]
         wanted = msgspec.structs.replace(held.descriptor, in_sync=members)
@@ -263,7 +250,7 @@ def _mutations() -> Iterator[Mutation]:
     for what, make, kinds in (
         ("acknowledged before the slowest replica", _acknowledge_before_the_slowest, crashes),
         ("acknowledged before the sync", _acknowledge_before_the_sync, disk),
-        ("a forgotten epoch check", _forget_the_epoch_check, links),
+        ("a forgotten epoch check", _forget_the_epoch_check, crashes),
         ("a lease counted from receipt, no margin", _lease_without_margin_or_echo, links),
         ("a promise that its giver forgets", _promise_forgotten_by_its_giver, links),
         ("a grant by a deposed leader", _grant_by_a_deposed_leader, links),
