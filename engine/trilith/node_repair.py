@@ -7,25 +7,34 @@ are gone.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
 
 from trilith.chunks.pipeline import ChunkPipeline
+from trilith.chunks.rebuild import Rebuild
 from trilith.chunks.repair import RepairWorker
 from trilith.chunks.service import ChunkService
 from trilith.cluster.bootstrap import OBJECTS
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.cluster.placement import Placement
 from trilith.cluster.router import Router
+from trilith.config import Chunks
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.objects.commands import Keys, ListRepairs
+from trilith.objects.references import ObjectReferences
 from trilith.objects.repair_queue import RepairQueue
+from trilith.peers.hub import PeerHub
 from trilith.replication.host import ReplicaHost
+from trilith.runtime.network import Buffer
+from trilith.runtime.ports import Runtime
 
 COUNTED_MAX = 10_000
+REBUILT = "repair.rebuilt"
+REBUILT_DEADLINE_S = 1.0
 
 
 class RepairStation:
@@ -38,6 +47,8 @@ class RepairStation:
         self._host: ReplicaHost
         self._queue: RepairQueue
         self._worker: RepairWorker[bytes]
+        self._rebuild: Rebuild
+        self._hub: PeerHub
 
     def attach(
         self,
@@ -47,19 +58,34 @@ class RepairStation:
         pipeline: ChunkPipeline,
         placement: Placement,
         *,
-        bytes_per_second_max: int,
+        runtime: Runtime,
+        hub: PeerHub,
+        config: Chunks,
     ) -> None:
         """Must come before the host starts."""
         self._host = host
+        self._hub = hub
         self._queue = RepairQueue(router)
         self._worker = RepairWorker(
             self._queue,
             service,
             placement,
             self._zone,
-            bytes_per_second_max=bytes_per_second_max,
+            bytes_per_second_max=config.repair_bytes_per_second_max,
             log=self._log,
         )
+        self._rebuild = Rebuild(
+            runtime,
+            service.store,
+            ObjectReferences(router),
+            self._worker,
+            placement,
+            node_id=service.node_id,
+            zone=self._zone,
+            grace_s=config.gc_grace_seconds,
+            log=self._log,
+        )
+        hub.serve(REBUILT, self._serve_rebuilt)
         service.on_damaged = self._worker.heal_soon
         pipeline.reader.on_damaged = self._damaged
 
@@ -76,6 +102,12 @@ class RepairStation:
         replica = self._host.replicas[partition_id]
         if replica.descriptor.keyspace != OBJECTS:
             return True
+        try:
+            answer, _ = await self._hub.call(node, REBUILT, b"", deadline_s=REBUILT_DEADLINE_S)
+        except TrilithError:
+            return False
+        if answer != b"\x01":
+            return False  # it lost its disk, and does not have its zone's chunks yet
         query = ListRepairs(replica.descriptor.start_key, self._map.zone_of(node), 1)
         return not cast(Keys, replica.model.answer(query, replica.view)).keys
 
@@ -92,12 +124,20 @@ class RepairStation:
                 counts[zone] = len(missing)
         return dict(counts)
 
+    async def _serve_rebuilt(
+        self, peer: str, header: bytes, body: memoryview
+    ) -> tuple[bytes, Buffer]:
+        del peer, header, body
+        return (b"\x01" if self._rebuild.progress.done else b"\x00"), b""
+
     async def run(self) -> None:
         """Repair this node's chunks until cancelled."""
-        await self._worker.run()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._rebuild.run())
+            group.create_task(self._worker.run())
 
     def facts(self) -> dict[str, Any]:
-        return asdict(self._worker.progress)
+        return {**asdict(self._worker.progress), "rebuild": asdict(self._rebuild.progress)}
 
     def register(self, metrics: Metrics) -> None:
         """Progress, as metrics."""

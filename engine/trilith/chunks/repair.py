@@ -99,6 +99,15 @@ class RepairWorker(Generic[Token]):
         """The queue may have new entries, or a zone that was away is back."""
         self._wake.set()
 
+    async def copy_missing(self, chunk_ids: Sequence[bytes]) -> tuple[int, int]:
+        """Bring chunks here that no queue names; how many could not be brought now, and how many
+        never can, because no zone has a good copy.
+        """
+        self._lost.difference_update(chunk_ids)
+        there = await self._copy_all(chunk_ids, replace=False)
+        lost = sum(chunk_id in self._lost for chunk_id in chunk_ids)
+        return len(chunk_ids) - len(there) - lost, lost
+
     async def run(self) -> None:
         """Repair until cancelled."""
         delay_s = IDLE_DELAY_S

@@ -20,7 +20,7 @@ _COMMANDS = {
     "doctor": "trilith.cli.doctor",
     "credentials": "trilith.cli.credentials",
     "node": "trilith.cli.node",
-    "recover": "trilith.cli.unavailable",
+    "recover": "trilith.cli.recover",
     "bench": "trilith.cli.unavailable",
     "completion": "trilith.cli.completion",
     "version": "trilith.cli.version",

@@ -17,19 +17,6 @@ def _refuse(name: str, instead: str) -> NoReturn:
 
 
 @click.command(
-    short_help="Make the last zone the sole source (not in this version).",
-    context_settings=_ANY_ARGUMENTS,
-)
-def recover() -> None:
-    """Make the last zone the sole source (not available in this version)."""
-    _refuse(
-        "recover",
-        "with two zones gone for good, the third one's directory holds everything that was "
-        "acknowledged; keep it as it is until a version with this command",
-    )
-
-
-@click.command(
     short_help="Run a load against a cluster (not in this version).",
     context_settings=_ANY_ARGUMENTS,
 )

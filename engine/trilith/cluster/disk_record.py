@@ -50,7 +50,7 @@ async def _leave_in_sync_sets(coordinator: Coordinator, node_id: str) -> None:
             if found is None:
                 break
             descriptor = descriptors.decode(found.value)
-            if node_id not in descriptor.in_sync:
+            if node_id not in descriptor.in_sync and node_id not in descriptor.complete_until_ms:
                 break
             wanted = _without(descriptor, node_id)
             try:
@@ -61,6 +61,8 @@ async def _leave_in_sync_sets(coordinator: Coordinator, node_id: str) -> None:
 
 
 def _without(descriptor: Descriptor, node_id: str) -> Descriptor:
+    complete = {n: until for n, until in descriptor.complete_until_ms.items() if n != node_id}
+    descriptor = msgspec.structs.replace(descriptor, complete_until_ms=complete)
     others = [node for node in descriptor.in_sync if node != node_id]
     if not others:
         raise DataDirectoryUnusable(

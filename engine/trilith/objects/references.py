@@ -34,6 +34,12 @@ class ObjectReferences:
         if self._routes() != routes:
             raise WrongRange("the partitions changed while references were read")
 
+    async def pages(self) -> AsyncIterator[bytes]:
+        """Chunk ids end to end: what is committed, without a barrier. Raises TrilithError."""
+        for route in self._routes():
+            async for page in self._pages(route, route, KEYSPACE_END):
+                yield page
+
     async def is_referenced(self, stem: bytes, end: bytes, chunk_id: bytes) -> bool:
         """Whether a segment between two logical keys of one partition names the chunk."""
         async for page in self._pages(stem, stem, end):

@@ -14,6 +14,10 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     `start` <= logical key < `end` (empty end: no bound), hex-encoded. `epoch` grows with every
     change of leader; `in_sync` changes only by compare-and-swap (DESIGN rule 3). Invariant: the
     leader is in `in_sync`; every node in `in_sync` has every acknowledged entry.
+
+    `complete_until_ms`: for a node that left the set, the wall clock before it did: everything
+    acknowledged until then is in its log. `recovered`: an operator made the one node in `in_sync`
+    the sole source (DESIGN rule 9); it commits what it inherited alone, and takes no new writes.
     """
 
     partition_id: int
@@ -25,6 +29,8 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     epoch: int
     in_sync: list[str]
     preferred_leader: str = ""
+    complete_until_ms: dict[str, int] = {}
+    recovered: bool = False
 
     @property
     def start_key(self) -> bytes:
@@ -33,6 +39,10 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end_key(self) -> bytes:
         return bytes.fromhex(self.end)
+
+    def left(self, node: str, now_ms: int) -> dict[str, int]:
+        """`complete_until_ms` of a descriptor that the node is no longer in sync in."""
+        return {**self.complete_until_ms, node: now_ms}
 
     def replica_nodes(self) -> list[str]:
         return list(self.replicas.values())

@@ -222,6 +222,12 @@ class ReplicaHost:
 
     def _act_on(self, replica: Replica, descriptor: Descriptor) -> None:
         """A newer descriptor of a partition we replicate."""
+        if (
+            replica.leader is not None
+            and descriptor.leader == self.node_id
+            and descriptor.epoch > replica.leader.epoch
+        ):
+            replica.step_down("an operator has named this node the sole source")
         if replica.leader is not None:
             replica.leader.followers.update_grants()
             for node in descriptor.replica_nodes():

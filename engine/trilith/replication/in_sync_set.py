@@ -124,7 +124,10 @@ class InSyncSet:
         replica.ports.log(
             "in_sync_drop", partition=replica.partition_id, node=progress.node, in_sync=remaining
         )
-        descriptor = msgspec.structs.replace(replica.descriptor, in_sync=remaining)
+        left = replica.descriptor.left(progress.node, replica.ports.clock.wall_ms())
+        descriptor = msgspec.structs.replace(
+            replica.descriptor, in_sync=remaining, complete_until_ms=left
+        )
         try:
             if await self._swap(replica, descriptor):
                 leader.advance()
@@ -141,7 +144,12 @@ class InSyncSet:
         if progress.match_index < replica.commit_index:
             return  # it is waited for now, and close: the next tick finds it level
         members = [*replica.descriptor.in_sync, progress.node]
-        descriptor = msgspec.structs.replace(replica.descriptor, in_sync=members)
+        complete = {
+            n: t for n, t in replica.descriptor.complete_until_ms.items() if n not in members
+        }
+        descriptor = msgspec.structs.replace(
+            replica.descriptor, in_sync=members, complete_until_ms=complete, recovered=False
+        )
         if await self._swap(replica, descriptor):
             progress.joining = False
             replica.ports.log(

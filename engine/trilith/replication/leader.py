@@ -273,7 +273,11 @@ class Leader:
         if self._stopped:
             return
         index = min(replica.log.durable_index, self.followers.durable_everywhere())
-        if index <= replica.commit_index or len(replica.descriptor.in_sync) < IN_SYNC_MIN:
+        descriptor = replica.descriptor
+        if index <= replica.commit_index or (
+            # A sole source has no entries but those it inherited: it takes no new ones.
+            len(descriptor.in_sync) < IN_SYNC_MIN and not descriptor.recovered
+        ):
             return
         now = self._ports.clock.monotonic()
         if not self.lease_holds(now):

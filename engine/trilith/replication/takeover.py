@@ -57,6 +57,7 @@ class Takeover:
             leader=self._node_id,
             epoch=old.epoch + 1,
             in_sync=[n for n in old.in_sync if n != old.leader],
+            complete_until_ms=old.left(old.leader, self._clock.wall_ms()),
         )
         if await self._swaps.swap_from(wanted, revision):
             self.lead(replica, wanted, deposed=old)

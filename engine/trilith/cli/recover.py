@@ -1,0 +1,121 @@
+"""`trilith recover`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from trilith.cli.options import data_option, json_option
+from trilith.cli.output import print_json
+from trilith.node_options import ZONES
+
+if TYPE_CHECKING:
+    from trilith.cluster.recovery import Verdict
+
+
+@click.command(short_help="Two zones are gone for good: go on from the third.")
+@click.option(
+    "--from-zone",
+    "zone",
+    required=True,
+    metavar="ZONE",
+    type=click.Choice(ZONES),
+    help="The zone that is left.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_option
+@json_option
+def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
+    """Two zones are gone for good: make the third one the sole source.
+
+    Its whole durable log counts from then on. Reads work at once; writes work again when another
+    zone has caught up: empty the directories of the lost zones and start them with `trilith zone
+    start`. What only the lost zones had is given up.
+    """
+    _refuse_while_others_run(data, zone)
+    database = data.absolute() / "coordinator.sqlite3"
+    if not database.exists():
+        raise click.ClickException(f"{data} is not the data directory of a `trilith serve` cluster")
+    verdicts = asyncio.run(_with_coordinator(database, zone, change=False))
+    if not as_json:
+        _explain(zone, verdicts)
+    if not yes:
+        click.confirm("Are the other zones gone for good?", abort=True)
+    verdicts = asyncio.run(_with_coordinator(database, zone, change=True))
+    if as_json:
+        print_json({"zone": zone, "partitions": [_as_json(verdict) for verdict in verdicts]})
+    else:
+        click.echo(f"zone {zone} is the sole source of {len(verdicts)} partitions")
+
+
+def _refuse_while_others_run(data: Path, zone: str) -> None:
+    from trilith.supervisor.control import ControlError, ask
+    from trilith.supervisor.data_directory import control_socket
+
+    try:
+        found: dict[str, Any] = ask(control_socket(data.absolute()), {"command": "status"})
+    except ControlError:
+        return  # no supervisor, so no node
+    running = [
+        z["name"]
+        for z in found.get("zones", [])
+        if z["name"] != zone and z["state"] not in ("stopped", "killed")
+    ]
+    if running:
+        raise click.ClickException(
+            f"{' and '.join(running)} may still run: a zone that runs is not gone. If its disk is "
+            f"lost, take it away first: `trilith zone kill {running[0]}`"
+        )
+
+
+async def _with_coordinator(database: Path, zone: str, *, change: bool) -> list[Verdict]:
+    from trilith.cluster.embedded_coordinator import EmbeddedCoordinator
+    from trilith.cluster.recovery import assess_all, make_sole_source
+    from trilith.runtime.workers import ThreadWorkers
+
+    coordinator = await EmbeddedCoordinator.open(str(database), ThreadWorkers(1))
+    try:
+        work = make_sole_source if change else assess_all
+        return await work(coordinator, zone)
+    finally:
+        await coordinator.close()
+
+
+def _explain(zone: str, verdicts: list[Verdict]) -> None:
+    behind = [verdict for verdict in verdicts if not verdict.complete]
+    if not behind:
+        click.echo(
+            f"Zone {zone} was in sync with all {len(verdicts)} partitions: it has everything that "
+            "was ever acknowledged."
+        )
+        return
+    click.echo(f"Zone {zone} was not in sync with {len(behind)} of {len(verdicts)} partitions:")
+    for verdict in behind:
+        until = _time(verdict.complete_until_ms)
+        click.echo(
+            f"  partition {verdict.partition_id}: "
+            + (f"provably complete until {until}" if until else "not known how far it is complete")
+        )
+    click.echo(
+        "What was acknowledged later is lost, unless one of the other zones' disks can be saved.\n"
+        "Empty the directories of the other zones before they are started again."
+    )
+
+
+def _time(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
+
+
+def _as_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "id": verdict.partition_id,
+        "node": verdict.node,
+        "complete": verdict.complete,
+        "complete_until": _time(verdict.complete_until_ms),
+    }
