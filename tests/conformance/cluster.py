@@ -279,9 +279,13 @@ class Cluster:
         return {pid: processes.resident_bytes(pid) for pid in self.pids()}
 
     def log_tail(self, limit: int = 6000) -> str:
-        """The end of what `serve` printed."""
-        text = self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-        return f"--- {self.log_path}\n{text[-limit:]}"
+        """The end of what `serve` printed, and of what its nodes did."""
+        paths = [self.log_path, *sorted((self.data_dir / "logs").glob("*.out"))]
+        return "\n".join(
+            f"--- {path}\n{path.read_text(errors='replace')[-limit:]}"
+            for path in paths
+            if path.exists()
+        )
 
     # -- faults ----------------------------------------------------------------------------
 

@@ -1,0 +1,92 @@
+"""Deleted bytes come back to the disk, and two zones may burn: on real processes and files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from subprocess import CalledProcessError
+from typing import Any
+
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .cluster import Cluster, chunk_bytes_on_disk, run_trilith
+from .conftest import OUTSIDE, Server
+from .processes import wait_until
+
+MIB = 1 << 20
+READABLE_S_MAX = 30.0
+SMALL_SETTINGS = {
+    "TRILITH_CHUNKS__GC_GRACE_SECONDS": "6",
+    "TRILITH_CHUNKS__GC_INTERVAL_SECONDS": "2",
+    "TRILITH_CHUNKS__EXTENT_BYTES": str(16 * MIB),
+}
+
+
+@pytest.fixture
+def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
+    cluster = start_cluster(environment=SMALL_SETTINGS)
+    yield cluster
+    cluster.remove()
+
+
+def succeeds(work: Callable[[], Any]) -> bool:
+    try:
+        work()
+    except (ClientError, BotoCoreError):
+        return False
+    return True
+
+
+def test_deleted_overwritten_and_aborted_bytes_come_back_to_the_disk(own_cluster: Cluster) -> None:
+    s3 = Server(own_cluster.endpoint, own_cluster.credentials).client()
+    s3.create_bucket(Bucket="garbage")
+    kept = os.urandom(3 * MIB)
+    s3.put_object(Bucket="garbage", Key="kept", Body=kept)
+    s3.put_object(Bucket="garbage", Key="overwritten", Body=os.urandom(16 * MIB))
+    s3.put_object(Bucket="garbage", Key="deleted", Body=os.urandom(16 * MIB))
+    upload = s3.create_multipart_upload(Bucket="garbage", Key="aborted")["UploadId"]
+    s3.upload_part(
+        Bucket="garbage", Key="aborted", UploadId=upload, PartNumber=1, Body=os.urandom(16 * MIB)
+    )
+    assert chunk_bytes_on_disk(own_cluster.data_dir) >= 3 * 51 * MIB
+    s3.put_object(Bucket="garbage", Key="overwritten", Body=b"small")
+    s3.delete_object(Bucket="garbage", Key="deleted")
+    s3.abort_multipart_upload(Bucket="garbage", Key="aborted", UploadId=upload)
+    wait_until(
+        lambda: chunk_bytes_on_disk(own_cluster.data_dir) <= 3 * (16 + 4) * MIB,
+        deadline_s=120,
+        what="the disk gets the bytes back",
+    )
+    assert s3.get_object(Bucket="garbage", Key="kept")["Body"].read() == kept
+
+
+def test_two_zones_burn_and_the_third_goes_on(own_cluster: Cluster) -> None:
+    s3 = Server(own_cluster.endpoint, own_cluster.credentials).client()
+    s3.create_bucket(Bucket="survivor")
+    bodies = {f"k{n}": os.urandom(3 * MIB if n % 3 == 0 else 2000) for n in range(9)}
+    for key, body in bodies.items():
+        s3.put_object(Bucket="survivor", Key=key, Body=body)
+
+    def read_all() -> None:
+        for key, body in bodies.items():
+            assert s3.get_object(Bucket="survivor", Key=key)["Body"].read() == body
+
+    recover = ("recover", "--from-zone", "az1", "--yes", "--data", str(own_cluster.data_dir))
+    with pytest.raises(CalledProcessError, match=""):
+        run_trilith(*recover)  # the others run
+    for zone in ("az2", "az3"):
+        own_cluster.zone("kill", zone)
+        shutil.rmtree(own_cluster.data_dir / zone)
+    assert "everything that was ever acknowledged" in run_trilith(*recover)
+    wait_until(lambda: succeeds(read_all), deadline_s=READABLE_S_MAX, what="reads from az1 alone")
+    assert not succeeds(lambda: s3.put_object(Bucket="survivor", Key="no", Body=b"x"))
+    for zone in ("az2", "az3"):
+        own_cluster.zone("start", zone)
+    own_cluster.wait_in_sync(deadline_s=120)
+    s3.put_object(Bucket="survivor", Key="new", Body=b"x")
+    own_cluster.zone("kill", "az1")
+    wait_until(lambda: succeeds(read_all), deadline_s=60, what="reads from the rebuilt zones")
