@@ -272,8 +272,7 @@ class Node:
             timeout_s=config.chunks.zone_timeout_ms / 1000,
             inflight_bytes_max=config.chunks.inflight_bytes_max,
         )
-        silent_s = config.replication.follower_timeout_ms / 1000
-        service.is_silent = lambda node: self.host.heartbeats.is_silent(node, silent_s)
+        service.is_silent = self.host.is_silent
         pipeline = ChunkPipeline(config.chunks, service, placement, runtime.workers, options.zone)
         self.objects = ObjectService(
             self.router,

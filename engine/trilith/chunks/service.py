@@ -53,6 +53,7 @@ class ChunkService:
         # Told of a chunk that was asked for, and is absent or damaged here.
         self.on_damaged: Callable[[bytes], None] = lambda *_: None
         # Whether a node sends no heartbeats though its link is up: it hangs, or packets are lost.
+        # Of this node itself: whether its disk hangs.
         self.is_silent: Callable[[str], bool] = lambda _: False
         self._peers = peers
         self._workers = workers
@@ -71,9 +72,8 @@ class ChunkService:
 
     def is_reachable(self, node_id: str) -> bool:
         """Whether to wait for the node at all: a silent one would cost every call its deadline."""
-        return node_id == self.node_id or (
-            self._peers.is_reachable(node_id) and not self.is_silent(node_id)
-        )
+        has_way = node_id == self.node_id or self._peers.is_reachable(node_id)
+        return has_way and not self.is_silent(node_id)
 
     async def put(self, node_id: str, chunk_id: bytes, sealed: Buffer) -> None:
         """Durable at the node on return. Raises TrilithError; it may be there even then."""

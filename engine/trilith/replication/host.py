@@ -473,6 +473,12 @@ class ReplicaHost:
 
     # facts for status and metrics
 
+    def is_silent(self, node: str) -> bool:
+        """Whether no write is to be expected of a node now, whatever its links."""
+        if node == self.node_id:
+            return self._disk_hangs
+        return self.heartbeats.is_silent(node, self._timing.follower_timeout_s)
+
     def fail_all(self, error: TrilithError) -> None:
         """The node's disk failed: nothing waits for it any longer."""
         for replica in self.replicas.values():
