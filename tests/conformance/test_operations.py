@@ -210,7 +210,7 @@ def test_a_data_directory_of_a_newer_format_is_refused(own_cluster: Cluster) -> 
 SOON_COLLECTED = {
     "TRILITH_CHUNKS__GC_GRACE_SECONDS": "4",
     "TRILITH_CHUNKS__GC_INTERVAL_SECONDS": "1",
-    "TRILITH_CHUNKS__EXTENT_BYTES": str(8 * MIB),
+    "TRILITH_CHUNKS__EXTENT_BYTES": str(16 * MIB),
 }
 
 
@@ -241,7 +241,7 @@ def test_cut_uploads_and_kills_leave_nothing_on_disk(
         cluster.kill_all()
         cluster.start()
         wait_until(
-            lambda: chunk_bytes_on_disk(cluster.data_dir) <= before + len(ZONES) * 12 * MIB,
+            lambda: chunk_bytes_on_disk(cluster.data_dir) <= before + len(ZONES) * 24 * MIB,
             deadline_s=60,
             what=f"the chunks of cut uploads are given back: {before} bytes before, "
             f"{chunk_bytes_on_disk(cluster.data_dir)} after the restart",
