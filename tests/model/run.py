@@ -149,8 +149,6 @@ QUICK = (
 MAIN = (
     Run("any two swaps", revisions=3),
     Run("drop, join, takeover, takeover", plan=EVERYTHING),
-    Run("hand-over, takeover, join", plan=("hand-over", "takeover", "join")),
-    Run("a restart, takeover, resume", plan=("takeover", "resume"), crashes=1),
     Run("a restart, drop, resume", plan=("drop", "resume"), crashes=1),
     Run("drop, recover, resume, join", plan=("drop", "recover", "resume", "join"), recoveries=1),
     Run("long leases, hand-over, drop", plan=("hand-over", "drop"), lease=2),
