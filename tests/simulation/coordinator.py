@@ -31,6 +31,7 @@ class SimCoordinator:
         self.revision = 0
         self.values: dict[str, Versioned] = {}
         self.changes: list[Change] = []
+        self.moments: list[float] = []  # of the changes
         self.down = False
         self.slowness = 1.0
         self.lose_answers = 0.0
@@ -74,6 +75,7 @@ class SimCoordinator:
             self.values[key] = Versioned(value, self.revision)
         change = Change(key, value, self.revision)
         self.changes.append(change)
+        self.moments.append(self.loop.now)
         self._trace(f"coordinator {key} {value!r}")
         for watch in self._watches:
             watch.notify()

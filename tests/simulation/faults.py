@@ -115,6 +115,22 @@ async def blackout(faults: Faults) -> None:
             node.cut_power(restart_after_s=faults.seconds())
 
 
+async def burn(faults: Faults) -> None:
+    """A zone is lost for good, while every partition has another one in sync that runs.
+
+    Two zones lost at once need `trilith recover`, for which this is the place.
+    """
+    node = faults.rotten  # the one whose disk may be bad: never two
+    cluster = faults.cluster
+    for descriptor in cluster.descriptors():
+        others = [n for n in descriptor.in_sync if n != node.node_id]
+        if len(descriptor.in_sync) < 3 or not all(cluster.node(n).booted for n in others):
+            return
+    if node.booted:
+        faults.note(f"burn {node.node_id}")
+        node.burn(restart_after_s=faults.seconds())
+
+
 async def stop(faults: Faults) -> None:
     node = faults.running()
     if node is not None:
@@ -290,6 +306,7 @@ KINDS: dict[str, Fault] = {
         kill,
         power,
         blackout,
+        burn,
         stop,
         pause,
         stall,

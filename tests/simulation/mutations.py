@@ -96,7 +96,11 @@ def _promise_forgotten_by_its_giver() -> list[Patch]:
             return False
         return self._heartbeats.lease_of(descriptor.leader).silent_for(now) > self._lease_s / 2
 
-    return [(takeover.Takeover, "is_due", is_due)]
+    def sending(self: lease.PeerLease, now: float, *, promise: bool, grants: bool) -> None:
+        if grants:
+            self.grant_given_until = now + self._lease_s
+
+    return [(takeover.Takeover, "is_due", is_due), (lease.PeerLease, "sending", sending)]
 
 
 def _grant_by_a_deposed_leader() -> list[Patch]:

@@ -18,6 +18,7 @@ from tests.simulation.ports import SimClock, SimEntropy, SimWorkers
 from tests.storage.memory_ordered_store import MemoryOrderedStore
 
 from trilith.cluster import forwarding
+from trilith.cluster.disk_record import confirm_disk
 from trilith.cluster.forwarding import Forwarding, ModelCodec
 from trilith.cluster.router import Router
 from trilith.errors import OutcomeUnknown, TrilithError
@@ -75,6 +76,7 @@ class SimNode:
             capacity_bytes=plan.capacity_bytes,
         )
         self.store = MemoryOrderedStore()
+        self.disk_id = f"{node_id}/0"
         self._zero_s = self._random.uniform(1.0, 1e5)
 
     @property
@@ -145,6 +147,7 @@ class SimNode:
         self.hub = PeerHub(runtime, identity, messages.Message | forwarding.Message, self.log)
         await self.hub.listen(self.address)
         models = {keyspace: make() for keyspace, make in plan.models.items()}
+        await confirm_disk(self.coordinator, self.node_id, self.disk_id, self.log)
         codecs = {keyspace: ModelCodec(model) for keyspace, model in models.items()}
         self.host = ReplicaHost(
             runtime=runtime,
@@ -198,6 +201,18 @@ class SimNode:
         self._zero_s = self._random.uniform(1.0, 1e5) - self.cluster.loop.now
         if restart_after_s is not None:
             self._boot_later(restart_after_s)
+
+    def burn(self, *, restart_after_s: float) -> None:
+        """The machine and its disk are gone for good; one with an empty disk takes its place."""
+        self.cut_power(restart_after_s=restart_after_s)
+        cluster = self.cluster
+        self.disk_id = f"{self.node_id}/{self.runs}"
+        self.disk = SimDisk(
+            Random(f"{cluster.seed}/{self.disk_id}"),
+            lambda: cluster.loop.now,
+            capacity_bytes=self.plan.capacity_bytes,
+        )
+        self.store = MemoryOrderedStore()
 
     def _kept(self) -> float:
         return self._random.choice((0.0, 0.0, 0.5, 1.0))

@@ -13,7 +13,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.loop import Deadlock
 from tests.simulation.node import NodePlan
 from tests.simulation.registers import KEYSPACE, Registers
-from tests.simulation.verdicts import converged, differences, progress
+from tests.simulation.verdicts import acknowledged_alone, converged, differences, progress
 
 FAULTS_S = 12.0
 WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
@@ -74,6 +74,7 @@ def run_registers(seed: int, *, keep_trace: bool = False, kinds: list[str] | Non
         cluster.run(_story(cluster, workload, result, kinds))
         if not result.problems:
             result.problems += workload.problems()
+            result.problems += acknowledged_alone(cluster, workload.calls)
     except Deadlock:
         result.problems.append("nothing would ever happen again")
     finally:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.linearizability.checker import Kind
 from tests.replication.register_model import Write
 from tests.simulation.cluster import SimCluster
-from tests.simulation.registers import ask
+from tests.simulation.registers import Call, ask
 
 from trilith.errors import TrilithError
+from trilith.replication import descriptor as descriptors
+from trilith.replication.descriptor import Descriptor
 from trilith.replication.entry import applied_key
 from trilith.replication.snapshot import ranges_of
 
@@ -50,6 +53,39 @@ async def progress(cluster: SimCluster, keyspace: int, within_s: float) -> list[
         else:
             problems.append(f"no write on {descriptor} within {within_s} s of the last fault")
     return problems
+
+
+def covers(descriptor: Descriptor, key: bytes) -> bool:
+    return descriptor.start_key <= key and (not descriptor.end or key < descriptor.end_key)
+
+
+def acknowledged_alone(cluster: SimCluster, calls: list[Call]) -> list[str]:
+    """Writes acknowledged although fewer than two zones were in sync all the while (P1)."""
+    service = cluster.coordinator
+    history: dict[int, list[tuple[float, Descriptor]]] = {}
+    for moment, change in zip(service.moments, service.changes, strict=True):
+        if change.key.startswith(descriptors.PREFIX) and change.value is not None:
+            descriptor = descriptors.decode(change.value)
+            history.setdefault(descriptor.partition_id, []).append((moment, descriptor))
+    found = []
+    for states in history.values():
+        alone = [
+            (moment, until)
+            for (moment, held), until in zip(
+                states, [*(m for m, _ in states[1:]), float("inf")], strict=True
+            )
+            if len(held.in_sync) < 2
+        ]
+        if not alone:
+            continue
+        for call in calls:
+            if call.kind is Kind.READ or not call.applied or call.holds is False:
+                continue
+            if covers(states[0][1], call.key) and any(
+                since < call.called and call.returned < until for since, until in alone
+            ):
+                found.append(f"acknowledged with one zone in sync: {call}")
+    return found
 
 
 def differences(cluster: SimCluster) -> list[str]:
