@@ -76,7 +76,7 @@ def test_two_zones_burn_and_the_third_goes_on(own_cluster: Cluster) -> None:
             assert s3.get_object(Bucket="survivor", Key=key)["Body"].read() == body
 
     recover = ("recover", "--from-zone", "az1", "--yes", "--data", str(own_cluster.data_dir))
-    with pytest.raises(CalledProcessError, match=""):
+    with pytest.raises(CalledProcessError):
         run_trilith(*recover)  # the others run
     for zone in ("az2", "az3"):
         own_cluster.zone("kill", zone)

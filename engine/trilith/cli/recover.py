@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +34,8 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     zone has caught up: empty the directories of the lost zones and start them with `trilith zone
     start`. What only the lost zones had is given up.
     """
+    import asyncio
+
     _refuse_while_others_run(data, zone)
     database = data.absolute() / "coordinator.sqlite3"
     if not database.exists():
@@ -109,6 +109,8 @@ def _explain(zone: str, verdicts: list[Verdict]) -> None:
 def _time(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
+    from datetime import UTC, datetime
+
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
