@@ -106,7 +106,8 @@ def _is_operand_ahead(tokens: Tokens) -> bool:
     """Whether what follows `((...` is an operand in parentheses, not a condition in them."""
     start, counted = tokens.position, tokens.operators
     opened = 0
-    while tokens.take_if("("):
+    # More than may be open are refused anyway; each of them looks ahead over all behind it.
+    while opened <= OPERATORS_MAX and tokens.take_if("("):
         opened += 1
     found = False
     if opened and begins_operand(tokens):
