@@ -6,7 +6,7 @@ NATIVE_SOURCES := $(wildcard native/trilith_native/*.pyx native/trilith_native/*
 PYTEST := $(PY) -m pytest
 SERVE_OPTIONS ?=
 PYTEST_OPTIONS ?=
-FUZZ_SECONDS ?= 60
+FUZZ_SECONDS ?= 30
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve check fuzz test simulate conformance power chaos bench wheel proto clean
@@ -19,7 +19,7 @@ help:
 	@echo 'make power        power cuts and failing syncs on real file systems (root)'
 	@echo 'make chaos        killed, paused, cut off and sick nodes under load (root)'
 	@echo 'make check        formatting, lint, types, import contracts, native debug build, fuzzing'
-	@echo 'make fuzz         hostile bytes against every parser (FUZZ_SECONDS=60 FUZZ_TARGETS="...")'
+	@echo 'make fuzz         hostile bytes against every parser (FUZZ_SECONDS=30 FUZZ_TARGETS="...")'
 	@echo 'make model        the replication protocol, checked by TLC (MODEL_RUNS="quick mutants")'
 	@echo 'make bench        benchmarks and load runs'
 	@echo 'make wheel        a wheel in dist/'

@@ -35,7 +35,8 @@ def sanitized_environment() -> dict[str, str] | None:
         "ASAN_OPTIONS": "detect_leaks=0",  # the interpreter keeps what it interns
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
         "PYTHONMALLOC": "malloc",  # pymalloc packs objects together, where ASan cannot see
-        "PYTHONPATH": str(built[0].resolve()),
+        # The build holds a copy of the engine too, which may be older than the one at hand.
+        "PYTHONPATH": f"{Path('engine').resolve()}:{built[0].resolve()}",
     }
 
 
@@ -56,7 +57,7 @@ def run(mode: str, chosen: Target, *arguments: str, environment: dict[str, str] 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
-    parser.add_argument("--seconds", type=int, default=60)
+    parser.add_argument("--seconds", type=int, default=30)
     parser.add_argument("targets", nargs="*")
     options = parser.parse_args()
     targets = load_targets()

@@ -24,6 +24,7 @@ KNOWN = Path("build/fuzz/known")
 # Of libFuzzer: an input that takes longer, or a process that grows beyond this, is a finding.
 INPUT_SECONDS_MAX = 30
 MEMORY_MIB_MAX = 2048
+REPLAYED_MAX = 300
 
 
 def load_targets() -> dict[str, Target]:
@@ -36,9 +37,10 @@ def load_targets() -> dict[str, Target]:
 
 
 def known(chosen: Target) -> list[Path]:
-    """The corpus, and what earlier runs here found."""
+    """The corpus, and the newest of what earlier runs here found."""
     kept = KNOWN / chosen.name
-    return chosen.seeds() + (sorted(kept.iterdir()) if kept.is_dir() else [])
+    found = sorted(kept.iterdir(), key=lambda file: file.stat().st_mtime) if kept.is_dir() else []
+    return chosen.seeds() + found[-REPLAYED_MAX:]
 
 
 def replay(chosen: Target, files: list[Path]) -> None:

@@ -34,7 +34,7 @@ from trilith.storage.journal_reader import JournalReader
 from trilith.storage.journal_recovery import recover
 from trilith.storage.segment import ENTRY, MAGIC, MARK, STATE, segment_path, segment_seed
 from trilith_native.crc import crc32c
-from trilith_native.record import frame
+from trilith_native.record import HEADER_SIZE, frame
 
 NODE = "node-1"
 
@@ -72,34 +72,74 @@ def disk_with(path: str, image: bytes) -> RecordedDisk:
     return disk
 
 
+class WrittenJournal:
+    """A segment being written, and what it must give back."""
+
+    def __init__(self) -> None:
+        self.seed = segment_seed(NODE, 1)
+        self.image = bytearray(FileHeader(MAGIC, 1, 0, NODE).encode())
+        self.entries: dict[int, list[bytes]] = {}
+        self.states: dict[int, set[bytes]] = {}
+        self.marks: list[tuple[int, dict[int, int]]] = []  # offset, entries before it
+        self._ends: dict[int, list[int]] = {}  # of each entry, the offset behind it
+        self._epochs: dict[int, int] = {}
+
+    def mark(self) -> None:
+        self.marks.append((len(self.image), self._counts()))
+        self.image += frame(self.seed, MARK, 0, 0, 0, b"")
+
+    def state(self, partition: int, state: bytes) -> None:
+        self.states.setdefault(partition, set()).add(state)
+        self.image += frame(self.seed, STATE, partition, 1, 0, state)
+
+    def entry(self, partition: int, payload: bytes, *, next_epoch: bool) -> None:
+        entries = self.entries.setdefault(partition, [])
+        entries.append(payload + b"e%d" % len(entries))
+        epoch = self._epochs[partition] = self._epochs.get(partition, 1) + next_epoch
+        self.image += frame(self.seed, ENTRY, partition, epoch, len(entries), entries[-1])
+        self._ends.setdefault(partition, []).append(len(self.image))
+
+    def _counts(self) -> dict[int, int]:
+        return {partition: len(entries) for partition, entries in self.entries.items()}
+
+    def required(self, place: int | None, after: int) -> dict[int, int]:
+        """Entries that may not be gone in silence: those before the damage at `place`, and those
+        that a MARK behind the damage's end at `after` proves."""
+        if place is None:
+            return self._counts()
+        needed = {
+            partition: sum(end <= place for end in ends) for partition, ends in self._ends.items()
+        }
+        for offset, counts in self.marks:
+            if offset >= after:
+                needed |= counts
+        return needed
+
+
+def damage_end(before: bytes, after: bytes) -> int:
+    """The offset behind the last byte that differs; that of the longer one when one was cut."""
+    if len(before) != len(after):
+        return max(len(before), len(after))
+    return next((i + 1 for i in reversed(range(len(after))) if before[i] != after[i]), 0)
+
+
 @target(native=True)
 def journal_recovery(data: bytes) -> None:
+    """Nothing that was not written; and nothing proven or undamaged is gone in silence."""
     choices = Choices(data)
-    seed = segment_seed(NODE, 1)
-    image = bytearray(FileHeader(MAGIC, 1, 0, NODE).encode())
-    written: dict[int, list[bytes]] = {}
-    proven: dict[int, int] = {}  # of each partition: entries that a MARK follows
-    states: dict[int, set[bytes]] = {}
-    epochs: dict[int, int] = {}
+    journal = WrittenJournal()
     for _ in range(choices.integer(0, 12)):
-        partition = choices.integer(1, 3)
-        step = choices.integer(0, 5)
+        partition, step = choices.integer(1, 3), choices.integer(0, 5)
         if step == 0:
-            image += frame(seed, MARK, 0, 0, 0, b"")
-            proven = {one: len(entries) for one, entries in written.items()}
-            last_mark = len(image)
+            journal.mark()
         elif step == 1:
-            states.setdefault(partition, set()).add(state := choices.blob(8))
-            image += frame(seed, STATE, partition, 1, 0, state)
+            journal.state(partition, choices.blob(8))
         else:
-            entries = written.setdefault(partition, [])
-            entries.append(choices.blob(200) + b"e%d" % len(entries))
-            epoch = epochs[partition] = epochs.get(partition, 1) + choices.integer(0, 1)
-            image += frame(seed, ENTRY, partition, epoch, len(entries), entries[-1])
-    last_mark = 0 if not proven else last_mark
-    clean_size = len(image)
-    image += bytes(choices.integer(0, 400))  # reserved ahead
-    place = damage(choices, image, first=FILE_HEADER_BYTES if choices.flag() else 0)
+            journal.entry(partition, choices.blob(200), next_epoch=choices.flag())
+    journal.image += bytes(choices.integer(0, 400))  # reserved ahead
+    image = bytearray(journal.image)
+    place = damage(choices, image)
+    after = damage_end(bytes(journal.image), bytes(image))
     disk = disk_with(segment_path("journal", 1), bytes(image))
     index = JournalIndex()
     try:
@@ -107,32 +147,30 @@ def journal_recovery(data: bytes) -> None:
     except DataDirectoryUnusable:
         assert place is not None
         return
-    # Damage behind the last MARK looks as a torn group does, and damage of what was never written
-    # is of no interest; all other must be known.
-    silent = place is None or place >= clean_size or place >= last_mark
-    anything_known = recovered.scars or any(log.damaged for log in index.logs.values())
+    if place is None:
+        assert not recovered.scars
+    if not disk.exists(segment_path("journal", 1)):
+        # Without a header, a first record or a MARK it is a segment that was never used.
+        assert place is not None or not journal.entries
+        assert not any(count for count in journal.required(place, after).values()) or (
+            place is not None and place < FILE_HEADER_BYTES + HEADER_SIZE
+        )
+        return
+    required = journal.required(place, after)
     reader = JournalReader(disk, "journal", index, 0)
-    for partition, entries in written.items():
+    for partition, entries in journal.entries.items():
         log = index.logs.get(partition)
         if log is None:
-            assert not proven.get(partition) or anything_known or not silent
+            assert not required.get(partition) or recovered.scars, "a partition is gone in silence"
             continue
         found = reader.read(partition, log.first_index, max_bytes=1 << 30, max_entries=1 << 30)
         for _, number, payload in found:
-            assert entries[number - 1] == payload
-        assert log.state is None or log.state in states[partition]
-        if log.damaged:
-            assert not silent, "damaged without damage"
-            continue
-        if place is None:
-            assert log.last_index == len(entries)
-        elif not recovered.scars:
-            intact = log.last_index >= proven.get(partition, 0)
-            assert intact or not last_mark or place < last_mark
-            assert intact or place < FILE_HEADER_BYTES or len(image) <= last_mark, (
-                "a proven entry is gone in silence"
-            )
-    assert index.logs.keys() <= written.keys() | states.keys()
+            assert entries[number - 1] == payload, "an entry that was never written"
+        assert log.damaged or log.last_index >= required.get(partition, 0), "gone in silence"
+        assert not log.damaged or place is not None, "damaged without damage"
+    for partition, log in index.logs.items():
+        assert log.state is None or log.state in journal.states[partition]
+        assert partition in journal.entries or partition in journal.states
 
 
 @target(native=True)
