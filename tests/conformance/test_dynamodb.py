@@ -73,7 +73,9 @@ def make_table(resource: Any) -> Iterator[Callable[[], Any]]:
     yield make
     for table in made:
         table.delete()
-        table.wait_until_not_exists()
+    gone = resource.meta.client.get_waiter("table_not_exists")
+    for table in made:
+        gone.wait(TableName=table.name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
 
 
 @pytest.fixture
