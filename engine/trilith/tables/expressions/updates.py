@@ -40,10 +40,8 @@ class ListAppend(Struct, frozen=True, array_like=True, tag="append"):
     second: Expression
 
     def of(self, item: Item) -> Value | None:
-        first, second = _value_of(self.first, item), _value_of(self.second, item)
-        if "L" not in first or "L" not in second:
-            raise InvalidRequest(WRONG_TYPE)
-        return {"L": first["L"] + second["L"]}
+        first = _content_of("L", self.first, item)
+        return {"L": first + _content_of("L", self.second, item)}
 
 
 class Sum(Struct, frozen=True, array_like=True, tag="+"):
@@ -54,11 +52,9 @@ class Sum(Struct, frozen=True, array_like=True, tag="+"):
     negative: bool
 
     def of(self, item: Item) -> Value | None:
-        left, right = _value_of(self.left, item), _value_of(self.right, item)
-        if "N" not in left or "N" not in right:
-            raise InvalidRequest(WRONG_TYPE)
+        left = _content_of("N", self.left, item)
         combine = numbers.subtract if self.negative else numbers.add
-        return {"N": combine(left["N"], right["N"])}
+        return {"N": combine(left, _content_of("N", self.right, item))}
 
 
 Expression = Literal | Attribute | IfNotExists | ListAppend | Sum
@@ -69,6 +65,13 @@ def _value_of(expression: Expression, item: Item) -> Value:
     if value is None:
         raise InvalidRequest(NO_SUCH_ATTRIBUTE)
     return value
+
+
+def _content_of(kind: str, expression: Expression, item: Item) -> Any:
+    value = _value_of(expression, item)
+    if kind not in value:
+        raise InvalidRequest(WRONG_TYPE)
+    return value[kind]
 
 
 class Set(Struct, frozen=True, array_like=True, tag="set"):
