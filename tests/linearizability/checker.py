@@ -90,7 +90,7 @@ def explain(history: Iterable[Operation], initial: Value = None) -> list[Operati
                 found.append(i)
                 deadline = min(deadline, returned[i])
         found = [i for i in found if called[i] <= deadline]
-        # Known outcomes first: those of unknown ones are tried only when they must explain something.
+        # Unknown outcomes last: they are tried only when they must explain something.
         return sorted(found, key=lambda i: (returned[i] == inf, returned[i]))
 
     placed, state = 0, initial

@@ -48,7 +48,9 @@ def report(result: Result, options: argparse.Namespace, *, verbose: bool) -> Non
 
 
 def seeds_from(options: argparse.Namespace) -> Iterator[int]:
-    start = options.first if options.first is not None else time.time_ns() % 1_000_000_000
+    start = options.first
+    if start is None:  # a hunt is repeatable; a search for new bugs is not
+        start = 1 if options.mutation else time.time_ns() % 1_000_000_000
     deadline = time.monotonic() + (options.seconds or float("inf"))
     number = 0
     while time.monotonic() < deadline and (options.count is None or number < options.count):
@@ -72,7 +74,7 @@ def many(options: argparse.Namespace) -> int:
             simulated += result.simulated_s
             cpu += result.cpu_s
             report(result, options, verbose=False)
-            if result.problems and options.until_found:
+            if result.problems and (options.until_found or options.mutation):
                 break
     elapsed = time.monotonic() - started
     print(

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from random import Random
 
 from tests.simulation.cluster import SimCluster
 from tests.simulation.node import SimNode
+from tests.simulation.registers import ask
+
+from trilith.cluster.recovery import make_sole_source
+from trilith.errors import TrilithError
 
 Fault = Callable[["Faults"], Awaitable[None]]
 
@@ -29,6 +34,7 @@ class Faults:
         self.random = Random(f"{cluster.seed}/faults")
         self.ends_at = cluster.loop.now + duration_s
         self.rotten = self.random.choice(cluster.nodes[:3])
+        self.two_were_lost = False
         self.count = 0
         chosen = self.random.sample(sorted(KINDS), self.random.randint(1, 6))
         self.kinds = chosen if kinds is None else kinds
@@ -116,10 +122,7 @@ async def blackout(faults: Faults) -> None:
 
 
 async def burn(faults: Faults) -> None:
-    """A zone is lost for good, while every partition has another one in sync that runs.
-
-    Two zones lost at once need `trilith recover`, for which this is the place.
-    """
+    """A zone is lost for good, while every partition has another one in sync that runs."""
     node = faults.rotten  # the one whose disk may be bad: never two
     cluster = faults.cluster
     for descriptor in cluster.descriptors():
@@ -129,6 +132,38 @@ async def burn(faults: Faults) -> None:
     if node.booted:
         faults.note(f"burn {node.node_id}")
         node.burn(restart_after_s=faults.seconds())
+
+
+async def two_zones_lost(faults: Faults) -> None:
+    """Once a run, for good: the third has all that was acknowledged, after `trilith recover`."""
+    cluster = faults.cluster
+    able = [
+        node
+        for node in cluster.nodes[:3]
+        if node.booted
+        and node is not faults.rotten
+        and all(node.node_id in descriptor.in_sync for descriptor in cluster.descriptors())
+    ]
+    if not able or faults.two_were_lost:
+        return
+    faults.two_were_lost = True
+    survivor = faults.random.choice(able)
+    lost = [node for node in cluster.nodes[:3] if node is not survivor]
+    faults.note(f"two zones lost, {survivor.node_id} is left")
+    for node in lost:
+        node.burn(restart_after_s=None)
+    await asyncio.sleep(faults.seconds())
+    while True:
+        if survivor.booted:
+            work = make_sole_source(survivor.coordinator, survivor.zone)
+            with suppress(TrilithError):
+                verdicts = await ask(survivor, work)
+                break
+        await asyncio.sleep(0.2)
+    faults.note(f"recovered {verdicts}")
+    for node in lost:
+        if not node.running:
+            node.boot()
 
 
 async def stop(faults: Faults) -> None:
@@ -307,6 +342,7 @@ KINDS: dict[str, Fault] = {
         power,
         blackout,
         burn,
+        two_zones_lost,
         stop,
         pause,
         stall,

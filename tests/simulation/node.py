@@ -202,8 +202,9 @@ class SimNode:
         if restart_after_s is not None:
             self._boot_later(restart_after_s)
 
-    def burn(self, *, restart_after_s: float) -> None:
+    def burn(self, *, restart_after_s: float | None) -> None:
         """The machine and its disk are gone for good; one with an empty disk takes its place."""
+        self.boots_at = None
         self.cut_power(restart_after_s=restart_after_s)
         cluster = self.cluster
         self.disk_id = f"{self.node_id}/{self.runs}"
