@@ -83,6 +83,8 @@ _DOMAIN: dict[type[BaseException], tuple[str, str | None]] = {
     errors.AccessDenied: ("AccessDeniedException", None),
     errors.EntityTooLarge: ("ValidationException", None),
     errors.PreconditionFailed: ("ConditionalCheckFailedException", CONDITION_FAILED),
+    errors.TableNotFound: ("ResourceNotFoundException", None),
+    errors.TableAlreadyExists: ("ResourceInUseException", None),
     errors.Unavailable: (
         "ServiceUnavailableException",
         "Service is temporarily unable to handle the request",
