@@ -27,12 +27,14 @@ MEMORY_MIB_MAX = 2048
 REPLAYED_MAX = 300
 
 
-def load_targets() -> dict[str, Target]:
-    """Every target, by name."""
+def load_targets(only: str = "") -> dict[str, Target]:
+    """Every target, by name. With `only`, the module that has it: instrumenting takes seconds."""
     from tests.fuzz import targets
 
     for module in pkgutil.iter_modules(targets.__path__):
-        importlib.import_module(f"{targets.__name__}.{module.name}")
+        source = Path(targets.__path__[0], f"{module.name}.py").read_text("utf-8")
+        if f"def {only}" in source:
+            importlib.import_module(f"{targets.__name__}.{module.name}")
     return TARGETS
 
 
@@ -68,12 +70,12 @@ def fuzz(name: str, seconds: int) -> None:
     try:
         import atheris
     except ImportError:
-        chosen = load_targets()[name]
+        chosen = load_targets(name)[name]
         print(f"{name}: atheris is not installed, so only the corpus is run")
         replay(chosen, known(chosen))
         return
     with atheris.instrument_imports(include=["trilith", "tests.fuzz.targets", "tests.native"]):
-        chosen = load_targets()[name]
+        chosen = load_targets(name)[name]
     findings, kept = FINDINGS / name, KNOWN / name
     findings.mkdir(parents=True, exist_ok=True)
     kept.mkdir(parents=True, exist_ok=True)
@@ -99,7 +101,7 @@ def main() -> None:
     if mode == "fuzz":
         fuzz(name, int(rest[0]))
     else:
-        chosen = load_targets()[name]
+        chosen = load_targets(name)[name]
         replay(chosen, [Path(file) for file in rest] or known(chosen))
 
 
