@@ -120,7 +120,7 @@ def test_the_rendered_file_has_every_key_with_a_meaning_and_a_unit_in_its_name()
             line = next(line for line in lines if line.startswith(f"{key} = "))
             assert len(line.partition("# ")[2]) > len(key) // 2, f"{section}.{key} says nothing"
             if get_args(key_type)[0] is int:
-                units = ("_bytes", "_ms", "_port", "_threads", "_max")
+                units = ("_bytes", "_ms", "_seconds", "_port", "_threads", "_max")
                 assert key.endswith(units), f"{section}.{key} has no unit"
 
 

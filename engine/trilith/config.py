@@ -59,6 +59,12 @@ class Storage(Section, frozen=True, kw_only=True):
 
     block_cache_bytes: Annotated[Positive, Meta(description="cache of data blocks")] = 32 * MIB
     write_buffer_bytes: Annotated[Positive, Meta(description="one in-memory table")] = 32 * MIB
+    scrub_bytes_per_second_max: Annotated[
+        Positive, Meta(description="read on each node in search of bad bytes")
+    ] = 8 * MIB
+    scrub_interval_seconds: Annotated[
+        Positive, Meta(description="between rounds that read everything")
+    ] = 86_400
 
 
 class Journal(Section, frozen=True, kw_only=True):

@@ -76,7 +76,7 @@ def test_a_mistyped_command_gets_a_suggestion() -> None:
     assert "Did you mean `trilith serve`?" in refused.stderr
 
 
-@pytest.mark.parametrize("command", [("recover", "--from-zone", "az1", "--yes"), ("bench", "s3")])
+@pytest.mark.parametrize("command", [("bench", "s3")])
 def test_what_this_version_does_not_have_is_refused_by_name(command: tuple[str, ...]) -> None:
     refused = trilith(*command)
     assert refused.returncode == 2
