@@ -12,8 +12,8 @@ from typing import Any
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-
 from tests.tables.local_tables import LocalTables
+
 from trilith.dynamodb.app import DynamoDBApp
 from trilith.dynamodb.authentication import Authenticator
 from trilith.dynamodb.context import Context

@@ -55,7 +55,7 @@ class Serving:
         command = [sys.executable, "-m", "trilith", "serve", "--data", str(self.data)]
         with self._output.open("ab") as output:
             self.process = subprocess.Popen(
-                [*command, "--s3-port", "0", "--console-port", "0"],
+                [*command, "--s3-port", "0", "--dynamodb-port", "0", "--console-port", "0"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -155,7 +155,8 @@ def test_no_secret_is_on_a_command_line(serving: Serving) -> None:
 
 
 def test_a_second_supervisor_on_the_same_data_is_refused_by_pid(serving: Serving) -> None:
-    refused = trilith("serve", "--data", str(serving.data), "--s3-port", "0", "--console-port", "0")
+    options = ("--s3-port", "0", "--dynamodb-port", "0", "--console-port", "0")
+    refused = trilith("serve", "--data", str(serving.data), *options)
     assert refused.returncode == 1
     assert f"pid {serving.process.pid}" in refused.stderr
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.objects.local_partitions import LocalPartitions, _Keyspace
+
 from trilith.runtime.entropy import SystemEntropy
 from trilith.tables.catalog import Catalog, Table
 from trilith.tables.definitions import KeyAttribute, LocalIndex, TableRecord

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from trilith.dynamodb.attribute_values import item_from_wire
+from trilith.dynamodb.attribute_values import SEVERAL, item_from_wire
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import validation
 from trilith.dynamodb.operations.capacity import consumed, read_units, write_units
@@ -80,13 +80,7 @@ class _Write:
 
     def __init__(self, wire: dict[str, Any]) -> None:
         if ("PutRequest" in wire) == ("DeleteRequest" in wire):
-            raise validation(
-                "Supplied AttributeValue has more than one datatypes set, must contain exactly one "
-                "of the supported datatypes"
-                if "PutRequest" in wire
-                else "Supplied AttributeValue is empty, must contain exactly one of the supported "
-                "datatypes"
-            )
+            raise validation(SEVERAL)
         self.wire = wire
         self.item: Item | None = None
         self.key: Item = {}

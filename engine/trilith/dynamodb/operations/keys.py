@@ -17,6 +17,7 @@ from trilith.tables.values import Item, Value, type_of
 
 _INVALID = "One or more parameter values were invalid: "
 MISMATCH = "The provided key element does not match the schema"
+_START_INVALID = "The provided starting key is invalid"
 _EMPTY = (
     "One or more parameter values are not valid. The AttributeValue for a key attribute cannot "
     "contain an empty {noun} value. Key: {name}"
@@ -85,10 +86,10 @@ def start_key(table: Table, index: LocalIndex | None, document: dict[str, Any]) 
     kinds = dict(table.key_kinds)
     if index is not None:
         kinds[index.sort.name] = index.sort.kind
-    fits = len(key) == len(kinds) and all(
-        name in key and kind in key[name] and (kind == "N" or key[name][kind])
-        for name, kind in kinds.items()
-    )
-    if not fits:
-        raise validation(f"The provided starting key is invalid: {MISMATCH}")
+    is_scan = "KeyConditionExpression" not in document and "KeyConditions" not in document
+    if key.keys() != kinds.keys():
+        raise validation(f"{_START_INVALID}: {MISMATCH}" if is_scan else _START_INVALID)
+    for name, kind in kinds.items():
+        if kind not in key[name] or (kind != "N" and not key[name][kind]):
+            raise validation(f"{_START_INVALID}: {MISMATCH}" if is_scan else MISMATCH)
     return key

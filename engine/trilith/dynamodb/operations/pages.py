@@ -189,7 +189,7 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
     if after is not None:
         refusal = condition.refusal_of_start(after, table.partition_name, sort_name)
         if refusal is not None:
-            raise validation(f"The provided starting key is invalid: {refusal}")
+            raise validation(refusal)
     page = await context.tables.query(
         table,
         condition,

@@ -77,25 +77,27 @@ def _attributes(document: dict[str, Any]) -> dict[str, KeyAttribute]:
 
 
 def _key_schema(
-    schema: list[dict[str, str]], attributes: dict[str, KeyAttribute]
+    schema: list[dict[str, str]],
+    attributes: dict[str, KeyAttribute],
+    *,
+    is_index: bool = False,
 ) -> tuple[KeyAttribute, KeyAttribute | None]:
-    names = []
-    for element, kind in zip(schema, ("HASH", "RANGE"), strict=False):
-        names.append(element["AttributeName"])
-        if element["KeyType"] != kind:
-            ordinal = "first" if kind == "HASH" else "second"
-            raise validation(
-                f"Invalid KeySchema: The {ordinal} KeySchemaElement is not a {kind} key type"
-            )
+    """Partition and sort key. The order of the checks is the service's."""
+    names = [element["AttributeName"] for element in schema]
+    if schema[0]["KeyType"] != "HASH":
+        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
     if len(names) == 2 and names[0] == names[1]:
         raise validation(
             "Both the Hash Key and the Range Key element in the KeySchema have the same name"
         )
-    missing = [name for name in names if name not in attributes]
-    if missing:
+    if len(names) == 2 and schema[1]["KeyType"] != "RANGE":
+        raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
+    if any(name not in attributes for name in names):
+        if not is_index:
+            raise validation("Invalid KeySchema: Some index key attribute have no definition")
         raise validation(
             f"{_INVALID}Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(missing)}], AttributeDefinitions: [{', '.join(attributes)}]"
+            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(attributes)}]"
         )
     return attributes[names[0]], attributes[names[1]] if len(names) == 2 else None
 
@@ -142,7 +144,7 @@ def _local_indexes(
         name = one["IndexName"]
         if any(index.name == name for index in indexes):
             raise validation(f"{_INVALID}Duplicate index name: {name}")
-        index_partition, index_sort = _key_schema(one["KeySchema"], attributes)
+        index_partition, index_sort = _key_schema(one["KeySchema"], attributes, is_index=True)
         if index_partition.name != partition.name:
             raise validation(
                 f"{_INVALID}Index KeySchema does not have the same leading hash key as table "
