@@ -209,6 +209,24 @@ def test_an_index_without_an_attribute_can_fetch_whole_items() -> None:
     asyncio.run(check())
 
 
+def test_a_page_of_many_small_items_is_read_in_runs() -> None:
+    async def check() -> None:
+        partitions = LocalTables()
+        for number in range(600):
+            one = item("ann", number, color={"S": "red"}, note={"S": "n"})
+            await partitions.service.put_item(TABLE, one, item_size(one), PLAIN)
+        condition = KeyCondition({"S": "ann"})
+        for reverse in (False, True):
+            for index, fetch in ((None, False), (BY_COLOR, False), (BY_COLOR, True)):
+                found = await all_of_query(
+                    partitions, condition, index=index, reverse=reverse, limit=1000, fetch=fetch
+                )
+                numbers = [int(one["sk"]["N"]) for one in found]
+                assert numbers == sorted(range(600), reverse=reverse)
+
+    asyncio.run(check())
+
+
 def test_a_page_ends_at_one_megabyte() -> None:
     async def check() -> None:
         partitions = LocalTables(cuts=CUTS)

@@ -123,7 +123,7 @@ class Found(Result, frozen=True, tag=3):
 
 
 class Page(Result, frozen=True, tag=4):
-    """`size`: of all records. `is_whole`: the range ends here.
+    """`size`: of all records. `is_whole`: the range ends here. `last`: the last key that was read.
 
     With `fetch`, `records` are items' and `size` counts the entries and the items.
     """
@@ -131,6 +131,7 @@ class Page(Result, frozen=True, tag=4):
     records: list[tuple[bytes, bytes]]
     size: int
     is_whole: bool
+    last: bytes = b""
 
 
 class Dropped(Result, frozen=True, tag=5):

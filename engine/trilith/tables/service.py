@@ -6,6 +6,7 @@ A page is read by as many queries as it touches partitions and slots; it is no s
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, NamedTuple, cast
 
 from trilith.replication.state_machine import Partitions
@@ -37,6 +38,7 @@ from trilith.tables.values import Item
 from trilith_native.codec import escape_bytes
 
 READ_BYTES_MAX = PAGE_BYTES_MAX
+RUN_RECORDS_MAX = 256  # read and opened at once: some milliseconds of the event loop
 
 
 class Read(NamedTuple):
@@ -239,18 +241,35 @@ class _Walk:
         self.is_full = False
 
     async def read(self, start: bytes, end: bytes, *, reverse: bool) -> None:
+        """Add what [start, end) holds, a run of records at a time: others get their turns."""
+        while True:
+            run = min(self._left, RUN_RECORDS_MAX)
+            page = await self._read_run(start, end, run, reverse=reverse)
+            if self.is_full or page.is_whole:
+                return
+            if len(page.records) < run:
+                self.is_full = True  # 1 MB
+                return
+            if reverse:
+                end = page.last
+            else:
+                start = page.last + b"\x00"
+            await asyncio.sleep(0)
+
+    async def _read_run(self, start: bytes, end: bytes, limit: int, *, reverse: bool) -> Page:
         family = ITEM if self._index is None else INDEX + self._index.number
         bytes_left = READ_BYTES_MAX - self._size
-        query = ReadPage(start, end, family, reverse, self._left, bytes_left, self._fetch)
+        query = ReadPage(start, end, family, reverse, limit, bytes_left, self._fetch)
         page = await self._service.read_page(start, query, end, consistent=self._consistent)
         if self._items and page.records and self._size + page.size > READ_BYTES_MAX:
-            self.is_full = True  # one large record that fitted no page but its own
-            return
+            self.is_full = True  # one large record that fits no page but its own
+            return page
         self._items += self._service.open_records(self._table, page)
         self._size += page.size
         self._left -= len(page.records)
-        if not page.is_whole or self._left <= 0 or self._size >= READ_BYTES_MAX:
+        if self._left <= 0 or self._size >= READ_BYTES_MAX:
             self.is_full = True
+        return page
 
     def page(self) -> ItemsPage:
         last = None

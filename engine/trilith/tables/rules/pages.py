@@ -12,9 +12,10 @@ def read_page(query: ReadPage, view: View) -> Page:
     """At least one record where there is any, however large."""
     records: list[tuple[bytes, bytes]] = []
     total, limit, bytes_max = 0, query.limit, query.bytes_max
+    last = b""
     for key, record in view.scan(query.family, query.key, query.end, reverse=query.reverse):
         if len(records) >= limit:
-            return Page(records, total, is_whole=False)
+            return Page(records, total, is_whole=False, last=last)
         size = size_in(record)
         found = (key, record)
         if query.fetch:
@@ -24,7 +25,8 @@ def read_page(query: ReadPage, view: View) -> Page:
             size += size_in(item)
             found = (item_key, item)
         if records and total + size > bytes_max:
-            return Page(records, total, is_whole=False)
+            return Page(records, total, is_whole=False, last=last)
+        last = key
         total += size
         records.append(found)
-    return Page(records, total, is_whole=True)
+    return Page(records, total, is_whole=True, last=last)
