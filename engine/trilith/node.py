@@ -39,10 +39,15 @@ from trilith.edge.http_server import HttpServer, limits_from, listening_socket
 from trilith.edge.log_file import LogFile
 from trilith.edge.metrics import Metrics
 from trilith.edge.request_observer import RequestObserver
-from trilith.errors import TrilithError
+from trilith.errors import Corruption, TrilithError
 from trilith.event_log import EventLog
 from trilith.iam.credentials import ROOT_ACCOUNT_ID, StaticCredentials, root_credential
-from trilith.node_directory import DirectoryLock, open_identity
+from trilith.node_directory import (
+    DirectoryLock,
+    mark_store_damaged,
+    open_identity,
+    set_damaged_store_aside,
+)
 from trilith.node_facts import NodeFacts
 from trilith.node_options import NodeOptions
 from trilith.node_peers import NodePeers
@@ -86,6 +91,7 @@ class Node:
     def __init__(self, options: NodeOptions) -> None:
         self._options = options
         self._stop = asyncio.Event()
+        self._told_of_damage = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._log_file: LogFile | None = None
         if options.log_file is not None:
@@ -125,6 +131,29 @@ class Node:
         self.events("disk_failed", error=str(error), action="the node stops at once")
         os._exit(EXIT_DISK_FAILED)
 
+    def _store_damaged(self, error: Corruption) -> None:
+        """The ordered store has no copy of its own to heal from: rebuild the node from its peers.
+
+        Only while another zone is in sync for everything that we have: else what is still readable
+        here may be the last copy, and an operator decides.
+        """
+        alone = [
+            partition_id
+            for partition_id, (descriptor, _) in self.host.descriptors.items()
+            if not any(
+                node != self.hub.node_id and self.hub.is_reachable(node)
+                for node in descriptor.in_sync
+            )
+        ]
+        if alone:
+            if not self._told_of_damage:
+                self.events("store_damaged", error=str(error), sole_source_of=alone)
+            self._told_of_damage = True
+            return
+        self.events("store_damaged", error=str(error), action="the node is rebuilt from its peers")
+        mark_store_damaged(self._runtime.disk, str(error))
+        os._exit(EXIT_DISK_FAILED)
+
     # start
 
     async def run(self) -> int:
@@ -150,20 +179,20 @@ class Node:
     async def _open(self) -> None:
         """Open what is on this node's disk, and start to listen for peers."""
         options, config, runtime = self._options, self._options.config, self._runtime
-        self._identity = open_identity(
-            runtime.disk, runtime.entropy, node_id=options.node_id, zone=options.zone
-        )
+        if set_damaged_store_aside(Path(options.data_dir)):
+            self.events("damaged_store_set_aside")
+        try:
+            self._open_store()
+        except Corruption as error:
+            self.events("damaged_store_set_aside", error=str(error))
+            set_damaged_store_aside(Path(options.data_dir), at_once=True)
+            self._open_store()
         node_id = self._identity.node_id
         self.events.node = node_id
         root_key = bytes.fromhex(Path(options.root_key_file).read_text("ascii").strip())
         self.metrics = Metrics()
         sync_times = self.metrics.histogram(
             "trilith_journal_sync_seconds", "Time of one journal write and sync.", SYNC_BOUNDS_S
-        )
-        self.store = RocksOrderedStore(
-            runtime.disk.native_path("store"),
-            block_cache_bytes=config.storage.block_cache_bytes,
-            write_buffer_bytes=config.storage.write_buffer_bytes,
         )
         self.journal = await Journal.open(
             runtime,
@@ -197,6 +226,21 @@ class Node:
         self.map = ClusterMap()
         self.membership = Membership(self.coordinator, self.map, self.events)
 
+    def _open_store(self) -> None:
+        """Who we are, and the ordered store. Raises Corruption."""
+        options, disk = self._options, self._runtime.disk
+        self._identity = open_identity(
+            disk, self._runtime.entropy, node_id=options.node_id, zone=options.zone
+        )
+        self.store = RocksOrderedStore(
+            disk.native_path("store"),
+            block_cache_bytes=options.config.storage.block_cache_bytes,
+            write_buffer_bytes=options.config.storage.write_buffer_bytes,
+        )
+        # Met before we have joined, damage ends this start; the next one sets the store aside,
+        # and `confirm_disk` refuses to go on should nobody else have what was in it.
+        self.store.on_damage = lambda error: mark_store_damaged(disk, str(error))
+
     async def _join(self) -> None:
         """Take the node's place in the cluster and open the public ports."""
         options, node_id = self._options, self._identity.node_id
@@ -210,6 +254,7 @@ class Node:
         self._connect()
         self._spawn(self.membership.follow())
         await self.host.start()
+        self.store.on_damage = self._store_damaged
         self._spawn(self._checkpoints.run())
         self._spawn(self._repair.run())
         self._spawn(self._upkeep.keep_house())
@@ -404,6 +449,9 @@ class Node:
             self.store.close()
         self._runtime.workers.close()
         self.events("node_stopped")
+
+    def close_log(self) -> None:
+        """After the last word."""
         if self._log_file is not None:
             self._log_file.close()
 
@@ -422,6 +470,8 @@ def run_node(options: NodeOptions) -> int:
             node.events("node_failed", error=str(error), code=error.code)
             sys.stderr.write(f"trilith node: {error}\n")
             return EXIT_UNUSABLE
+        finally:
+            node.close_log()
 
     sys.setswitchinterval(0.001)
     return uvloop.run(main())

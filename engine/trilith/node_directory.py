@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,8 @@ from trilith.undecodable import UNDECODABLE
 FORMAT_VERSION = 1
 IDENTITY_FILE = "node.json"
 LOCK_FILE = "LOCK"
+DAMAGED_FILE = "store.damaged"  # the ordered store is to be set aside at the next start
+ASIDE = "aside"
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,31 @@ class DirectoryLock:
 
     def release(self) -> None:
         os.close(self._descriptor)
+
+
+def mark_store_damaged(disk: Disk, why: str) -> None:
+    """The next start sets the store aside, and the node is rebuilt from its peers."""
+    disk.write_small(DAMAGED_FILE, why.encode())
+
+
+def set_damaged_store_aside(directory: Path, *, at_once: bool = False) -> bool:
+    """Move the ordered store and the journal out of the way if the store was marked as damaged.
+
+    Chunks stay: each is verified when it is read. Without its journal the node counts as one that
+    lost its disk (`open_identity`). What is set aside is kept, once, for an operator. `at_once`:
+    without a mark. Whether something was moved.
+    """
+    mark = directory / DAMAGED_FILE
+    if not (at_once or mark.exists()):
+        return False
+    aside = directory / ASIDE
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir()
+    for name in ("journal", "store"):  # the journal first: it is what makes us the old replica
+        if (directory / name).exists():
+            (directory / name).rename(aside / name)
+    mark.unlink(missing_ok=True)
+    return True
 
 
 def open_identity(disk: Disk, entropy: Entropy, *, node_id: str | None, zone: str) -> NodeIdentity:

@@ -12,7 +12,8 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
-SUBNET = "10.213.77"
+# One of the private 10.0.0.0/8 for each test process: runs side by side must not share addresses.
+SUBNET = f"10.{200 + os.getpid() // 250 % 50}.{os.getpid() % 250}"
 COMMAND_DEADLINE_S = 20.0
 PROGRAMS = ("ip", "iptables")
 

@@ -155,9 +155,9 @@ def test_bits_flipped_while_a_zone_is_down_are_never_served(begin: Begin, part: 
     story.zones.kill("az2")
     story.let_run()
     count = flip_bits(flippable(story.zones, "az2", part), Random(part), 6)
-    story.zones.start("az2")
-    story.let_run()
-    story.end(f"{count} bits flipped in the {part} of a zone that is down")
+    with story.zones.restarted_when_it_exits("az2"):
+        story.let_run()
+        story.end(f"{count} bits flipped in the {part} of a zone that is down")
 
 
 @pytest.mark.parametrize("part", ["journal", "chunks"])

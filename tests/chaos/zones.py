@@ -7,6 +7,9 @@ import os
 import secrets
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +30,7 @@ S3_PORT, CONSOLE_PORT, PEER_PORT = 9000, 9001, 7000
 IMAGE_BYTES = 1024 * MIB
 START_DEADLINE_S = 60.0
 IN_SYNC_DEADLINE_S = 90.0
+SUPERVISOR_PAUSE_S = 0.3
 ENVIRONMENT = {
     "TRILITH_JOURNAL__SEGMENT_BYTES": str(8 * MIB),
     "TRILITH_JOURNAL__RETAIN_BYTES": str(16 * MIB),
@@ -122,6 +126,26 @@ class Zones:
             deadline_s=START_DEADLINE_S,
             what=f"{running} are ready",
         )
+
+    @contextmanager
+    def restarted_when_it_exits(self, zone: str) -> Iterator[None]:
+        """Starts a node again that ends by itself, as its supervisor does."""
+        end = threading.Event()
+
+        def supervise() -> None:
+            while not end.wait(SUPERVISOR_PAUSE_S):
+                if self.has_exited(zone):
+                    self._nodes.pop(zone, None)
+                    self.spawn(zone)
+
+        thread = threading.Thread(target=supervise)
+        self.spawn(zone)
+        thread.start()
+        try:
+            yield
+        finally:
+            end.set()
+            thread.join()
 
     def pid(self, zone: str) -> int:
         return self._nodes[zone].pid

@@ -8,7 +8,7 @@ are flushed in order, and a write batch lies in one of them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from rocksdict import (
     BlockBasedOptions,
@@ -82,15 +82,20 @@ def _translated(error: Exception) -> TrilithError:
     return StorageFailure(f"ordered store: {text}")
 
 
-def _pairs_forward(cursor: RdictIter) -> Iterator[tuple[bytes, bytes]]:
+Translate = Callable[[Exception], TrilithError]
+
+
+def _pairs_forward(cursor: RdictIter, translate: Translate) -> Iterator[tuple[bytes, bytes]]:
     key, value, step, valid = cursor.key, cursor.value, cursor.next, cursor.valid
     while valid():
         yield key(), value()
         step()
-    _check(cursor)
+    _check(cursor, translate)
 
 
-def _pairs_backward(cursor: RdictIter, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _pairs_backward(
+    cursor: RdictIter, start: bytes, translate: Translate
+) -> Iterator[tuple[bytes, bytes]]:
     # The lower bound of the read options is not kept here: a reverse iterator runs past it.
     key, value, step, valid = cursor.key, cursor.value, cursor.prev, cursor.valid
     while valid():
@@ -99,15 +104,15 @@ def _pairs_backward(cursor: RdictIter, start: bytes) -> Iterator[tuple[bytes, by
             return
         yield found, value()
         step()
-    _check(cursor)
+    _check(cursor, translate)
 
 
-def _check(cursor: RdictIter) -> None:
+def _check(cursor: RdictIter, translate: Translate) -> None:
     """An iterator that met an error looks like one at its end: never take the one for the other."""
     try:
         cursor.status()
     except Exception as error:
-        raise _translated(error) from error
+        raise translate(error) from error
 
 
 class RocksSnapshot:
@@ -118,10 +123,11 @@ class RocksSnapshot:
     several threads at once. Holds back RocksDB's cleaning until garbage-collected.
     """
 
-    __slots__ = ("_cursor", "_owner")
+    __slots__ = ("_cursor", "_owner", "_translate")
 
-    def __init__(self, cursor: RdictIter) -> None:
+    def __init__(self, cursor: RdictIter, translate: Translate) -> None:
         self._cursor = cursor
+        self._translate = translate
         self._owner: object = None  # the scan that placed the cursor last
 
     def get(self, key: bytes) -> bytes | None:
@@ -129,7 +135,7 @@ class RocksSnapshot:
         self._owner = None
         cursor.seek(key)
         if not cursor.valid():
-            _check(cursor)
+            _check(cursor, self._translate)
             return None
         if cursor.key() != key:
             return None
@@ -151,7 +157,7 @@ class RocksSnapshot:
                 self._owner = token
                 cursor.seek(place)
             if not cursor.valid():
-                _check(cursor)
+                _check(cursor, self._translate)
                 return
             key = cursor.key()
             if key >= end:
@@ -171,7 +177,7 @@ class RocksSnapshot:
                 if cursor.valid() and cursor.key() == place:
                     cursor.prev()
             if not cursor.valid():
-                _check(cursor)
+                _check(cursor, self._translate)
                 return
             key = cursor.key()
             if key < start:
@@ -206,12 +212,20 @@ class RocksOrderedStore:
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]
         self._closed = False
         self._get = self._database.get
+        # Told of every damage that is met, before the error is raised.
+        self.on_damage: Callable[[Corruption], None] = lambda _: None
+
+    def _translate(self, error: Exception) -> TrilithError:
+        translated = _translated(error)
+        if isinstance(translated, Corruption):
+            self.on_damage(translated)
+        return translated
 
     def get(self, key: bytes) -> bytes | None:
         try:
             value: bytes | None = self._get(key)
         except Exception as error:
-            raise _translated(error) from error
+            raise self._translate(error) from error
         return value
 
     def scan(
@@ -224,9 +238,9 @@ class RocksOrderedStore:
         cursor = self._database.iter(bounds)  # here, not in the generator: as of this call
         if reverse:
             cursor.seek_to_last()
-            return _pairs_backward(cursor, start)
+            return _pairs_backward(cursor, start, self._translate)
         cursor.seek(start)
-        return _pairs_forward(cursor)
+        return _pairs_forward(cursor, self._translate)
 
     def write(self, operations: Sequence[Operation]) -> None:
         batch = WriteBatch(raw_mode=True)
@@ -241,16 +255,16 @@ class RocksOrderedStore:
         try:
             self._database.write(batch, self._write_options)
         except Exception as error:
-            raise _translated(error) from error
+            raise self._translate(error) from error
 
     def snapshot(self) -> OrderedReader:
-        return RocksSnapshot(self._database.iter())
+        return RocksSnapshot(self._database.iter(), self._translate)
 
     def flush(self) -> None:
         try:
             self._database.flush(True)
         except Exception as error:
-            raise _translated(error) from error
+            raise self._translate(error) from error
 
     def close(self) -> None:
         """Flushes. The directory's lock goes when the last snapshot and iterator are gone."""
@@ -259,4 +273,4 @@ class RocksOrderedStore:
             try:
                 self._database.close()
             except Exception as error:
-                raise _translated(error) from error
+                raise self._translate(error) from error
