@@ -240,8 +240,6 @@ def check(config: Config) -> None:
         raise ConfigError("chunks.avg_bytes must be a power of two")
     if chunks.extent_bytes < 2 * chunks.max_bytes:
         raise ConfigError("chunks.extent_bytes must hold at least two chunks of chunks.max_bytes")
-    if chunks.gc_interval_seconds > chunks.gc_grace_seconds:
-        raise ConfigError("chunks.gc_interval_seconds must be at most chunks.gc_grace_seconds")
     if chunks.inflight_bytes_max < 2 * chunks.max_bytes:
         raise ConfigError("chunks.inflight_bytes_max must be at least twice chunks.max_bytes")
 

@@ -25,6 +25,7 @@ from trilith.errors import Corruption, TrilithError
 from trilith.objects.housekeeping import Housekeeping
 from trilith.objects.references import ObjectReferences
 from trilith.replication.host import ReplicaHost
+from trilith.replication.messages import Reject
 from trilith.replication.replica import Replica
 from trilith.runtime.ports import Runtime
 from trilith.storage.chunk_store import ChunkStore
@@ -130,9 +131,9 @@ class Upkeep:
     async def _log_steps(self, replica: Replica) -> AsyncIterator[int]:
         """The entries that the journal keeps of one replica."""
         index = replica.log.first_index
-        while index <= replica.log.durable_index:
+        while not replica.damaged and index <= replica.log.durable_index:
             try:
-                entries = replica.log.read(index, max_bytes=LOG_READ_BYTES)
+                entries = replica.log.read(index, max_bytes=LOG_READ_BYTES, from_disk=True)
             except LookupError:  # dropped meanwhile
                 index = max(index + 1, replica.log.first_index)
                 continue
@@ -140,6 +141,8 @@ class Upkeep:
                 self._scrubber.progress.bad_log_records += 1
                 self._rebuild_replica(replica)
                 raise
+            if not entries:
+                return
             index = entries[-1][1] + 1
             yield sum(len(payload) for _, _, payload in entries)
 
@@ -150,6 +153,10 @@ class Upkeep:
             replica.step_down("its log has a bad record")
             replica.granted = False
             replica.damaged = True
+            # An idle leader asks nothing that could be answered so. (Where we led, the next leader
+            # asks when it begins.)
+            reject = Reject(replica.partition_id, replica.epoch, replica.commit_index, True)
+            replica.ports.send(replica.leader_node, reject)
 
     async def keep_house(self) -> None:
         """Until cancelled."""

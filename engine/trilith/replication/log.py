@@ -95,10 +95,19 @@ class ReplicaLog:
         """Journal what this replica acts under, before it acts on it (rule 5)."""
         self._journal.append(STATE, self._partition, epoch, self.last_index, state, on_durable)
 
-    def read(self, first_index: int, *, max_bytes: int) -> list[tuple[int, int, bytes]]:
-        """(epoch, index, payload) from `first_index` on. Raises LookupError when trimmed."""
+    def read(
+        self, first_index: int, *, max_bytes: int, from_disk: bool = False
+    ) -> list[tuple[int, int, bytes]]:
+        """(epoch, index, payload) from `first_index` on. Raises LookupError when trimmed.
+
+        `from_disk`: for the scrubber, which wants no cached copy. Raises Corruption.
+        """
         return self._journal.read(
-            self._partition, first_index, max_bytes=max_bytes, max_entries=4096
+            self._partition,
+            first_index,
+            max_bytes=max_bytes,
+            max_entries=4096,
+            from_disk=from_disk,
         )
 
     @property

@@ -429,16 +429,26 @@ class Journal:
     # -- reading
 
     def read(
-        self, partition: int, first_index: int, *, max_bytes: int, max_entries: int
+        self,
+        partition: int,
+        first_index: int,
+        *,
+        max_bytes: int,
+        max_entries: int,
+        from_disk: bool = False,
     ) -> list[tuple[int, int, bytes]]:
         """(epoch, index, payload) of the entries from `first_index` on, durable or still pending.
 
-        At least one entry when there is one, however large. Recent ones come from memory; others
-        cost a read each on the loop. LookupError: trimmed, or no such partition. Corruption: a bad
-        record.
+        At least one entry when there is one, however large. Recent ones come from memory, unless
+        `from_disk` asks for what is there; others cost a read each on the loop. LookupError:
+        trimmed, or no such partition. Corruption: a bad record.
         """
         return self._reader.read(
-            partition, first_index, max_bytes=max_bytes, max_entries=max_entries
+            partition,
+            first_index,
+            max_bytes=max_bytes,
+            max_entries=max_entries,
+            from_disk=from_disk,
         )
 
     def first_index(self, partition: int) -> int:

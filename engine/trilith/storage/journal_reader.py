@@ -41,8 +41,15 @@ class JournalReader:
             self._cache_bytes -= len(self._cache.pop(order.popleft()))
 
     def read(
-        self, partition: int, first_index: int, *, max_bytes: int, max_entries: int
+        self,
+        partition: int,
+        first_index: int,
+        *,
+        max_bytes: int,
+        max_entries: int,
+        from_disk: bool = False,
     ) -> list[tuple[int, int, bytes]]:
+        """`from_disk`: pass the cache by where an entry is durable."""
         log = self._index.logs.get(partition)
         if log is None:
             raise LookupError(f"no partition {partition} in the journal")
@@ -61,7 +68,7 @@ class JournalReader:
             assert epoch is not None
             position = log.positions[slot]
             payload = self._cache.get(position)
-            if payload is None:
+            if payload is None or (from_disk and position < self.durable_position):
                 payload = self._load(position, log.lengths[slot], (ENTRY, partition, epoch, index))
             entries.append((epoch, index, payload))
         return entries
