@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from tests.linearizability.checker import Kind, Operation, explain
-from tests.replication.register_model import Append, Read, Value, Write
+from tests.replication.register_model import Append, Read, Write
 from tests.simulation.cluster import SimCluster
 from tests.simulation.node import SimNode
 
@@ -95,54 +95,76 @@ class Registers:
             count += 1
             phase = int(self.cluster.loop.now / PHASE_S)
             slot = random.randrange(self._keys)
-            appends = slot % 3 == 2
             key = bytes([37 * slot % 256]) + b"/%d/%d" % (phase, slot)
-            unique = b"%d.%d " % (number, count)
-            roll = random.random()
-            if roll < 0.45:
-                call = Call(Kind.READ, key, node.node_id, 0.0)
-            elif appends:
-                call = Call(Kind.APPEND, key, node.node_id, 0.0, value=unique)
-            elif roll < 0.75 or last_seen.get(key) is None:
-                call = Call(Kind.WRITE, key, node.node_id, 0.0, value=unique)
-            else:
-                expected = last_seen[key]
-                call = Call(
-                    Kind.COMPARE_AND_SET, key, node.node_id, 0.0, value=unique, expected=expected
-                )
+            call = self.draw(random, key, b"%d.%d " % (number, count), last_seen.get(key))
+            call.where = node.node_id
             await self.perform(node, call)
             if call.returned != inf and call.applied and call.holds is not False:
                 last_seen[key] = call.seen if call.kind is Kind.READ else call.value
+
+    def draw(self, random: Random, key: bytes, unique: bytes, seen: bytes | None) -> Call:
+        """The next call on a key. Every third key is appended to, the others are written."""
+        appends = int(key.rpartition(b"/")[2]) % 3 == 2
+        roll = random.random()
+        if roll < 0.45:
+            return Call(Kind.READ, key, "", 0.0)
+        if appends:
+            return Call(Kind.APPEND, key, "", 0.0, value=unique)
+        if roll < 0.75 or seen is None:
+            return Call(Kind.WRITE, key, "", 0.0, value=unique)
+        return Call(Kind.COMPARE_AND_SET, key, "", 0.0, value=unique, expected=seen)
+
+    async def prepare(self) -> None:
+        """What must be there before the first call."""
+
+    async def progress(self, within_s: float) -> list[str]:
+        """Whether each partition takes a write soon, now that nothing is wrong any more."""
+        problems = []
+        deadline = self.cluster.loop.now + within_s
+        for descriptor in self.cluster.descriptors():
+            key = descriptor.start_key + b"\0progress"
+            node = self.cluster.nodes[0]
+            while self.cluster.loop.now < deadline:
+                if node.booted:
+                    call = Call(Kind.WRITE, key, node.node_id, 0.0, value=b"on")
+                    await self.perform(node, call)
+                    if call.applied:
+                        break
+                await asyncio.sleep(0.1)
+            else:
+                problems.append(f"no write on {descriptor} within {within_s} s of the last fault")
+        return problems
 
     async def perform(self, node: SimNode, call: Call) -> None:
         """Make a call at a node and record what came of it."""
         call.called = self._moment()
         self.calls.append(call)
         try:
-            result = await ask(node, self._work(node, call))
+            call.seen = await ask(node, self.work(node, call))
         except PreconditionFailed:
             call.returned, call.holds, call.applied = self._moment(), False, True
         except TrilithError as error:
             call.applied = False if error.outcome is Outcome.NOT_APPLIED else None
         else:
             call.returned, call.holds, call.applied = self._moment(), True, True
-            call.seen = result.value
         self.cluster.trace(f"call {call.key!r} {call}")
 
-    @staticmethod
-    async def _work(node: SimNode, call: Call) -> Value:
+    async def work(self, node: SimNode, call: Call) -> bytes | None:
+        """The call itself, as the node's process; the value that it saw."""
         router = node.router
         if call.kind is Kind.READ:
-            at_once = router.try_query(KEYSPACE, call.key, Read(call.key))
-            if at_once is not None:
-                return at_once  # type: ignore[no-any-return]
-            return await router.query(KEYSPACE, call.key, Read(call.key))  # type: ignore[no-any-return]
-        assert call.value is not None
-        if call.kind is Kind.APPEND:
-            command: Append | Write = Append(call.key, call.value)
+            found = router.try_query(KEYSPACE, call.key, Read(call.key))
+            if found is None:
+                found = await router.query(KEYSPACE, call.key, Read(call.key))
         else:
-            command = Write(call.key, call.value, expected=call.expected)
-        return await router.execute(KEYSPACE, call.key, command)  # type: ignore[no-any-return]
+            assert call.value is not None
+            if call.kind is Kind.APPEND:
+                command: Append | Write = Append(call.key, call.value)
+            else:
+                command = Write(call.key, call.value, expected=call.expected)
+            found = await router.execute(KEYSPACE, call.key, command)
+        value: bytes | None = found.value
+        return value
 
     async def read_everything(self) -> list[str]:
         """Read each key at each node; says which reads failed."""

@@ -12,8 +12,11 @@ from tests.simulation.cluster import SimCluster
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Deadlock
 from tests.simulation.node import NodePlan
+from tests.simulation.objects import ObjectCalls, ObjectCluster, models
 from tests.simulation.registers import KEYSPACE, Registers
-from tests.simulation.verdicts import acknowledged_alone, converged, differences, progress
+from tests.simulation.verdicts import acknowledged_alone, converged, differences
+
+from trilith.cluster.bootstrap import SYSTEM
 
 FAULTS_S = 12.0
 WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
@@ -57,16 +60,30 @@ def plans_of(random: Random) -> list[NodePlan]:
 
 def run_registers(seed: int, *, keep_trace: bool = False, kinds: list[str] | None = None) -> Result:
     """One run of the registers workload."""
+    return _run(seed, keep_trace, kinds, objects=False)
+
+
+def run_objects(seed: int, *, keep_trace: bool = False, kinds: list[str] | None = None) -> Result:
+    """One run of the object service and its chunks."""
+    return _run(seed, keep_trace, kinds, objects=True)
+
+
+def _run(seed: int, keep_trace: bool, kinds: list[str] | None, *, objects: bool) -> Result:
     started = time.process_time()
     random = Random(f"{seed}/plan")
-    cluster = SimCluster(seed, plans_of(random), keep_trace=keep_trace)
+    plans = plans_of(random)
+    if objects:
+        for plan in plans:
+            plan.models = models()
+    make, calls = (ObjectCluster, ObjectCalls) if objects else (SimCluster, Registers)
+    cluster = make(seed, plans, keep_trace=keep_trace)
     cuts = random.choice(([], [b"\x60"], [b"\x40", b"\xa0"]))
-    cluster.create_partitions({KEYSPACE: cuts})
-    workload = Registers(
+    cluster.create_partitions({SYSTEM: [], KEYSPACE: cuts} if objects else {KEYSPACE: cuts})
+    workload = calls(
         cluster,
-        clients=random.choice((2, 4, 6)),
+        clients=random.choice((2, 3) if objects else (2, 4, 6)),
         keys=random.choice((3, 6)),
-        think_s=random.choice((0.02, 0.08, 0.3)),
+        think_s=random.choice((0.2, 0.5) if objects else (0.02, 0.08, 0.3)),
     )
     result = Result(seed)
     gc.disable()
@@ -106,6 +123,7 @@ async def _story(
 ) -> None:
     for node in cluster.nodes:
         node.boot()
+    await workload.prepare()
     loading = cluster.loop.create_task(workload.run())
     if not await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S):
         result.problems.append("the cluster did not come up")
@@ -114,7 +132,7 @@ async def _story(
     await faults.run()
     result.faults = faults.count
     faults.heal()
-    stuck = await progress(cluster, KEYSPACE, PROGRESS_WITHIN_S)
+    stuck = await workload.progress(PROGRESS_WITHIN_S)
     workload.stopping = True
     await loading
     if beyond_design(cluster, faults):

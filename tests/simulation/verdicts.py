@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.linearizability.checker import Kind
-from tests.replication.register_model import Write
 from tests.simulation.cluster import SimCluster
-from tests.simulation.registers import Call, ask
+from tests.simulation.registers import Call
 
-from trilith.errors import TrilithError
 from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.entry import applied_key
@@ -31,28 +27,6 @@ def converged(cluster: SimCluster) -> bool:
         if len(positions) != 1 or leaders[0].applied_index != leaders[0].log.last_index:
             return False
     return all(node.booted for node in cluster.nodes)
-
-
-async def progress(cluster: SimCluster, keyspace: int, within_s: float) -> list[str]:
-    """Whether each partition takes a write soon, now that nothing is wrong any more."""
-    problems = []
-    deadline = cluster.loop.now + within_s
-    for descriptor in cluster.descriptors():
-        if descriptor.keyspace != keyspace:
-            continue
-        key = descriptor.start_key + b"\0progress"
-        while cluster.loop.now < deadline:
-            node = cluster.nodes[0]
-            try:
-                if node.booted:
-                    await ask(node, node.router.execute(keyspace, key, Write(key, b"on")))
-                    break
-            except TrilithError:
-                pass
-            await asyncio.sleep(0.1)
-        else:
-            problems.append(f"no write on {descriptor} within {within_s} s of the last fault")
-    return problems
 
 
 def covers(descriptor: Descriptor, key: bytes) -> bool:

@@ -24,6 +24,7 @@ from trilith.runtime.ports import Runtime
 from trilith.storage.chunk_store import ChunkStore
 
 MARK = "chunks/rebuilt"
+FIRST_MARK = "chunks/rebuilt-once"
 RETRY_S = 1.0
 BATCH_CHUNKS = 64
 CHUNK_ID_SIZE = 32
@@ -88,11 +89,18 @@ class Rebuild:
         if self._disk.exists(MARK):
             self.progress.done = True
             return
-        await self._pass_until_whole()
-        self.progress.done = True
-        if self.progress.looked_at:
-            await asyncio.sleep(self._grace_s)
+        if not self._disk.exists(FIRST_MARK):
             await self._pass_until_whole()
+            if not self.progress.looked_at:
+                self._disk.write_small(MARK, b"1\n")
+                self.progress.done = True
+                return
+            # Kept: after a restart the zone is let in again at once, also by a leader that is
+            # alone, and so cannot answer what a pass would ask.
+            self._disk.write_small(FIRST_MARK, b"1\n")
+        self.progress.done = True
+        await asyncio.sleep(self._grace_s)
+        await self._pass_until_whole()
         self._disk.write_small(MARK, b"1\n")
 
     async def _pass_until_whole(self) -> None:
