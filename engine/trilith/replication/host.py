@@ -263,8 +263,8 @@ class ReplicaHost:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()
                 leader.followers.probe_again(now)
-                if self._disk_hangs or not replica.log.accepting:
-                    self._elect_soon(replica)  # that is, hand it to who can write
+                if not replica.log.accepting:
+                    self._elect_soon(replica)  # that is, hand it to who has room
                 self._in_sync_set.check(leader, now)
                 for node in list(leader.followers.snapshots_wanted):
                     leader.followers.snapshots_wanted.discard(node)
@@ -282,10 +282,13 @@ class ReplicaHost:
     def _time_the_disk(self, now: float) -> None:
         """A sync that takes too long is a wedged disk, which heartbeats would hide for ever.
 
-        While it hangs the node is silent, as if it were cut off: no lease of it is renewed, it is
-        dropped from all in-sync sets at once instead of by each partition's next write, and it
-        answers no probe that would take it in again. Seen twice, so that a pause of the whole
-        process, which makes every sync look long, is not taken for one.
+        While it hangs the node is silent, as if it were cut off: no lease of it is renewed, another
+        takes over what it leads, it is dropped from all in-sync sets at once instead of by each
+        partition's next write, and it answers no probe that would take it in again. (Naming
+        another leader itself would be slower: that one would have to wait out our leases.)
+
+        Seen twice, so that a pause of the whole process, which makes every sync look long, is not
+        taken for one.
         """
         began = self._journal.sync_started_at
         limit_s = self._timing.follower_timeout_s * DISK_HANG_FACTOR
@@ -308,7 +311,7 @@ class ReplicaHost:
     # elections and hand-overs
 
     def _elect_soon(self, replica: Replica) -> None:
-        if replica.partition_id in self._busy or self._draining:
+        if replica.partition_id in self._busy or self._draining or self._disk_hangs:
             return
         self._busy.add(replica.partition_id)
 
@@ -316,7 +319,7 @@ class ReplicaHost:
             try:
                 if replica.descriptor.leader != self.node_id:
                     await self._takeover.run(replica)
-                elif not (replica.damaged or self._disk_hangs) and replica.log.accepting:
+                elif not replica.damaged and replica.log.accepting:
                     await self._takeover.resume(replica)
                 else:
                     await self._abdicate(replica)
@@ -326,11 +329,10 @@ class ReplicaHost:
         self._spawn(elect())
 
     async def _abdicate(self, replica: Replica) -> None:
-        """We lead on record, and our log is damaged, hangs or has no room: name another instead.
+        """We lead on record, and our log is damaged or has no room: name another instead.
 
-        Damaged, we leave the in-sync set, and with a disk that hangs: nothing can be acknowledged
-        with us. Merely full, we still have everything: we stay, and the new leader drops us when
-        we stall.
+        Damaged, we leave the in-sync set. Merely full, we still have everything: we stay, and the
+        new leader drops us when we stall.
         """
         in_sync = replica.descriptor.in_sync
         others = [n for n in in_sync if n != self.node_id]
@@ -344,7 +346,7 @@ class ReplicaHost:
                 replica.descriptor,
                 leader=others[0],
                 epoch=replica.descriptor.epoch + 1,
-                in_sync=others if replica.damaged or self._disk_hangs else in_sync,
+                in_sync=others if replica.damaged else in_sync,
             )
             await self._swaps.swap(replica, wanted)
 
