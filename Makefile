@@ -44,10 +44,11 @@ serve: setup
 test: setup
 	$(PYTEST) tests -m 'not load' $(PYTEST_OPTIONS)
 
-# One seed again (SEED=7), or new ones for so long (SECONDS=60). KINDS and MUTATION narrow it down.
+# One seed again (SEED=7), or new ones for so long (SECONDS=60). KINDS, MUTATION, WORKLOAD=objects.
 simulate: setup
 	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),30)) \
-	  $(if $(KINDS),--kinds $(KINDS)) $(if $(MUTATION),--mutation $(MUTATION)) $(SIMULATE_OPTIONS)
+	  $(if $(KINDS),--kinds $(KINDS)) $(if $(MUTATION),--mutation $(MUTATION)) \
+	  $(if $(WORKLOAD),--workload $(WORKLOAD)) $(SIMULATE_OPTIONS)
 
 conformance: setup
 	tools/set_up.sh clients

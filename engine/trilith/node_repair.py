@@ -28,6 +28,7 @@ from trilith.objects.commands import Keys, ListRepairs
 from trilith.objects.references import ObjectReferences
 from trilith.objects.repair_queue import RepairQueue
 from trilith.peers.hub import PeerHub
+from trilith.replication.descriptor import IN_SYNC_MIN
 from trilith.replication.host import ReplicaHost
 from trilith.runtime.network import Buffer
 from trilith.runtime.ports import Runtime
@@ -101,6 +102,10 @@ class RepairStation:
         """Whether the node's zone lacks no chunk of this partition, which this node leads."""
         replica = self._host.replicas[partition_id]
         if replica.descriptor.keyspace != OBJECTS:
+            return True
+        if len(replica.descriptor.in_sync) < IN_SYNC_MIN:
+            # A leader that is alone commits nothing, and so answers neither a rebuild that asks for
+            # references nor a repair that strikes out an entry: they go on once the node is in.
             return True
         try:
             answer, _ = await self._hub.call(node, REBUILT, b"", deadline_s=REBUILT_DEADLINE_S)

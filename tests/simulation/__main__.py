@@ -12,23 +12,31 @@ from collections.abc import Iterator
 from functools import partial
 
 from tests.simulation.mutations import MUTATIONS, applied
-from tests.simulation.run import Result, run_registers
+from tests.simulation.run import Result, run_objects, run_registers
 
 FIXED_HASH_SEED = "0"
+WORKLOADS = {"registers": run_registers, "objects": run_objects}
 
 
-def one(seed: int, kinds: list[str] | None, mutation: str | None, trace: bool) -> Result:
+def one(
+    seed: int,
+    kinds: list[str] | None,
+    mutation: str | None,
+    trace: bool,
+    workload: str = "registers",
+) -> Result:
     chosen = MUTATIONS[mutation] if mutation else None
     if chosen is not None and kinds is None:
         kinds = chosen.kinds
     with applied(chosen):
-        return run_registers(seed, keep_trace=trace, kinds=kinds)
+        return WORKLOADS[workload](seed, keep_trace=trace, kinds=kinds)
 
 
 def command_for(seed: int, options: argparse.Namespace) -> str:
     """What reproduces a run exactly."""
     extra = f" KINDS={','.join(options.kinds)}" if options.kinds is not None else ""
     extra += f" MUTATION={options.mutation}" if options.mutation else ""
+    extra += f" WORKLOAD={options.workload}" if options.workload != "registers" else ""
     return f"make simulate SEED={seed}{extra}"
 
 
@@ -60,7 +68,13 @@ def seeds_from(options: argparse.Namespace) -> Iterator[int]:
 
 def many(options: argparse.Namespace) -> int:
     """Runs seeds on several processes; the exit status."""
-    run = partial(one, kinds=options.kinds, mutation=options.mutation, trace=False)
+    run = partial(
+        one,
+        kinds=options.kinds,
+        mutation=options.mutation,
+        trace=False,
+        workload=options.workload,
+    )
     totals: Counter[str] = Counter()
     simulated = cpu = 0.0
     started = time.monotonic()
@@ -104,6 +118,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="so many seeds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--kinds", type=lambda text: text.split(","), help="faults to draw from")
+    parser.add_argument("--workload", choices=sorted(WORKLOADS), default="registers")
     parser.add_argument("--mutation", choices=sorted(MUTATIONS))
     parser.add_argument("--until-found", action="store_true", help="stop at the first failure")
     parser.add_argument("--problems", type=int, default=3, help="problems printed for a run")
@@ -115,7 +130,9 @@ def main() -> int:
         os.execve(sys.executable, arguments, environment)
     if options.seed is None:
         return many(options)
-    result = one(options.seed, options.kinds, options.mutation, bool(options.trace))
+    result = one(
+        options.seed, options.kinds, options.mutation, bool(options.trace), options.workload
+    )
     report(result, options, verbose=True)
     if options.trace:
         with open(options.trace, "w", encoding="utf-8") as file:

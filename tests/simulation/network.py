@@ -300,8 +300,10 @@ class SimNetwork:
                 near.close()  # its caller gave up
                 return
             near.handler = make_handler(near)
-            if not near.closed:
-                future.set_result(near)
+            future.set_result(near)
+            if near.closed:  # reset before its owner looked
+                error = ConnectionResetError(errno.ECONNRESET, "reset")
+                self.loop.call_soon(near._tell_lost, error, context=process.context)
 
         def arrived() -> None:
             if there.cut:

@@ -124,11 +124,12 @@ class ObjectCalls(Registers):
             if node.booted:
                 try:
                     await ask(node, node.objects.create_bucket(BUCKET, owner="o", region="r"))
-                    return
                 except BucketAlreadyOwned:
                     return
                 except TrilithError:
                     pass
+                else:
+                    return
             await asyncio.sleep(0.05)
 
     def draw(self, random: Random, key: bytes, unique: bytes, seen: bytes | None) -> Call:

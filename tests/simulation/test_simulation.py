@@ -35,6 +35,14 @@ def test_a_fixed_set_of_seeds_keeps_every_promise() -> None:
     assert status == 0, told
 
 
+def test_objects_and_their_chunks_survive_killed_and_paused_nodes() -> None:
+    status, told = simulate(
+        *("--workload", "objects", "--kinds", "kill,pause"),
+        *("--first", "1", "--count", "6", "--jobs", "2"),
+    )
+    assert status == 0, told
+
+
 @pytest.mark.parametrize("seed", [7, 1028])
 def test_a_seed_is_a_run(seed: int) -> None:
     """Equal traces, event for event, also where sets of strings iterate in another order."""
