@@ -15,6 +15,7 @@ coordinator's file, and small files that are replaced whole.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 import traceback
@@ -261,4 +262,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with contextlib.suppress(BrokenPipeError):  # the test is over
+        main()
