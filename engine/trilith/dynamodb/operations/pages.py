@@ -181,11 +181,11 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
         )
     table = await find_table(context, document["TableName"])
     index = reading.index_of(table)
+    after = start_key(table, index, document)
     condition, sort_name = _key_condition(reading.key_terms, table, index)
     names = (table.partition_name,) if sort_name is None else (table.partition_name, sort_name)
     member = "QueryFilter" if "QueryFilter" in document else "Filter Expression"
     reading.refuse_filter_on(names, member)
-    after = start_key(table, index, document)
     if after is not None:
         refusal = condition.refusal_of_start(after, table.partition_name, sort_name)
         if refusal is not None:
