@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.linearizability.checker import Kind
@@ -37,6 +38,10 @@ class Scene:
 
     async def healthy(self, within_s: float = 60.0) -> None:
         assert await self.cluster.until(lambda: converged(self.cluster), within_s)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Virtual time."""
+        await asyncio.sleep(seconds)
 
     def in_sync(self) -> list[str]:
         return self.cluster.descriptors()[0].in_sync

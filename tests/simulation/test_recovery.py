@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from tests.simulation.registers import ask
 from tests.simulation.scenarios import Scene, play
@@ -20,7 +18,7 @@ def test_the_last_zone_has_everything_that_was_acknowledged(left: int) -> None:
         lost = [node for node in scene.cluster.nodes if node is not survivor]
         for node in lost:
             node.burn(restart_after_s=None)
-        await asyncio.sleep(1.0)
+        await scene.pass_time(1.0)
         verdicts = await ask(survivor, make_sole_source(survivor.coordinator, survivor.zone))
         assert all(verdict.complete for verdict in verdicts)
         found = await scene.read(survivor, b"a")

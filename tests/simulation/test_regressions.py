@@ -22,7 +22,7 @@ def test_a_store_that_refuses_writes_for_a_while_loses_none(victim: int) -> None
         node = scene.cluster.nodes[victim]
         node.store.full = True
         waiting = [asyncio.ensure_future(scene.append(scene.n1, b"%d " % i)) for i in range(5)]
-        await asyncio.sleep(0.5)
+        await scene.pass_time(0.5)
         node.store.full = False
         await asyncio.gather(*waiting)
         assert all(call.applied for call in scene.calls.calls)
@@ -38,7 +38,7 @@ def test_a_machine_without_power_stays_out_of_the_in_sync_set() -> None:
         await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 2.0)
         while not scene.n3.booted:
             assert "n3" not in scene.in_sync()
-            await asyncio.sleep(0.02)
+            await scene.pass_time(0.02)
 
     play(story)
 
@@ -64,13 +64,13 @@ def test_a_node_without_replicas_finds_its_way_back_after_a_cut() -> None:
         for node in scene.cluster.nodes[:3]:
             network.cut(gateway.node_id, node.node_id)
             network.cut(node.node_id, gateway.node_id)
-        await asyncio.sleep(3.0)
+        await scene.pass_time(3.0)
         for node in scene.cluster.nodes[:3]:
             network.heal(gateway.node_id, node.node_id)
             network.heal(node.node_id, gateway.node_id)
-        await asyncio.sleep(2.0)
+        await scene.pass_time(2.0)
         dropped = len(scene.lines("n4 peer_down"))
-        await asyncio.sleep(10.0)
+        await scene.pass_time(10.0)
         assert len(scene.lines("n4 peer_down")) == dropped
         assert (await scene.write(gateway, b"on")).applied
 
@@ -88,7 +88,7 @@ def test_a_disk_that_was_full_for_a_while_holds_nobody_up(victim: int) -> None:
         for i in range(40):
             call = scene.append(scene.n2, b"%d " % i * 200, b"%d" % i)
             waiting.append(asyncio.ensure_future(call))
-            await asyncio.sleep(0.05)
+            await scene.pass_time(0.05)
         node.disk.capacity_bytes = None
         await asyncio.gather(*waiting)
         assert sum(bool(call.applied) for call in scene.calls.calls) > 35
@@ -145,7 +145,7 @@ def test_a_refused_retry_does_not_say_that_nothing_was_applied(
             assert follower.process is not None
             scene.cluster.loop.pause(follower.process, scene.cluster.loop.now + 8.0)
         waiting = asyncio.ensure_future(scene.append(scene.n1, b"x"))
-        await asyncio.sleep(0.3)
+        await scene.pass_time(0.3)
         monkeypatch.setattr(leader, "PROPOSALS_MAX", 0)
         scene.n1.host.replicas[1].step_down("the test says so")
         assert (await waiting).applied is None
