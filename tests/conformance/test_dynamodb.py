@@ -143,13 +143,19 @@ def test_a_query_runs_in_both_directions_with_filters_and_pages(table: Any) -> N
     condition = Key("pk").eq("q") & Key("sk").between(-5, 5)
     found = table.query(KeyConditionExpression=condition, ConsistentRead=True)
     assert [item["sk"] for item in found["Items"]] == list(range(-5, 6))
-    last = table.query(KeyConditionExpression=Key("pk").eq("q"), ScanIndexForward=False, Limit=3)
+    last = table.query(
+        KeyConditionExpression=Key("pk").eq("q"),
+        ScanIndexForward=False,
+        Limit=3,
+        ConsistentRead=True,
+    )
     assert [item["sk"] for item in last["Items"]] == [19, 18, 17]
     even = table.query(
         KeyConditionExpression=Key("pk").eq("q"),
         FilterExpression=Attr("even").eq(True),
         ProjectionExpression="sk",
         Limit=10,
+        ConsistentRead=True,
     )
     assert (even["Count"], even["ScannedCount"]) == (5, 10)
     assert even["Items"][0] == {"sk": -20}
@@ -163,7 +169,9 @@ def test_a_scan_in_segments_and_pages_finds_every_item_once(table: Any) -> None:
     for segment in range(4):
         start: dict[str, Any] = {}
         while True:
-            page = table.scan(Segment=segment, TotalSegments=4, Limit=17, **start)
+            page = table.scan(
+                Segment=segment, TotalSegments=4, Limit=17, ConsistentRead=True, **start
+            )
             found += [item["sk"] for item in page["Items"]]
             if "LastEvaluatedKey" not in page:
                 break
@@ -199,7 +207,9 @@ def test_a_local_index_is_as_fresh_as_its_table(table: Any) -> None:
 def test_a_batch_reads_what_is_there(client: Any, table: Any) -> None:
     table.put_item(Item={"pk": "b", "sk": 1})
     keys = [{"pk": {"S": "b"}, "sk": {"N": str(number)}} for number in range(3)]
-    answer = client.batch_get_item(RequestItems={table.name: {"Keys": keys}})
+    answer = client.batch_get_item(
+        RequestItems={table.name: {"Keys": keys, "ConsistentRead": True}}
+    )
     assert answer["Responses"][table.name] == [{"pk": {"S": "b"}, "sk": {"N": "1"}}]
     assert answer["UnprocessedKeys"] == {}
 
@@ -220,6 +230,7 @@ def test_legacy_parameters_still_work(client: Any, table: Any) -> None:
             "pk": {"ComparisonOperator": "EQ", "AttributeValueList": [{"S": "old"}]},
         },
         AttributesToGet=["hits"],
+        ConsistentRead=True,
     )
     assert found["Items"] == [{"hits": {"N": "4"}}]
 
