@@ -10,12 +10,13 @@ is idempotent; `resume_deletions` goes on with what a node that died left behind
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
 import msgspec
 
-from trilith.errors import ConditionalConflict, TableNotFound
+from trilith.errors import ConditionalConflict, OutcomeUnknown, TableNotFound, Unavailable
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.entropy import Entropy
 from trilith.tables import layout
@@ -35,6 +36,7 @@ from trilith.tables.layout import SYSTEM_KEYSPACE, TABLES_KEYSPACE
 
 _CACHE_MAX = 4096
 _REPLACE_ATTEMPTS = 4
+_RETRY_S = 1.0
 
 
 class Table:
@@ -159,6 +161,14 @@ class Catalog:
                 first = last
         await self._execute(record.name, RemoveTable(record.name, record.table_id))
 
+    async def finish_deletion(self, record: TableRecord) -> None:
+        """`remove`, again and again while partitions cannot be reached."""
+        while True:
+            try:
+                return await self.remove(record)
+            except (Unavailable, OutcomeUnknown):
+                await asyncio.sleep(_RETRY_S)
+
     async def resume_deletions(self) -> None:
         """Finish the deletions that are under way, by whomever they were begun."""
         after, more = "", True
@@ -170,7 +180,7 @@ class Catalog:
                 except TableNotFound:
                     continue  # its own node was faster
                 if record.deleting:
-                    await self.remove(record)
+                    await self.finish_deletion(record)
             more = page.more
             after = page.names[-1] if page.names else after
 

@@ -100,7 +100,7 @@ async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
         return msgspec.structs.replace(record, deleting=True)
 
     record = await _changed(context, name, mark)
-    context.spawn(context.catalog.remove(record))
+    context.spawn(context.catalog.finish_deletion(record))
     return encode({"TableDescription": _description(context, record, "DELETING")})
 
 
