@@ -49,6 +49,13 @@ class SimTask(asyncio.Task[Any]):
         return self.number
 
 
+STEPS_MAX = 1_000_000  # of one run; the busiest correct ones take 150,000
+
+
+class Livelock(RuntimeError):
+    """So much has happened that it would never end."""
+
+
 class Deadlock(RuntimeError):
     """Nothing is ready and no timer runs: nothing would ever happen again."""
 
@@ -133,6 +140,8 @@ class SimLoop(asyncio.BaseEventLoop):
             if not timers:
                 raise Deadlock
             self.now = max(self.now, timers[0][0])
+        if self.steps > STEPS_MAX:
+            raise Livelock
         now = self.now
         while timers and timers[0][0] <= now:
             soon.append(heappop(timers)[2])

@@ -263,7 +263,7 @@ def _mutations() -> Iterator[Mutation]:
         ("a retry applied twice", _apply_a_retry_again, ["reset", "kill", "isolate"]),
         ("a rejoin before it has everything", _join_before_it_has_everything, crashes),
         ("a torn middle taken for the end", _take_corruption_for_a_torn_end, ["rot", "kill"]),
-        ("fdatasync retried", _retry_a_failed_sync, ["failing_sync", "blackout"]),
+        ("fdatasync retried", _retry_a_failed_sync, ["failing_sync", "power", "blackout"]),
         ("a read of a paused leader", _read_without_a_lease, ["pause", "stall", "isolate"]),
         ("a read before the write is applied", _read_before_it_is_applied, ["slow_link", "kill"]),
         ("committed with one zone", _commit_without_two, ["power", "isolate", "kill"]),

@@ -10,7 +10,7 @@ from random import Random
 from tests.replication.register_model import RegisterModel
 from tests.simulation.cluster import SimCluster
 from tests.simulation.faults import Faults
-from tests.simulation.loop import Deadlock
+from tests.simulation.loop import Deadlock, Livelock
 from tests.simulation.node import NodePlan
 from tests.simulation.objects import ObjectCalls, ObjectCluster, models
 from tests.simulation.registers import KEYSPACE, Registers
@@ -94,6 +94,8 @@ def _run(seed: int, keep_trace: bool, kinds: list[str] | None, *, objects: bool)
             result.problems += acknowledged_alone(cluster, workload.calls)
     except Deadlock:
         result.problems.append("nothing would ever happen again")
+    except Livelock:
+        result.problems.append("messages without end")
     finally:
         result.problems += cluster.loop.defects + cluster.defects
         result.calls = len(workload.calls)
