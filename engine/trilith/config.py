@@ -17,6 +17,7 @@ from msgspec import Meta
 KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
+EXTENT_BYTES_MIN = 16 * MIB
 
 ENVIRONMENT_PREFIX = "TRILITH_"
 
@@ -238,8 +239,10 @@ def check(config: Config) -> None:
         raise ConfigError("chunks.min_bytes < chunks.avg_bytes < chunks.max_bytes must hold")
     if chunks.avg_bytes & (chunks.avg_bytes - 1):
         raise ConfigError("chunks.avg_bytes must be a power of two")
-    if chunks.extent_bytes < 2 * chunks.max_bytes:
-        raise ConfigError("chunks.extent_bytes must hold at least two chunks of chunks.max_bytes")
+    if chunks.extent_bytes < max(2 * chunks.max_bytes, EXTENT_BYTES_MIN):
+        raise ConfigError(
+            "chunks.extent_bytes must be at least 16 MiB, and hold two chunks of chunks.max_bytes"
+        )
     if chunks.inflight_bytes_max < 2 * chunks.max_bytes:
         raise ConfigError("chunks.inflight_bytes_max must be at least twice chunks.max_bytes")
 

@@ -357,6 +357,7 @@ class Node:
             journal=self.journal,
             chunks=self.chunks,
             cluster_map=self.map,
+            replicas=pipeline.replicas,
         )
         self.facts.register(self.metrics)
         self._repair.register(self.metrics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from trilith.chunks.replicas import ReplicaWriter
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.peers.hub import PeerHub
@@ -30,6 +31,7 @@ class NodeFacts:
         journal: Journal,
         chunks: ChunkStore,
         cluster_map: ClusterMap,
+        replicas: ReplicaWriter,
     ) -> None:
         self._zone = zone
         self._clock = clock
@@ -38,6 +40,7 @@ class NodeFacts:
         self._journal = journal
         self._chunks = chunks
         self._map = cluster_map
+        self._replicas = replicas
 
     def readiness(self) -> tuple[bool, list[tuple[str, bool, str]]]:
         """Ready when this node can serve writes and consistent reads of every partition."""
@@ -104,7 +107,7 @@ class NodeFacts:
             "zone": self._zone,
             "chunks": self._chunks.chunks,
             "bytes_stored": self._chunks.bytes_stored,
-            "bytes_deduplicated": self._chunks.bytes_deduplicated,
+            "bytes_deduplicated": self._replicas.known_bytes,
             "journal_bytes": self._journal.bytes_on_disk,
             "peers": {
                 node: self._hub.is_reachable(node)
@@ -148,9 +151,9 @@ class NodeFacts:
         )
         add(
             "trilith_chunk_bytes_deduplicated",
-            "Bytes that did not have to be stored because their chunk was there.",
+            "Bytes of bodies sent to this node whose chunks were stored already.",
             "counter",
-            lambda: float(self._chunks.bytes_deduplicated),
+            lambda: float(self._replicas.known_bytes),
         )
         add("trilith_chunks", "Distinct chunks here.", "gauge", lambda: float(self._chunks.chunks))
         add(

@@ -247,7 +247,7 @@ def test_a_damaged_replica_takes_no_grant(tmp_path: Path) -> None:
     def story(node: Node) -> None:
         replica = node.replica
         replica.receive_append("n2", Append(1, 6, 0, 0, 0, []))
-        replica.begin_install()
+        replica.begin_install("n2", 6, object())
         replica.receive_grant("n2", Grant(1, 6, granted=True))
         assert not replica.granted
 
