@@ -199,9 +199,9 @@ def _decode_words(text: str) -> str:
     try:
         decoded = str(make_header(decode_header(text)))
         decoded.encode()  # some charsets (UTF-7) can say half a surrogate pair
-        return decoded
     except (MessageError, LookupError, ValueError):
         return text
+    return decoded
 
 
 def _encode_words(text: str) -> bytes:
