@@ -78,6 +78,7 @@ def begin(zones: Zones) -> Iterator[Callable[..., Story]]:
     begun: list[Workload] = []
 
     def start(*, pinned: str | None = None) -> Story:
+        zones.wait_in_sync()  # a fault that another test left would be the second one at a time
         callers = [zones.caller(zone, timeout_s=REQUEST_TIMEOUT_S) for zone in ZONES]
         pinned_to = callers[ZONES.index(pinned)] if pinned else None
         workload = Workload(callers, pinned_to=pinned_to)
