@@ -51,6 +51,9 @@ def workloads(*, unique: bool) -> list[Workload]:
     return planned
 
 
+WARM_UP_S = 8
+
+
 def measure(server: Server, planned: list[Workload], seconds: int) -> Figures:
     """One round of one server: started on an empty directory, loaded, stopped."""
     try:
@@ -58,6 +61,8 @@ def measure(server: Server, planned: list[Workload], seconds: int) -> Figures:
         create_bucket(server.endpoint, BUCKET)
         idle_bytes = proportional_bytes(server.pids())
         rates: dict[str, Result] = {}
+        # SeaweedFS makes a new bucket's volumes during its first writes, for some five seconds.
+        drive(server.endpoint, BUCKET, planned[0], WARM_UP_S)
         with MemoryWatch(server.pids) as memory:
             for workload in planned:
                 result = drive(server.endpoint, BUCKET, workload, seconds)
