@@ -77,6 +77,9 @@ def test_a_wrong_variable_is_named_with_what_is_wrong(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        ("[journal]\nsegment_bytes = 65536\n", "at least 4 MiB"),
+        ("[objects]\ninline_size_bytes_max = 2097152\n", "at most 1 MiB"),
+        ("[chunks]\nextent_bytes = 8388608\n", "at least 16 MiB"),
         ("[journl]\nsegment_bytes = 1\n", "did you mean 'journal'"),
         ("[journal]\nsegment_byte = 1\n", "did you mean 'segment_bytes'"),
         ("[journal]\nsegment_bytes = '64MiB'\n", "Expected `int`"),

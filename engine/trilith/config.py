@@ -18,6 +18,8 @@ KIB = 1 << 10
 MIB = 1 << 20
 GIB = 1 << 30
 EXTENT_BYTES_MIN = 16 * MIB
+SEGMENT_BYTES_MIN = 4 * MIB
+INLINE_SIZE_BYTES_LIMIT = MIB
 
 ENVIRONMENT_PREFIX = "TRILITH_"
 
@@ -235,6 +237,10 @@ def check(config: Config) -> None:
             f"replication.lease_duration_ms ({replication.lease_duration_ms}): "
             "one lost heartbeat would cost the lease"
         )
+    if config.journal.segment_bytes < SEGMENT_BYTES_MIN:
+        raise ConfigError("journal.segment_bytes must be at least 4 MiB: a batch is one record")
+    if config.objects.inline_size_bytes_max > INLINE_SIZE_BYTES_LIMIT:
+        raise ConfigError("objects.inline_size_bytes_max must be at most 1 MiB")
     if not chunks.min_bytes < chunks.avg_bytes < chunks.max_bytes:
         raise ConfigError("chunks.min_bytes < chunks.avg_bytes < chunks.max_bytes must hold")
     if chunks.avg_bytes & (chunks.avg_bytes - 1):
