@@ -77,9 +77,6 @@ def test_a_wrong_variable_is_named_with_what_is_wrong(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[journal]\nsegment_bytes = 65536\n", "at least 4 MiB"),
-        ("[objects]\ninline_size_bytes_max = 2097152\n", "at most 1 MiB"),
-        ("[chunks]\nextent_bytes = 8388608\n", "at least 16 MiB"),
         ("[journl]\nsegment_bytes = 1\n", "did you mean 'journal'"),
         ("[journal]\nsegment_byte = 1\n", "did you mean 'segment_bytes'"),
         ("[journal]\nsegment_bytes = '64MiB'\n", "Expected `int`"),
@@ -93,6 +90,21 @@ def test_a_wrong_file_is_named_with_what_is_wrong(tmp_path: Path, text: str, mes
     with pytest.raises(ConfigError, match=message) as caught:
         load(file, {})
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[journal]\nsegment_bytes = 65536\n", "at least 4 MiB"),
+        ("[objects]\ninline_size_bytes_max = 2097152\n", "at most 1 MiB"),
+        ("[chunks]\nextent_bytes = 8388608\n", "at least 16 MiB"),
+    ],
+)
+def test_sizes_that_a_node_cannot_work_with_are_refused(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(written(tmp_path, text), {})
 
 
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
