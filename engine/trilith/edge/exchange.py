@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("trilith.edge")
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
 
 class ClientGoneError(ConnectionError):
     """The client closed the connection, or let it stall too long, before the answer was through."""
@@ -153,10 +155,9 @@ class Exchange:
     async def receive(self) -> dict[str, Any]:
         """The next run of body bytes. The first call tells a waiting client to continue."""
         protocol = self._protocol
-        if self.expects_continue:
+        if self.expects_continue and self.more_body and not self.started and not self._pieces:
             self.expects_continue = False
-            if not self.started and self.more_body and not self._pieces:
-                protocol.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            protocol.transport.write(CONTINUE)
         pieces = self._pieces
         while not pieces and self.more_body:
             if self.disconnected or self.stalled or self.complete:
@@ -204,6 +205,11 @@ class Exchange:
             self.keep_alive = False
         # Kept back so that a small answer's head and body leave in one write.
         self._head = render_head(status, headers, close=not self.keep_alive, chunked=self._chunked)
+        if self.expects_continue and self.keep_alive:
+            # The body was empty, or came unasked. botocore misreads the next answer on a connection
+            # where a final one took the place of the 100, and waits for bytes that never come.
+            self.expects_continue = False
+            self._head = CONTINUE + self._head
         self._remaining = 0 if bodiless or length is None else length
         self.started = True
 
