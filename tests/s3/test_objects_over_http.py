@@ -84,8 +84,9 @@ def test_a_range_is_a_slice(client: Any, size: int, span: str) -> None:
     assert (head["ContentRange"], head["ContentLength"]) == (got["ContentRange"], len(expected))
 
 
-def test_an_empty_body_that_expects_a_100_gets_one(s3: LocalS3, client: Any) -> None:
+def test_an_empty_body_that_expects_a_100_gets_one(s3: LocalS3) -> None:
     """botocore misreads the next answer on a connection where the 100 was left out."""
+    client = s3.client(signature_version="s3v4")
     url = client.generate_presigned_url("put_object", Params={"Bucket": "bucket", "Key": "empty"})
     target = url.removeprefix(s3.endpoint)
     request = f"PUT {target} HTTP/1.1\r\nHost: 127.0.0.1:{s3.port}\r\n"
@@ -93,7 +94,7 @@ def test_an_empty_body_that_expects_a_100_gets_one(s3: LocalS3, client: Any) -> 
     answer = b""
     with socket.create_connection(("127.0.0.1", s3.port), timeout=10) as connection:
         connection.sendall(request.encode())
-        while b"content-length: 0\r\n\r\n" not in answer:
+        while b"content-length:" not in answer:
             answer += connection.recv(65536)
     assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n")
 
