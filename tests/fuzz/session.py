@@ -23,6 +23,7 @@ FINDINGS = Path("build/fuzz/findings")
 KNOWN = Path("build/fuzz/known")
 # Of libFuzzer: an input that takes longer, or a process that grows beyond this, is a finding.
 INPUT_SECONDS_MAX = 30
+SEEDED_RUNS = 1000
 MEMORY_MIB_MAX = 2048
 REPLAYED_MAX = 300
 
@@ -65,7 +66,7 @@ def _write_words(chosen: Target, directory: str) -> Path:
     return path
 
 
-def fuzz(name: str, seconds: int) -> None:
+def fuzz(name: str, seconds: int, seed: int) -> None:
     """Returns at once when atheris is not there; else ends the process."""
     try:
         import atheris
@@ -85,6 +86,8 @@ def fuzz(name: str, seconds: int) -> None:
             str(kept),
             *([str(chosen.corpus)] if chosen.seeds() else []),
             f"-max_total_time={seconds}",
+            # With a seed the run is the same each time, as far as the time allows it.
+            *([f"-seed={seed}", f"-runs={SEEDED_RUNS}"] if seed else []),
             f"-max_len={chosen.input_bytes_max}",
             f"-timeout={INPUT_SECONDS_MAX}",
             f"-rss_limit_mb={MEMORY_MIB_MAX}",
@@ -99,7 +102,7 @@ def fuzz(name: str, seconds: int) -> None:
 def main() -> None:
     mode, name, *rest = sys.argv[1:]
     if mode == "fuzz":
-        fuzz(name, int(rest[0]))
+        fuzz(name, int(rest[0]), int(rest[1]))
     else:
         chosen = load_targets(name)[name]
         replay(chosen, [Path(file) for file in rest] or known(chosen))
