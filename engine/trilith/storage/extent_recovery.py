@@ -144,9 +144,10 @@ class _Recovery:
         return None if value is None else ChunkLocation.decode(value)
 
     def _put(self, chunk_id: bytes, location: ChunkLocation) -> None:
-        if self._current(chunk_id) is None:
+        current = self._current(chunk_id)
+        if current is None:
             self._checkpoint.chunks += 1
-            self._checkpoint.bytes_stored += location.length
+        self._checkpoint.bytes_stored += location.length - (current.length if current else 0)
         self._pending[chunk_id] = location
 
     def _touch(self, chunk_id: bytes, touched_ms: int) -> None:
