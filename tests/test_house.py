@@ -26,7 +26,13 @@ NAMELESS = re.compile(r"utils?|help\w+|common|manager|base|misc")
 # a simulation can run them on virtual time.
 OUTSIDE_WORLD = ("runtime", "cli", "supervisor", "edge")
 # The composition root and its parts are of this process, as are the settings read at its start.
-PROCESS_FILES = {"node.py", "event_log.py", "node_directory.py", "config.py", "__main__.py"}
+PROCESS_FILES = {
+    "node/composition.py",
+    "event_log.py",
+    "node/directory.py",
+    "config.py",
+    "__main__.py",
+}
 BANNED_CALLS = {
     "time.time": "runtime.clock.wall_ms()",
     "time.time_ns": "runtime.clock.wall_ms()",

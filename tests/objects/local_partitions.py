@@ -17,7 +17,7 @@ import msgspec
 
 from trilith.errors import TrilithError, WrongRange, from_wire, to_wire
 from trilith.objects.model import ObjectsModel, SystemModel
-from trilith.replication.state_machine import Context, Model
+from trilith.replication.state_machine import SEQUENCE_FREE_BITS, Context, Model
 
 ABOVE_ALL = b"\xff" * 64
 
@@ -60,6 +60,9 @@ class LocalView:
         self.scanned = 0
         self.seeks = 0
 
+    def covers(self, key: bytes) -> bool:
+        return self._start <= key < self._end
+
     def get(self, family: int, key: bytes) -> bytes | None:
         assert self._start <= key < self._end, "read outside the partition"
         return self._state.values.get((family, key))
@@ -101,6 +104,9 @@ class RecordedEffects:
         self._check(start)
         self.operations.append(("delete_range", family, start, end))
 
+    def touch(self, key: bytes) -> None:
+        self._check(key)
+
     def apply_to(self, state: SortedState) -> None:
         for name, family, key, value in self.operations:
             if name == "put":
@@ -140,6 +146,7 @@ class LocalPartitions:
             2: _Keyspace(ObjectsModel(), cuts or []),
         }
         self._tokens = 0
+        self._sequence = 0
         self._waiting = 0
         self.now_ms = now_ms
         self.executed: list[msgspec.Struct] = []  # applied ones, each once
@@ -165,7 +172,8 @@ class LocalPartitions:
         if token in space.results:
             return space.result_decoder.decode(space.results[token]), effects
         self.now_ms += 1
-        context = Context(token, self.now_ms)
+        self._sequence += 1
+        context = Context(token, self.now_ms, self._sequence << SEQUENCE_FREE_BITS, start)
         try:
             result = space.model.evaluate(
                 command, LocalView(space.ahead, start, end), effects, context

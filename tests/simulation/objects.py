@@ -24,7 +24,7 @@ from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.placement import Placement
 from trilith.config import Chunks
 from trilith.errors import BucketAlreadyOwned, ObjectNotFound, TrilithError
-from trilith.node_repair import RepairStation
+from trilith.node.repair import RepairStation
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.service import ObjectService
 from trilith.objects.types import WriteConditions

@@ -65,7 +65,7 @@ def node(parent_pid: int | None, **given: Any) -> None:
 
         end_with_parent(parent_pid)
     options = node_options(**given)
-    from trilith.node import run_node
+    from trilith.node.composition import run_node
 
     sys.exit(run_node(options))
 

@@ -35,7 +35,11 @@ from trilith.replication.proposal import (
     token_floor,
 )
 from trilith.replication.replica import Replica
-from trilith.replication.state_machine import Context
+from trilith.replication.state_machine import (
+    SEQUENCE_FREE_BITS,
+    SEQUENCE_INDEX_SHIFT,
+    Context,
+)
 from trilith.replication.view import CollectedEffects, LeaderView
 from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation
 
@@ -177,7 +181,7 @@ class Leader:
                 return
             effects = CollectedEffects(keyspace)
             result = replica.model.evaluate(
-                proposal.command, self._view, effects, Context(proposal.token, now_ms)
+                proposal.command, self._view, effects, self._context(proposal.token, now_ms)
             )
         except TrilithError as error:
             # Its truth may rest on writes in flight: it is told when those are committed.
@@ -196,8 +200,15 @@ class Leader:
             self._overlay.add(replica.log.last_index + 1, operations)
             self._batch.extend(operations)
             self._batch_keys.append(proposal.key)
+            self._batch_keys.extend(effects.touched)
             self._batch_bytes += sum(len(k) + len(v) for _, k, v in operations)
         self._batch_outcomes.append(Outcome(proposal.done, result, encoded, None))
+
+    def _context(self, token: bytes, now_ms: int) -> Context:
+        """Commands without effects share the next one's sequence: they record nothing under it."""
+        sequence = (self.replica.log.last_index + 1) << SEQUENCE_INDEX_SHIFT
+        sequence |= len(self._batch_outcomes) << SEQUENCE_FREE_BITS
+        return Context(token, now_ms, sequence, self.replica.descriptor.start_key)
 
     def _answer_retry(self, proposal: Proposal, now_ms: int) -> bool:
         if is_expired(proposal.token, now_ms):

@@ -19,6 +19,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+SEQUENCE_FREE_BITS = 8
+SEQUENCE_INDEX_SHIFT = 16 + SEQUENCE_FREE_BITS  # an entry holds fewer than 2**16 commands
 FAMILY_MAX = 0xEF  # families above are the replication layer's own (tokens, partition state)
 
 
@@ -33,6 +35,10 @@ class View(Protocol):
         """Pairs in key order, limited to the partition's range. Consume it before returning."""
         ...
 
+    def covers(self, key: bytes) -> bool:
+        """Whether the partition's range holds a logical key."""
+        ...
+
 
 class Effects(Protocol):
     """What a command changes. Nothing is kept when `evaluate` raises."""
@@ -43,6 +49,13 @@ class Effects(Protocol):
 
     def delete_range(self, family: int, start: bytes, end: bytes) -> None: ...
 
+    def touch(self, key: bytes) -> None:
+        """Say that the command changes what is read under a routing key beside its own.
+
+        A follower answers for a key once it has applied every logged entry that touches it.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -50,10 +63,17 @@ class Context:
 
     `token` identifies the command: 16 bytes, ordered by time (UUIDv7 layout); a retry carries the
     same one and is answered with the first result. `now_ms` is the leader's wall clock.
+
+    `sequence` grows with every command of the partition, over changes of its leader too: the
+    index of the entry that the effects will be in, and the command's place in it. The lowest
+    SEQUENCE_FREE_BITS are left to the model, to number what one command emits. `start` is where
+    the partition's range begins.
     """
 
     token: bytes
     now_ms: int
+    sequence: int = 0
+    start: bytes = b""
 
 
 class Model(Protocol):

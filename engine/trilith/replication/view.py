@@ -31,6 +31,9 @@ class StoreView:
     def get(self, family: int, key: bytes) -> bytes | None:
         return self._store.get(self._prefixes[family] + key)
 
+    def covers(self, key: bytes) -> bool:
+        return self._start <= key and (not self._end or key < self._end)
+
     def _bounds(self, family: int, start: bytes, end: bytes) -> tuple[bytes, bytes]:
         start = max(start, self._start)
         if not end or (self._end and self._end < end):
@@ -96,11 +99,12 @@ class LeaderView(StoreView):
 class CollectedEffects:
     """The operations of one command, with physical keys."""
 
-    __slots__ = ("_keyspace", "operations")
+    __slots__ = ("_keyspace", "operations", "touched")
 
     def __init__(self, keyspace: int) -> None:
         self._keyspace = keyspace
         self.operations: list[Operation] = []
+        self.touched: tuple[bytes, ...] = ()  # routing keys beside the command's own
 
     def put(self, family: int, key: bytes, value: bytes) -> None:
         assert family <= FAMILY_MAX
@@ -112,3 +116,6 @@ class CollectedEffects:
     def delete_range(self, family: int, start: bytes, end: bytes) -> None:
         prefix = bytes((self._keyspace, family))
         self.operations.append((DELETE_RANGE, prefix + start, prefix + end))
+
+    def touch(self, key: bytes) -> None:
+        self.touched += (key,)

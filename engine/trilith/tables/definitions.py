@@ -31,6 +31,37 @@ class LocalIndex(msgspec.Struct, frozen=True, array_like=True):
     included: tuple[str, ...] = ()
 
 
+class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
+    """A global secondary index: a table of entries of its own, fed from the base table's changes.
+
+    `index_id` stands where a table's id does in the keys of its entries. `status` is what
+    IndexStatus says: CREATING (also while it is filled), ACTIVE or DELETING.
+    """
+
+    name: str
+    index_id: bytes
+    partition: KeyAttribute
+    sort: KeyAttribute | None
+    projection: str  # ALL, KEYS_ONLY or INCLUDE
+    included: tuple[str, ...]
+    status: str
+    created_ms: int
+    read_units: int = 0
+    write_units: int = 0
+
+
+class Stream(msgspec.Struct, frozen=True, array_like=True):
+    """One enabling of a table's stream. `view` is the StreamViewType.
+
+    `ended_ms` is 0 while it is enabled; what an ended one holds stays readable for a day.
+    """
+
+    label: str
+    view: str
+    created_ms: int
+    ended_ms: int = 0
+
+
 class TableRecord(msgspec.Struct, frozen=True, array_like=True):
     """A table. `attributes` are AttributeDefinitions in the caller's order.
 
@@ -52,6 +83,10 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
     tags: dict[str, str] = {}
     deleting: bool = False
     revision: int = 0
+    global_indexes: tuple[GlobalIndex, ...] = ()
+    streams: tuple[Stream, ...] = ()  # the newest last
+    ttl_attribute: str = ""  # empty: items do not expire
+    ttl_changed_ms: int = 0
 
     def index(self, name: str) -> LocalIndex | None:
         for index in self.indexes:

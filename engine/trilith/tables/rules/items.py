@@ -42,18 +42,8 @@ class ItemRules:
             old = self._open(terms, key, record)
             if _refuses(terms, old):
                 return _failed(terms, record)
-        new_record = self._keys.seal_item(terms.table_id, key, command.item, command.size)
-        effects.put(ITEM, key, new_record)
-        units: dict[int, int] = {}
-        if terms.indexes:
-            units = self._indexes.replace(terms, key, old, decode_item(command.item), effects)
-        return Written(
-            0 if record is None else size_in(record),
-            command.size,
-            record if terms.show_old else None,
-            None,
-            units,
-        )
+        new = decode_item(command.item) if terms.indexes else None
+        return self._store(terms, key, (record, old), (command.item, command.size, new), effects)
 
     def update_item(
         self, command: UpdateItem, view: View, effects: Effects, _context: Context
@@ -63,22 +53,18 @@ class ItemRules:
         old = self._open(terms, key, record)
         if _refuses(terms, old):
             return _failed(terms, record)
-        old_size = 0 if record is None else size_in(record)
         new = update.apply(old, decode_item(command.key_item))
         if new is None:
             return Written(0, 0)
-        old_shown = record if terms.show_old else None
         if new == old:
-            return Written(old_size, old_size, old_shown, record if terms.show_new else None)
+            size = 0 if record is None else size_in(record)
+            shown = record if terms.show_old else None
+            return Written(size, size, shown, record if terms.show_new else None)
         require_size_after_update(new)
-        units: dict[int, int] = {}
         if terms.indexes:
             require_index_keys(terms.indexes, new)
-            units = self._indexes.replace(terms, key, old, new, effects)
-        new_size = item_size(new)
-        new_record = self._keys.seal_item(terms.table_id, key, encode_item(new), new_size)
-        effects.put(ITEM, key, new_record)
-        return Written(old_size, new_size, old_shown, new_record if terms.show_new else None, units)
+        stored = (encode_item(new), item_size(new), new)
+        return self._store(terms, key, (record, old), stored, effects)
 
     def delete_item(
         self, command: DeleteItem, view: View, effects: Effects, _context: Context
@@ -92,11 +78,34 @@ class ItemRules:
                 return _failed(terms, record)
         if record is None:
             return Written(0, 0)
-        effects.delete(ITEM, key)
+        return self._store(terms, key, (record, old), None, effects)
+
+    def _store(
+        self,
+        terms: Terms,
+        key: bytes,
+        before: tuple[bytes | None, Item | None],
+        after: tuple[bytes, int, Item | None] | None,
+        effects: Effects,
+    ) -> Written:
+        """What every write of an item comes to: its record and whatever follows from it.
+
+        `before`: the record that is there, and the item in it; `after`: the encoded item, its size
+        and the item, or None to delete. The items may be None where no index needs them.
+        """
+        record, old = before
         units: dict[int, int] = {}
         if terms.indexes:
-            units = self._indexes.replace(terms, key, old, None, effects)
-        return Written(size_in(record), 0, record if terms.show_old else None, None, units)
+            units = self._indexes.replace(terms, key, old, after[2] if after else None, effects)
+        old_size = 0 if record is None else size_in(record)
+        old_shown = record if terms.show_old else None
+        if after is None:
+            effects.delete(ITEM, key)
+            return Written(old_size, 0, old_shown, None, units)
+        encoded, new_size, _ = after
+        new_record = self._keys.seal_item(terms.table_id, key, encoded, new_size)
+        effects.put(ITEM, key, new_record)
+        return Written(old_size, new_size, old_shown, new_record if terms.show_new else None, units)
 
     def _open(self, terms: Terms, key: bytes, record: bytes | None) -> Item | None:
         return None if record is None else self._keys.open_item(terms.table_id, key, record)

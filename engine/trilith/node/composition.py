@@ -42,17 +42,17 @@ from trilith.edge.request_observer import RequestObserver
 from trilith.errors import Corruption, TrilithError
 from trilith.event_log import EventLog
 from trilith.iam.credentials import ROOT_ACCOUNT_ID, StaticCredentials, root_credential
-from trilith.node_directory import (
+from trilith.node.directory import (
     DirectoryLock,
     mark_store_damaged,
     open_identity,
     set_damaged_store_aside,
 )
-from trilith.node_facts import NodeFacts
+from trilith.node.facts import NodeFacts
+from trilith.node.peers import NodePeers
+from trilith.node.repair import RepairStation
+from trilith.node.upkeep import Upkeep
 from trilith.node_options import NodeOptions
-from trilith.node_peers import NodePeers
-from trilith.node_repair import RepairStation
-from trilith.node_upkeep import Upkeep
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.objects.service import ObjectService

@@ -10,9 +10,9 @@ import msgspec
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
-from trilith.node_facts import NodeFacts
-from trilith.node_repair import RepairStation
-from trilith.node_upkeep import Upkeep
+from trilith.node.facts import NodeFacts
+from trilith.node.repair import RepairStation
+from trilith.node.upkeep import Upkeep
 from trilith.peers.hub import PeerHub
 from trilith.runtime.network import Buffer
 
