@@ -145,6 +145,15 @@ class Objects(Section, frozen=True, kw_only=True):
     ] = 86_400
 
 
+class Tables(Section, frozen=True, kw_only=True):
+    """The tables of DynamoDB."""
+
+    enforce_provisioned_throughput: Annotated[
+        bool,
+        Meta(description="throttle provisioned tables at their units, as AWS does"),
+    ] = True
+
+
 class S3(Section, frozen=True, kw_only=True):
     """The S3 protocol."""
 
@@ -200,6 +209,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     replication: Replication = Replication()
     chunks: Chunks = Chunks()
     objects: Objects = Objects()
+    tables: Tables = Tables()
     s3: S3 = S3()
     limits: Limits = Limits()
     log: Log = Log()

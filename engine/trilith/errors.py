@@ -17,7 +17,7 @@ effect, and whose fault it is.
     ├── Unavailable                      not applied; retry, perhaps elsewhere
     │   ├── NotLeader, WrongRange, NotInSync, NotEnoughZones
     │   ├── ConditionalConflict, Overloaded, DiskFull, Stopping, PeerUnreachable
-    │   ├── BucketClosed
+    │   ├── BucketClosed, ThroughputExceeded
     │   ├── CoordinatorUnavailable, RevisionConflict
     │   └── DeadlineExceeded
     ├── OutcomeUnknown                   may have been applied; retry with the same token
@@ -203,6 +203,10 @@ class CoordinatorUnavailable(Unavailable):
 
 class RevisionConflict(Unavailable):
     """The coordinator's key changed meanwhile: read it again and decide anew."""
+
+
+class ThroughputExceeded(Unavailable):
+    """The table's provisioned throughput, or one partition's share of it, is used up."""
 
 
 class DeadlineExceeded(Unavailable):

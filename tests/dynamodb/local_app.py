@@ -17,10 +17,12 @@ from tests.tables.local_tables import LocalTables
 from trilith.dynamodb.app import DynamoDBApp
 from trilith.dynamodb.authentication import Authenticator
 from trilith.dynamodb.context import Context
+from trilith.dynamodb.metering import Meter
 from trilith.iam.credentials import StaticCredentials, root_credential
 from trilith.request_record import RequestRecord
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
+from trilith.tables.throughput import Spent, Throughput
 
 REGION = "us-east-1"
 ACCESS, SECRET = "AKIDEXAMPLE", "secret-of-the-tests"
@@ -56,6 +58,8 @@ class LocalApp:
         self._tasks: list[asyncio.Task[None]] = []
         tables, clock = LocalTables(), SystemClock()
         self.tables = tables
+        self.shared: list[Spent] = []
+        self.throughput = Throughput(clock, self.shared.extend)
         context = Context(
             tables.service,
             tables.catalog,
@@ -64,6 +68,7 @@ class LocalApp:
             "000000000001",
             HOST,
             self._spawn,
+            Meter(tables.service, self.throughput),
         )
         credentials = StaticCredentials([root_credential(ACCESS, SECRET)])
         self.app = DynamoDBApp(

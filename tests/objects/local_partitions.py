@@ -275,6 +275,9 @@ class LocalPartitions:
             return None
         return self.ask(keyspace, key, query)
 
+    def partition_of(self, keyspace: int, key: bytes) -> int:
+        return bisect_right(self._keyspaces[keyspace].starts, key) - 1
+
     def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
         if start >= end:
             raise WrongRange("an empty range has no partitions")

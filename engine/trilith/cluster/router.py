@@ -82,6 +82,9 @@ class Router:
             raise NotEnoughZones("the cluster has no partitions yet")
         return self._ids[keyspace][bisect_right(starts, key) - 1]
 
+    def partition_of(self, keyspace: int, key: bytes) -> int:
+        return self._find(keyspace, key)
+
     def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
         inner = self._starts.get(keyspace, ())
         return [start, *(s for s in inner if s > start and (not end or s < end))]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
+from trilith.dynamodb.metering import Meter
 from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
 from trilith.tables.service import TableService
@@ -22,6 +23,7 @@ class Context:
     account_id: str
     address: str  # host:port of this endpoint, for DescribeEndpoints
     spawn: Callable[[Coroutine[Any, Any, None]], None]
+    meter: Meter
 
     def arn(self, table_name: str) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account_id}:table/{table_name}"

@@ -35,6 +35,10 @@ _PREFIXES = {
 _STATUSES = {"InternalServerError": 500, "ServiceUnavailableException": 503}
 
 CONDITION_FAILED = "The conditional request failed"
+THROUGHPUT_EXCEEDED = (
+    "The level of configured provisioned throughput for the table was exceeded. Consider "
+    "increasing your provisioning level with the UpdateTable API."
+)
 TABLE_NOT_FOUND = "Requested resource not found"
 
 
@@ -90,6 +94,7 @@ _DOMAIN: dict[type[BaseException], tuple[str, str | None]] = {
         "Service is temporarily unable to handle the request",
     ),
     errors.Overloaded: ("ThrottlingException", "Rate exceeded"),
+    errors.ThroughputExceeded: ("ProvisionedThroughputExceededException", THROUGHPUT_EXCEEDED),
     errors.OutcomeUnknown: ("InternalServerError", "Internal server error"),
     errors.ServerError: ("InternalServerError", "Internal server error"),
 }

@@ -17,6 +17,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from trilith.edge.table_metrics import TableMetrics
 from trilith.request_record import RequestRecord
 
 LATENCY_BOUNDS_S = (
@@ -159,6 +160,12 @@ class Metrics:
     def requests(self, protocol: str) -> RequestMetrics:
         """The request metrics of a protocol (`s3`); call once for each."""
         metrics = RequestMetrics(protocol)
+        self._registry.register(metrics)
+        return metrics
+
+    def table_metrics(self) -> TableMetrics:
+        """The metrics of single tables; call once."""
+        metrics = TableMetrics()
         self._registry.register(metrics)
         return metrics
 

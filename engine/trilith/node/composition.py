@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -34,6 +35,7 @@ from trilith.console.app import ConsoleApp
 from trilith.dynamodb.app import DynamoDBApp
 from trilith.dynamodb.authentication import Authenticator
 from trilith.dynamodb.context import Context
+from trilith.dynamodb.metering import Meter
 from trilith.edge.access_log import AccessLog
 from trilith.edge.http_server import HttpServer, limits_from, listening_socket
 from trilith.edge.log_file import LogFile
@@ -78,6 +80,7 @@ from trilith.tables.catalog import Catalog
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
+from trilith.tables.throughput import Kind, Spent, SpentElsewhere, Throughput
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
@@ -219,7 +222,9 @@ class Node:
         secret = blake3(root_key, derive_key_context="trilith v1 peer secret").digest()
         cluster_id = blake3(root_key, derive_key_context="trilith v1 cluster id").hexdigest(16)
         identity = Identity(cluster_id, node_id, secret, runtime.entropy.token_bytes(8))
-        self.hub = PeerHub(runtime, identity, messages.Message | forwarding.Message, self.events)
+        self.hub = PeerHub(
+            runtime, identity, messages.Message | forwarding.Message | SpentElsewhere, self.events
+        )
         self._address = await self.hub.listen(f"{options.peer_host}:{options.peer_port}")
         self._keys = KeyRing(root_key, runtime.entropy)
         self._item_keys = ItemKeys(root_key, runtime.entropy)
@@ -349,6 +354,12 @@ class Node:
         )
         catalog = Catalog(self.router, runtime.entropy)
         self.tables = TableService(self.router, self._item_keys, catalog)
+        self._throughput = Throughput(
+            runtime.clock,
+            self._share_spending,
+            enforced=config.tables.enforce_provisioned_throughput,
+        )
+        self.hub.on_message(SpentElsewhere, lambda _, told: self._throughput.heard(told.spent))
         self.facts = NodeFacts(
             zone=options.zone,
             clock=runtime.clock,
@@ -365,6 +376,11 @@ class Node:
         self.peers = NodePeers(
             self.hub, self.map, self.facts, self._repair, self._upkeep, self.metrics
         )
+
+    def _share_spending(self, spent: list[Spent]) -> None:
+        """A gateway that hears nothing throttles by what it admitted itself."""
+        for peer in self.hub.peers:
+            self.hub.send(peer, SpentElsewhere(spent))
 
     async def _open_edges(self) -> None:
         options, config, runtime = self._options, self._options.config, self._runtime
@@ -384,6 +400,15 @@ class Node:
             requests_inflight_max=config.limits.requests_inflight_max,
         )
         dynamodb_requests = self.metrics.requests("dynamodb")
+        meter = Meter(self.tables, self._throughput)
+        for kind, name in ((Kind.READ, "Read"), (Kind.WRITE, "Write")):
+            self.metrics.add_collector(
+                f"trilith_dynamodb_Consumed{name}CapacityUnits",
+                f"{name} capacity units that requests consumed.",
+                "counter",
+                partial(meter.consumed, kind),
+                labels=("TableName",),
+            )
         dynamodb = DynamoDBApp(
             Context(
                 self.tables,
@@ -393,11 +418,12 @@ class Node:
                 ROOT_ACCOUNT_ID,
                 f"{options.host}:{options.dynamodb_port}",
                 self._spawn,
+                meter,
             ),
             Authenticator(credentials, runtime.clock, region=config.s3.region),
             runtime.clock,
             runtime.entropy,
-            RequestObserver(dynamodb_requests, access_log),
+            RequestObserver(dynamodb_requests, access_log, self.metrics.table_metrics()),
             requests_inflight_max=config.limits.requests_inflight_max,
         )
         dynamodb_requests.in_flight = lambda: dynamodb.in_flight

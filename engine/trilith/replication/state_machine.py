@@ -150,6 +150,10 @@ class Partitions(Protocol):
         """
         ...
 
+    def partition_of(self, keyspace: int, key: bytes) -> int:
+        """The id of the partition that a key is routed to now."""
+        ...
+
     def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
         """Routing keys, one for each partition that overlaps [start, end), in order; the
         first is `start` itself.

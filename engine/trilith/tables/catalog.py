@@ -31,7 +31,7 @@ from trilith.tables.commands import (
     TableNames,
     Terms,
 )
-from trilith.tables.definitions import TABLE_ID_SIZE, TABLE_RECORD, TableRecord
+from trilith.tables.definitions import PROVISIONED, TABLE_ID_SIZE, TABLE_RECORD, TableRecord
 from trilith.tables.layout import SYSTEM_KEYSPACE, TABLES_KEYSPACE
 
 _CACHE_MAX = 4096
@@ -48,6 +48,7 @@ class Table:
         "name",
         "partition_name",
         "plain_terms",
+        "rates",
         "record",
         "sort_name",
         "table_id",
@@ -63,6 +64,10 @@ class Table:
         keys = (record.partition,) if record.sort is None else (record.partition, record.sort)
         self.key_kinds = {key.name: key.kind for key in keys}
         self.plain_terms = Terms(record.table_id)
+        # Provisioned units a second, to read and to write; None: on demand.
+        self.rates: tuple[float, float] | None = None
+        if record.billing_mode == PROVISIONED:
+            self.rates = (float(record.read_units), float(record.write_units))
 
 
 class Catalog:

@@ -90,6 +90,11 @@ class TableService:
         self._keys = keys
         self.catalog = catalog
 
+    def partition_of(self, table: Table, key: Item) -> int:
+        """The id of the partition that holds the items of a partition key now."""
+        stem = layout.stem_of(table.table_id, key[table.partition_name])
+        return self._partitions.partition_of(TABLES_KEYSPACE, stem)
+
     # --- single items ----------------------------------------------------------------------------
 
     def try_get_item(self, table: Table, key: Item) -> Read | None:

@@ -20,10 +20,11 @@ from trilith.dynamodb.operations.items import (
 )
 from trilith.dynamodb.operations.keys import require_key
 from trilith.dynamodb.wire import encode
-from trilith.errors import Unavailable
+from trilith.errors import ThroughputExceeded, Unavailable
 from trilith.tables.catalog import Table
 from trilith.tables.service import Change, Wanted, item_key
 from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
+from trilith.tables.throughput import Kind
 from trilith.tables.values import Item
 
 GET_KEYS_MAX = 100
@@ -49,7 +50,7 @@ async def batch_get_item(context: Context, document: dict[str, Any]) -> bytes:
     responses: dict[str, list[Item]] = {}
     unprocessed: dict[str, dict[str, Any]] = {}
     capacities = []
-    total = 0
+    total = processed = 0
     for name, one, keys, projection in plans:
         table = await find_table(context, name)
         for key in keys:
@@ -57,15 +58,25 @@ async def batch_get_item(context: Context, document: dict[str, Any]) -> bytes:
         consistent = one.get("ConsistentRead", False)
         found = responses.setdefault(name, [])
         units = 0.0
+        throttled: ThroughputExceeded | None = None
         for position, key in enumerate(keys):
-            if total > ANSWER_BYTES_MAX:
+            try:
+                context.meter.admit(table, Kind.READ, key)
+            except ThroughputExceeded as error:
+                throttled = error
+            if total > ANSWER_BYTES_MAX or throttled is not None:
                 unprocessed[name] = {**one, "Keys": one["Keys"][position:]}
                 break
             read = await read_item(context, table, key, consistent=consistent)
-            units += read_units(read.size, consistent=consistent)
+            item_units = read_units(read.size, consistent=consistent)
+            context.meter.spend(table, Kind.READ, item_units, key)
+            units += item_units
+            processed += 1
             total += read.size
             if read.item is not None:
                 found.append(read.item if projection is None else projection.of(read.item))
+        if throttled is not None and processed == 0:
+            raise throttled
         capacities.append(consumed(mode, table, units))
     answer: dict[str, Any] = {"Responses": responses, "UnprocessedKeys": unprocessed}
     if mode != "NONE":
@@ -104,12 +115,18 @@ class _Write:
         return item_key(table, self.item)
 
     async def run(self, context: Context) -> Change | Unavailable:
+        attributes = self.key if self.item is None else self.item
         try:
+            context.meter.admit(self.table, Kind.WRITE, attributes)
             if self.item is None:
-                return await context.tables.delete_item(self.table, self.key, _PLAIN)
-            return await context.tables.put_item(self.table, self.item, self.size, _PLAIN)
+                change = await context.tables.delete_item(self.table, self.key, _PLAIN)
+            else:
+                change = await context.tables.put_item(self.table, self.item, self.size, _PLAIN)
         except Unavailable as error:
             return error
+        units = write_units(change.old_size, change.new_size) + sum(change.index_units.values())
+        context.meter.spend(self.table, Kind.WRITE, units, attributes)
+        return change
 
 
 async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:

@@ -20,6 +20,7 @@ from trilith.tables.expressions.updates import Update
 from trilith.tables.rules.indexes import require_index_keys
 from trilith.tables.service import Change, Read, Wanted
 from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
+from trilith.tables.throughput import Kind
 from trilith.tables.values import Item
 
 _INVALID = "One or more parameter values were invalid: "
@@ -42,14 +43,16 @@ async def get_item(context: Context, document: dict[str, Any]) -> bytes:
     table = await find_table(context, document["TableName"])
     require_key(table, key)
     consistent = document.get("ConsistentRead", False)
+    context.meter.admit(table, Kind.READ, key)
     read = await read_item(context, table, key, consistent=consistent)
+    units = read_units(read.size, consistent=consistent)
+    context.meter.spend(table, Kind.READ, units, key)
     mode = document.get("ReturnConsumedCapacity")
     if mode is None and projection is None:
         return b"{}" if read.item is None else b'{"Item":%b}' % encode(read.item)
     answer: dict[str, Any] = {}
     if read.item is not None:
         answer["Item"] = read.item if projection is None else projection.of(read.item)
-    units = read_units(read.size, consistent=consistent)
     return _with_capacity(answer, mode, table, units)
 
 
@@ -90,8 +93,9 @@ async def put_item(context: Context, document: dict[str, Any]) -> bytes:
     check_new_item(table, item)
     _refuse_metrics(document, table)
     wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
+    context.meter.admit(table, Kind.WRITE, item)
     change = await context.tables.put_item(table, item, size, wanted)
-    return _written(document, table, change, change.old)
+    return _written(context, document, table, item, change, change.old)
 
 
 def check_new_item(table: Table, item: Item) -> None:
@@ -110,8 +114,9 @@ async def delete_item(context: Context, document: dict[str, Any]) -> bytes:
     require_key(table, key)
     _refuse_metrics(document, table)
     wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
+    context.meter.admit(table, Kind.WRITE, key)
     change = await context.tables.delete_item(table, key, wanted)
-    return _written(document, table, change, change.old)
+    return _written(context, document, table, key, change, change.old)
 
 
 async def update_item(context: Context, document: dict[str, Any]) -> bytes:
@@ -133,11 +138,12 @@ async def update_item(context: Context, document: dict[str, Any]) -> bytes:
         new=returned in ("ALL_NEW", "UPDATED_NEW"),
         failed=_shows_failed(document),
     )
+    context.meter.admit(table, Kind.WRITE, key)
     change = await context.tables.update_item(table, key, update, wanted)
     shown = change.old if change.new is None else change.new
     if returned in ("UPDATED_OLD", "UPDATED_NEW"):
         shown = update.touched(shown)
-    return _written(document, table, change, shown)
+    return _written(context, document, table, key, change, shown)
 
 
 def _update_and_condition(document: dict[str, Any]) -> tuple[Update, Condition | None]:
@@ -182,8 +188,17 @@ def _refuse_metrics(document: dict[str, Any], table: Table) -> None:
         raise validation(f"{_INVALID}ReturnItemCollectionMetrics is not supported")
 
 
-def _written(document: dict[str, Any], table: Table, change: Change, shown: Item | None) -> bytes:
-    """The answer to a write, or ConditionalCheckFailedException."""
+def _written(
+    context: Context,
+    document: dict[str, Any],
+    table: Table,
+    key: Item,
+    change: Change,
+    shown: Item | None,
+) -> bytes:
+    """The answer to a write, or ConditionalCheckFailedException, which costs as much."""
+    units = write_units(change.old_size, change.new_size)
+    context.meter.spend(table, Kind.WRITE, units + sum(change.index_units.values()), key)
     if change.refused:
         raise DynamoDBError("ConditionalCheckFailedException", CONDITION_FAILED, Item=change.old)
     mode = document.get("ReturnConsumedCapacity")
@@ -192,7 +207,6 @@ def _written(document: dict[str, Any], table: Table, change: Change, shown: Item
     answer: dict[str, Any] = {}
     if shown:
         answer["Attributes"] = shown
-    units = write_units(change.old_size, change.new_size)
     return _with_capacity(answer, mode, table, units, change.index_units)
 
 

@@ -28,6 +28,7 @@ from trilith.tables.expressions.operands import Attribute
 from trilith.tables.expressions.projections import Projection
 from trilith.tables.paths import Path
 from trilith.tables.service import ItemsPage
+from trilith.tables.throughput import Kind
 
 _LIMIT_NONE = 1 << 31
 _QUERY_EXPRESSIONS = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
@@ -132,12 +133,16 @@ class _Reading:
             answer["LastEvaluatedKey"] = page.last
         mode = self.document.get("ReturnConsumedCapacity", "NONE")
         if mode != "NONE":
-            units = read_units(page.size, consistent=self.is_consistent)
+            units = self.units(page)
             if index is None:
                 answer["ConsumedCapacity"] = consumed(mode, table, units)
             else:
                 answer["ConsumedCapacity"] = consumed(mode, table, 0.0, {index.name: units})
         return encode(answer)
+
+    def units(self, page: ItemsPage) -> float:
+        """Of everything read, before the filter."""
+        return read_units(page.size, consistent=self.is_consistent)
 
     @property
     def is_consistent(self) -> bool:
@@ -190,6 +195,8 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
         refusal = condition.refusal_of_start(after, table.partition_name, sort_name)
         if refusal is not None:
             raise validation(refusal)
+    key = {table.partition_name: condition.partition} if index is None else None
+    context.meter.admit(table, Kind.READ, key)
     page = await context.tables.query(
         table,
         condition,
@@ -200,6 +207,7 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
         consistent=reading.is_consistent,
         fetch=reading.fetches(table, index),
     )
+    context.meter.spend(table, Kind.READ, reading.units(page), key)
     return reading.answer(table, index, page)
 
 
@@ -220,6 +228,7 @@ async def scan(context: Context, document: dict[str, Any]) -> bytes:
     reading = _Reading(document, "ScanFilter")
     table = await find_table(context, document["TableName"])
     index = reading.index_of(table)
+    context.meter.admit(table, Kind.READ)
     page = await context.tables.scan(
         table,
         index=index,
@@ -230,4 +239,5 @@ async def scan(context: Context, document: dict[str, Any]) -> bytes:
         consistent=reading.is_consistent,
         fetch=reading.fetches(table, index),
     )
+    context.meter.spend(table, Kind.READ, reading.units(page))
     return reading.answer(table, index, page)
