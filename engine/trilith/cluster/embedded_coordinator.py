@@ -75,9 +75,12 @@ class _Database:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Identity before anything is written: a foreign file stays as it is."""
+        # In one read transaction: another process may be making the file right now.
+        connection.execute("BEGIN")
         application_id = connection.execute("PRAGMA application_id").fetchone()[0]
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         tables = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+        connection.execute("COMMIT")
         if tables and application_id != APPLICATION_ID:
             raise DataDirectoryUnusable(f"{self._path} is a SQLite file of another program")
         if version > FORMAT_VERSION:
