@@ -55,6 +55,13 @@ class Server(Section, frozen=True, kw_only=True):
     shutdown_grace_ms: Annotated[
         NonNegative, Meta(description="how long a stopping node lets open requests finish")
     ] = 8_000
+    silence_ms_max: Annotated[
+        NonNegative,
+        Meta(
+            description="a node of `trilith serve` whose event loop stands still for this long is"
+            " killed and started again; one that a signal stopped, once its lease is over; 0: never"
+        ),
+    ] = 4_000
 
 
 class Storage(Section, frozen=True, kw_only=True):
@@ -246,6 +253,11 @@ def check(config: Config) -> None:
             "replication.heartbeat_interval_ms must be at most a third of "
             f"replication.lease_duration_ms ({replication.lease_duration_ms}): "
             "one lost heartbeat would cost the lease"
+        )
+    if 0 < config.server.silence_ms_max < replication.lease_duration_ms:
+        raise ConfigError(
+            "server.silence_ms_max must be 0, or at least replication.lease_duration_ms "
+            f"({replication.lease_duration_ms}): until then a pause may cost nobody anything"
         )
     if config.journal.segment_bytes < SEGMENT_BYTES_MIN:
         raise ConfigError("journal.segment_bytes must be at least 4 MiB: a batch is one record")

@@ -54,4 +54,6 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     control_token: str
     # Where the node writes its access and event log; None: stderr.
     log_file: str | None = None
+    # Inherited pipe to the supervisor, for signs of life (pulse.py).
+    pulse_descriptor: int | None = None
     config: Config = Config()

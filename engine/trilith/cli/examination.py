@@ -56,6 +56,7 @@ def examine(data: Path, settings: config.Config) -> list[Finding]:
         _processor(),
         _memory(),
         _open_files(),
+        _migration(),
         *_data_directory(data),
         *_ports(data, settings),
     ]
@@ -151,6 +152,22 @@ def _open_files() -> Finding:
             "`trilith serve`, or LimitNOFILE= in its systemd unit.",
         )
     return Finding(OK, "open files", fact)
+
+
+def _migration() -> Finding:
+    """What the kernel does with connections that a killed node has not accepted yet."""
+    try:
+        migrates = Path("/proc/sys/net/ipv4/tcp_migrate_req").read_text().strip() == "1"
+    except OSError:
+        migrates = False  # before Linux 5.14
+    if migrates:
+        fact = "those that wait for a dead node go to the others"
+    else:
+        fact = (
+            "those that wait for a dead node are reset, and clients retry; "
+            "`sysctl -w net.ipv4.tcp_migrate_req=1` hands them to the others"
+        )
+    return Finding(OK, "connections", fact)
 
 
 def _data_directory(data: Path) -> Iterator[Finding]:

@@ -53,6 +53,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--log-file", type=_FILE, metavar="FILE", help="Default: standard error.")
 @click.option("--reuse-port", is_flag=True, help="Share the public ports with other nodes.")
 @click.option("--parent-pid", type=int, hidden=True)
+@click.option("--pulse-fd", type=int, hidden=True)
 @config_option
 def node(parent_pid: int | None, **given: Any) -> None:
     """Run one node of a cluster.
@@ -83,6 +84,7 @@ def node_options(
     log_file: Path | None,
     reuse_port: bool,
     config_file: Path | None,
+    pulse_fd: int | None = None,
     **addresses: Any,
 ) -> NodeOptions:
     """The options, checked, with the secrets read. Raises ConfigError."""
@@ -110,6 +112,7 @@ def node_options(
         # Without a file nobody knows the token, and the /v1 API stays shut.
         control_token=token or secrets.token_urlsafe(32),
         log_file=None if log_file is None else str(log_file.absolute()),
+        pulse_descriptor=pulse_fd,
         config=settings,
     )
 

@@ -60,6 +60,7 @@ from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.objects.service import ObjectService
 from trilith.peers.hub import PeerHub
 from trilith.peers.link import Identity
+from trilith.pulse import Pulse
 from trilith.replication import messages
 from trilith.replication.checkpoint import Checkpoints
 from trilith.replication.host import ReplicaHost, Timing
@@ -96,6 +97,7 @@ class Node:
         self._stop = asyncio.Event()
         self._told_of_damage = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pulse: Pulse | None = None
         self._log_file: LogFile | None = None
         if options.log_file is not None:
             log = options.config.log
@@ -164,6 +166,8 @@ class Node:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        if self._options.pulse_descriptor is not None:
+            self._pulse = Pulse(self._options.pulse_descriptor)
         try:
             await self._open()
             started = loop.create_task(self._join())
@@ -452,6 +456,8 @@ class Node:
     async def _close(self) -> None:
         grace_s = self._options.config.server.shutdown_grace_ms / 1000
         self.events("node_stopping")
+        if self._pulse is not None:
+            self._pulse.close()
         if hasattr(self, "host"):
             await self.host.drain()
         if hasattr(self, "_servers"):

@@ -6,7 +6,8 @@
        |                  v  |                  |
        +----stop/kill-- RESTARTING <------------+
 
-`stop` and `kill` say that the process shall stay down; any other exit brings it back.
+`stop` and `kill` say that the process shall stay down; any other exit brings it back. A process
+that runs but no longer shows a pulse is killed, and so brought back (watchdog.py).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from trilith.supervisor import proc
+from trilith.supervisor.watchdog import Patience, PulsePipe, why_to_kill
 
 BACKOFF_FIRST_S = 0.2
 BACKOFF_MAX_S = 10.0
@@ -52,17 +54,23 @@ class NodeProcess:
         ready_ports: set[int],
         report: Callable[[str], None],
         spawned: Callable[[], None] = lambda: None,
+        patience: Patience | None = None,
         backoff_first_s: float = BACKOFF_FIRST_S,
     ) -> None:
+        """`patience`: the command takes `--pulse-fd`, and is killed when its pulse is missed."""
         self.name = name
         self.state = State.STOPPED
         self.exits = 0
+        self.last_exit: str | None = None  # why it had to be started again, the last time
         self._command = list(command)
         self._environment = environment
         self._output_file = output_file
         self._ready_ports = ready_ports
         self._report = report
         self._spawned = spawned
+        self._patience = patience
+        self._pulse: PulsePipe | None = None
+        self._killed_for: str | None = None
         self._backoff_first_s = backoff_first_s
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
@@ -105,6 +113,7 @@ class NodeProcess:
             if keeper is not None:
                 keeper.cancel()
                 await asyncio.wait([keeper])
+            self._close_pulse()
             process = self._process
             if process is not None and process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -118,16 +127,27 @@ class NodeProcess:
             self.state = wanted
 
     async def _spawn(self) -> None:
-        with self._output_file.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                *self._command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=self._environment,
-                # Ctrl-C in the terminal is for the supervisor, which stops the nodes in order.
-                process_group=0,
-            )
+        pulse = self._pulse = PulsePipe() if self._patience is not None else None
+        command, kept = self._command, list[int]()
+        if pulse is not None:
+            command, kept = [*command, "--pulse-fd", str(pulse.node_end)], [pulse.node_end]
+        try:
+            with self._output_file.open("ab") as output:
+                self._process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=self._environment,
+                    pass_fds=kept,
+                    # Ctrl-C in the terminal is for the supervisor: it stops the nodes in order.
+                    process_group=0,
+                )
+        except BaseException:
+            self._close_pulse()
+            raise
+        if pulse is not None:
+            pulse.spawned()
         self.state = State.STARTING
         self._spawned()
 
@@ -138,17 +158,19 @@ class NodeProcess:
         while True:
             assert self._process is not None
             begun = loop.time()
-            listening = loop.create_task(self._notice_listening(self._process.pid))
+            watching = loop.create_task(self._watch(self._process))
             try:
                 code = await self._process.wait()
             finally:
-                listening.cancel()
+                watching.cancel()
+                self._close_pulse()
             self.exits += 1
+            self.last_exit, self._killed_for = self._killed_for or describe_exit(code), None
             if loop.time() - begun > HEALTHY_AFTER_S:
                 pause_s = self._backoff_first_s
             self.state = State.RESTARTING
             self._report(
-                f"{self.name} {describe_exit(code)}; starting it again in {pause_s:g} s "
+                f"{self.name} {self.last_exit}; starting it again in {pause_s:g} s "
                 f"(its output: {self._output_file})"
             )
             pause_s = await self._restart(pause_s)
@@ -164,6 +186,22 @@ class NodeProcess:
                 self._report(f"{self.name} cannot be started: {error}; again in {pause_s:g} s")
             else:
                 return pause_s
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        """Of one process: notice when it serves, and when it does so no longer."""
+        await self._notice_listening(process.pid)
+        if self._pulse is None or self._patience is None:
+            return
+        why = await why_to_kill(process.pid, self._pulse, self._patience)
+        if why is not None:
+            self._killed_for = f"was killed: it {why}"
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+
+    def _close_pulse(self) -> None:
+        if self._pulse is not None:
+            self._pulse.close()
+            self._pulse = None
 
     async def _notice_listening(self, pid: int) -> None:
         # The kernel announces no listeners to others: its table is looked at while a node starts.

@@ -20,6 +20,15 @@ def started_at(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]
 
 
+def is_stopped(pid: int) -> bool:
+    """Whether a signal (SIGSTOP, not a tracer) keeps the process from running."""
+    try:
+        text = (_PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return text.rpartition(")")[2].split()[0] == "T"
+
+
 def command_line(pid: int) -> list[str]:
     """The process's arguments; empty when it is gone."""
     try:

@@ -21,6 +21,7 @@ from trilith.supervisor.control import ControlError, ControlServer
 from trilith.supervisor.data_directory import DataDirectory
 from trilith.supervisor.node_process import STOP_TIMEOUT_S, NodeProcess, State
 from trilith.supervisor.small_files import write_private
+from trilith.supervisor.watchdog import Patience
 from trilith.supervisor.welcome import welcome
 
 READY_POLL_S = 0.1
@@ -219,6 +220,8 @@ class Supervisor:
                         "id": self._data.node(zone).id,
                         "pid": node.pid,
                         "state": str(node.state),
+                        "restarts": node.exits,
+                        "last_exit": node.last_exit,
                         "ports": self._ports(zone),
                         "data_dir": str(self._data.zone_directory(zone)),
                     }
@@ -306,6 +309,7 @@ class Supervisor:
             ready_ports={server.s3_port, server.dynamodb_port, server.console_port},
             report=report,
             spawned=self._record_pids,
+            patience=_patience(self._config),
         )
 
     def _record_pids(self) -> None:
@@ -327,6 +331,14 @@ def node_environment(
         kept["TRILITH_ROOT_ACCESS_KEY"] = credentials.access_key
         kept["TRILITH_ROOT_SECRET_KEY"] = credentials.secret_key
     return kept
+
+
+def _patience(settings: config.Config) -> Patience | None:
+    """None: silence is never a reason to kill."""
+    silent_s = settings.server.silence_ms_max / 1000
+    if not silent_s:
+        return None
+    return Patience(silent_s, settings.replication.lease_duration_ms / 1000)
 
 
 def report(message: str) -> None:
