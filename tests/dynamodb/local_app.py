@@ -23,6 +23,7 @@ from trilith.request_record import RequestRecord
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
 from trilith.tables.throughput import Spent, Throughput
+from trilith.tables.usage import TableUsage
 
 REGION = "us-east-1"
 ACCESS, SECRET = "AKIDEXAMPLE", "secret-of-the-tests"
@@ -69,6 +70,7 @@ class LocalApp:
             HOST,
             self._spawn,
             Meter(tables.service, self.throughput),
+            TableUsage(tables, clock, self._spawn),
         )
         credentials = StaticCredentials([root_credential(ACCESS, SECRET)])
         self.app = DynamoDBApp(

@@ -10,6 +10,7 @@ from trilith.dynamodb.metering import Meter
 from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
 from trilith.tables.service import TableService
+from trilith.tables.usage import TableUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Context:
     address: str  # host:port of this endpoint, for DescribeEndpoints
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     meter: Meter
+    usage: TableUsage
 
     def arn(self, table_name: str) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account_id}:table/{table_name}"

@@ -82,6 +82,7 @@ from trilith.tables.key_ring import ItemKeys
 from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
 from trilith.tables.throughput import Kind, Spent, SpentElsewhere, Throughput
+from trilith.tables.usage import TableUsage
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
@@ -423,6 +424,7 @@ class Node:
                 f"{options.host}:{options.dynamodb_port}",
                 self._spawn,
                 meter,
+                TableUsage(self.router, runtime.clock, self._spawn),
             ),
             Authenticator(credentials, runtime.clock, region=config.s3.region),
             runtime.clock,

@@ -101,6 +101,15 @@ class ReadPage(Query, frozen=True, tag=2):
     fetch: bool = False
 
 
+class CountRecords(Query, frozen=True, tag=50):
+    """How many records [key, end) of one partition holds, at most `limit`."""
+
+    key: bytes
+    end: bytes
+    family: int
+    limit: int
+
+
 class Written(Result, frozen=True, tag=1):
     """Sizes are 0 where there is no item. `index_units`: write units by index number."""
 
@@ -136,6 +145,15 @@ class Page(Result, frozen=True, tag=4):
 
 class Dropped(Result, frozen=True, tag=5):
     """DropItems is done."""
+
+
+class Counted(Result, frozen=True, tag=50):
+    """`last`: the last key that was counted. `is_whole`: the range ends here."""
+
+    count: int
+    size: int
+    last: bytes
+    is_whole: bool
 
 
 # --- keyspace 1: table definitions --------------------------------------------------------------

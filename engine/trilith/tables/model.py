@@ -14,7 +14,7 @@ from trilith.errors import InternalError
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables import commands as c
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.rules import definitions, pages
+from trilith.tables.rules import definitions, pages, usage
 from trilith.tables.rules.items import ItemRules, drop_items, get_item
 
 _Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
@@ -60,8 +60,12 @@ class ItemsModel(_DispatchingModel):
                 c.DeleteItem: items.delete_item,
                 c.DropItems: drop_items,
             },
-            {c.GetItem: get_item, c.ReadPage: pages.read_page},
-            (c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped),
+            {
+                c.GetItem: get_item,
+                c.ReadPage: pages.read_page,
+                c.CountRecords: usage.count_records,
+            },
+            (c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
         )
 
 

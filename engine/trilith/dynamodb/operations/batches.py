@@ -12,6 +12,7 @@ from trilith.dynamodb.attribute_values import SEVERAL, item_from_wire
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import validation
 from trilith.dynamodb.operations.capacity import consumed, read_units, write_units
+from trilith.dynamodb.operations.collections import collection_metrics, wants_metrics
 from trilith.dynamodb.operations.items import (
     check_new_item,
     find_table,
@@ -22,6 +23,7 @@ from trilith.dynamodb.operations.keys import require_key
 from trilith.dynamodb.wire import encode
 from trilith.errors import ThroughputExceeded, Unavailable
 from trilith.tables.catalog import Table
+from trilith.tables.layout import stem_of
 from trilith.tables.service import Change, Wanted, item_key
 from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
 from trilith.tables.throughput import Kind
@@ -141,11 +143,6 @@ async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:
         if key in keys:
             raise validation(_DUPLICATES)
         keys.add(key)
-        if document.get("ReturnItemCollectionMetrics") == "SIZE" and write.table.record.indexes:
-            raise validation(
-                "One or more parameter values were invalid: ReturnItemCollectionMetrics is not "
-                "supported"
-            )
     changes = await asyncio.gather(*(write.run(context) for _, write in planned))
     failures = [change for change in changes if isinstance(change, Unavailable)]
     if len(failures) == len(changes):
@@ -161,6 +158,30 @@ async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:
             indexes[index] = indexes.get(index, 0) + index_units
         spent[name] = (table, units + write_units(change.old_size, change.new_size), indexes)
     answer: dict[str, Any] = {"UnprocessedItems": unprocessed}
+    collections = await _collections(context, document, planned, changes)
+    if collections:
+        answer["ItemCollectionMetrics"] = collections
     if mode != "NONE":
         answer["ConsumedCapacity"] = [consumed(mode, *one) for one in spent.values()]
     return encode(answer)
+
+
+async def _collections(
+    context: Context,
+    document: dict[str, Any],
+    planned: list[tuple[str, _Write]],
+    changes: list[Change | Unavailable],
+) -> dict[str, list[dict[str, Any]]]:
+    """By table, each collection that was written once."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    seen = set()
+    for (name, write), change in zip(planned, changes, strict=True):
+        if isinstance(change, Unavailable) or not wants_metrics(document, write.table):
+            continue
+        attributes = write.key if write.item is None else write.item
+        stem = stem_of(write.table.table_id, attributes[write.table.partition_name])
+        if stem not in seen:
+            seen.add(stem)
+            metrics = await collection_metrics(context, write.table, attributes)
+            found.setdefault(name, []).append(metrics)
+    return found

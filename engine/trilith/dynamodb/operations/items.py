@@ -10,6 +10,7 @@ from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import CONDITION_FAILED, DynamoDBError, validation
 from trilith.dynamodb.expressions.request import RequestExpressions
 from trilith.dynamodb.operations.capacity import consumed, read_units, write_units
+from trilith.dynamodb.operations.collections import collection_metrics, wants_metrics
 from trilith.dynamodb.operations.keys import require_item_keys, require_key
 from trilith.dynamodb.validation import check_distinct_attributes, check_expression_members
 from trilith.dynamodb.wire import encode
@@ -91,11 +92,10 @@ async def put_item(context: Context, document: dict[str, Any]) -> bytes:
         raise validation("Item size has exceeded the maximum allowed size")
     table = await find_table(context, document["TableName"])
     check_new_item(table, item)
-    _refuse_metrics(document, table)
     wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
     context.meter.admit(table, Kind.WRITE, item)
     change = await context.tables.put_item(table, item, size, wanted)
-    return _written(context, document, table, item, change, change.old)
+    return await _written(context, document, table, item, change, change.old)
 
 
 def check_new_item(table: Table, item: Item) -> None:
@@ -112,11 +112,10 @@ async def delete_item(context: Context, document: dict[str, Any]) -> bytes:
     condition = _condition(document)
     table = await find_table(context, document["TableName"])
     require_key(table, key)
-    _refuse_metrics(document, table)
     wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
     context.meter.admit(table, Kind.WRITE, key)
     change = await context.tables.delete_item(table, key, wanted)
-    return _written(context, document, table, key, change, change.old)
+    return await _written(context, document, table, key, change, change.old)
 
 
 async def update_item(context: Context, document: dict[str, Any]) -> bytes:
@@ -130,7 +129,6 @@ async def update_item(context: Context, document: dict[str, Any]) -> bytes:
             raise validation(
                 f"{_INVALID}Cannot update attribute {name}. This attribute is part of the key"
             )
-    _refuse_metrics(document, table)
     returned = document.get("ReturnValues", "NONE")
     wanted = Wanted(
         condition,
@@ -143,7 +141,7 @@ async def update_item(context: Context, document: dict[str, Any]) -> bytes:
     shown = change.old if change.new is None else change.new
     if returned in ("UPDATED_OLD", "UPDATED_NEW"):
         shown = update.touched(shown)
-    return _written(context, document, table, key, change, shown)
+    return await _written(context, document, table, key, change, shown)
 
 
 def _update_and_condition(document: dict[str, Any]) -> tuple[Update, Condition | None]:
@@ -182,13 +180,7 @@ def _shows_failed(document: dict[str, Any]) -> bool:
     return document.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
 
 
-def _refuse_metrics(document: dict[str, Any], table: Table) -> None:
-    """Sizes of item collections are not kept: asking for them is refused where AWS has them."""
-    if document.get("ReturnItemCollectionMetrics") == "SIZE" and table.record.indexes:
-        raise validation(f"{_INVALID}ReturnItemCollectionMetrics is not supported")
-
-
-def _written(
+async def _written(
     context: Context,
     document: dict[str, Any],
     table: Table,
@@ -202,11 +194,14 @@ def _written(
     if change.refused:
         raise DynamoDBError("ConditionalCheckFailedException", CONDITION_FAILED, Item=change.old)
     mode = document.get("ReturnConsumedCapacity")
-    if mode is None and not shown:
+    wants_collection = wants_metrics(document, table)
+    if mode is None and not shown and not wants_collection:
         return b"{}"
     answer: dict[str, Any] = {}
     if shown:
         answer["Attributes"] = shown
+    if wants_collection:
+        answer["ItemCollectionMetrics"] = await collection_metrics(context, table, key)
     return _with_capacity(answer, mode, table, units, change.index_units)
 
 

@@ -46,7 +46,13 @@ async def create_table(context: Context, document: dict[str, Any]) -> bytes:
 
 async def describe_table(context: Context, document: dict[str, Any]) -> bytes:
     record = await _record(context, document["TableName"])
-    return encode({"Table": _description(context, record, _status(record))})
+    description = _description(context, record, _status(record))
+    usage = await context.usage.of(record)
+    description["ItemCount"], description["TableSizeBytes"] = usage.items
+    for index in record.indexes:
+        shown = description["LocalSecondaryIndexes"][record.indexes.index(index)]
+        shown["ItemCount"], shown["IndexSizeBytes"] = usage.indexes[index.number]
+    return encode({"Table": description})
 
 
 async def list_tables(context: Context, document: dict[str, Any]) -> bytes:
