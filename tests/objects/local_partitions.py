@@ -73,7 +73,7 @@ class LocalView:
         self.seeks += 1
         keys = self._state.keys
         low = bisect_left(keys, (family, max(start, self._start)))
-        high = bisect_left(keys, (family, min(end, self._end)))
+        high = bisect_left(keys, (family, min(end or self._end, self._end)))
         found = keys[low:high]
         for key in reversed(found) if reverse else found:
             self.scanned += 1
@@ -173,7 +173,7 @@ class LocalPartitions:
             return space.result_decoder.decode(space.results[token]), effects
         self.now_ms += 1
         self._sequence += 1
-        context = Context(token, self.now_ms, self._sequence << SEQUENCE_FREE_BITS, start)
+        context = Context(token, self.now_ms, self._sequence << SEQUENCE_FREE_BITS, start, end)
         try:
             result = space.model.evaluate(
                 command, LocalView(space.ahead, start, end), effects, context
@@ -210,6 +210,10 @@ class LocalPartitions:
         except TrilithError as error:
             raise from_wire(*to_wire(error)) from None
         return space.result_decoder.decode(msgspec.msgpack.encode(result)), view
+
+    def cut(self, keyspace: int, cuts: list[bytes]) -> None:
+        """Let the partitions of a keyspace be those between these keys."""
+        self._keyspaces[keyspace].starts = [b"", *sorted(cuts)]
 
     def split(self, cut: bytes, carried: list[tuple[int, bytes, bytes]]) -> None:
         """Split keyspace 2 at `cut`, giving the right child some records."""

@@ -91,7 +91,8 @@ class Leader:
 
     def _make_view(self) -> LeaderView:
         d = self.replica.descriptor
-        return LeaderView(self._ports.store, d.keyspace, d.start_key, d.end_key, self._overlay)
+        self._range = d.start_key, d.end_key
+        return LeaderView(self._ports.store, d.keyspace, *self._range, self._overlay)
 
     # leases
 
@@ -208,7 +209,7 @@ class Leader:
         """Commands without effects share the next one's sequence: they record nothing under it."""
         sequence = (self.replica.log.last_index + 1) << SEQUENCE_INDEX_SHIFT
         sequence |= len(self._batch_outcomes) << SEQUENCE_FREE_BITS
-        return Context(token, now_ms, sequence, self.replica.descriptor.start_key)
+        return Context(token, now_ms, sequence, *self._range)
 
     def _answer_retry(self, proposal: Proposal, now_ms: int) -> bool:
         if is_expired(proposal.token, now_ms):

@@ -67,13 +67,14 @@ class Context:
     `sequence` grows with every command of the partition, over changes of its leader too: the
     index of the entry that the effects will be in, and the command's place in it. The lowest
     SEQUENCE_FREE_BITS are left to the model, to number what one command emits. `start` is where
-    the partition's range begins.
+    the partition's range begins and `end` where it ends (empty: no bound).
     """
 
     token: bytes
     now_ms: int
     sequence: int = 0
     start: bytes = b""
+    end: bytes = b""
 
 
 class Model(Protocol):

@@ -22,6 +22,7 @@ from trilith.runtime.entropy import Entropy
 from trilith.tables import layout
 from trilith.tables.commands import (
     CreateTable,
+    DropFeeds,
     DropItems,
     FoundTable,
     GetTable,
@@ -43,6 +44,7 @@ class Table:
     """A decoded definition with what every request asks of it at hand."""
 
     __slots__ = (
+        "feeds",
         "key_kinds",
         "key_names",
         "name",
@@ -63,7 +65,8 @@ class Table:
         self.key_names = record.key_names()
         keys = (record.partition,) if record.sort is None else (record.partition, record.sort)
         self.key_kinds = {key.name: key.kind for key in keys}
-        self.plain_terms = Terms(record.table_id)
+        self.feeds = record.feeds()
+        self.plain_terms = Terms(record.table_id, feeds=self.feeds)
         # Provisioned units a second, to read and to write; None: on demand.
         self.rates: tuple[float, float] | None = None
         if record.billing_mode == PROVISIONED:
@@ -79,7 +82,9 @@ class Catalog:
         self._decoded: dict[str, tuple[bytes, Table]] = {}
 
     def new_table_id(self) -> bytes:
-        return self._entropy.token_bytes(TABLE_ID_SIZE)
+        """Never begins with a zero byte (layout.py says why)."""
+        first = 1 + self._entropy.token_bytes(1)[0] % 255
+        return bytes((first,)) + self._entropy.token_bytes(TABLE_ID_SIZE - 1)
 
     def try_table(self, name: str) -> Table | None:
         """The table, here and now; None when that needs a wait or a hop. Raises TableNotFound."""
@@ -164,6 +169,10 @@ class Catalog:
                 command = DropItems(first, last, numbers)
                 await self._partitions.execute(TABLES_KEYSPACE, first, command)
                 first = last
+        # What is anchored may have stayed behind in partitions that hold none of its items.
+        for start in self._partitions.partition_starts(TABLES_KEYSPACE, b"", layout.ABOVE_ALL):
+            dropped = DropFeeds(start, record.table_id)
+            await self._partitions.execute(TABLES_KEYSPACE, start, dropped)
         await self._execute(record.name, RemoveTable(record.name, record.table_id))
 
     async def finish_deletion(self, record: TableRecord) -> None:

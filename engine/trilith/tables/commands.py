@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trilith.tables.definitions import LocalIndex
+from trilith.tables.definitions import Feeds, LocalIndex
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.updates import Update
 
@@ -46,6 +46,7 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     show_old: bool = False
     show_new: bool = False
     show_failed: bool = False
+    feeds: Feeds | None = None
 
 
 class PutItem(Command, frozen=True, tag=1):
@@ -80,6 +81,62 @@ class DropItems(Command, frozen=True, tag=4):
     key: bytes
     end: bytes
     indexes: tuple[int, ...] = ()
+
+
+class RollShards(Command, frozen=True, tag=20):
+    """Bring the open shards of a table in line with the range of the partition of `key`.
+
+    Without effects when they are.
+    """
+
+    key: bytes
+    table_id: bytes
+    feeds: Feeds
+
+
+class TrimChanges(Command, frozen=True, tag=21):
+    """Forget the oldest changes of the shard start `key`, in order, at most `limit` of them:
+    those up to the sequence `until`, and of a stream's only what is older than `before_ms`.
+
+    Closed shards of which nothing is left go too, a stream's once they closed before `before_ms`.
+    """
+
+    key: bytes
+    table_id: bytes
+    until: int
+    before_ms: int
+    limit: int
+
+
+class DropFeeds(Command, frozen=True, tag=22):
+    """Remove what is anchored in the partition that begins at `key` of a deleted table."""
+
+    key: bytes
+    table_id: bytes
+
+
+class ListShards(Query, frozen=True, tag=20):
+    """Shards in the partition of `key`, which is where it begins, of one table or of all (empty
+    id), at most `limit` above `after` (a key of family SHARD).
+    """
+
+    key: bytes
+    table_id: bytes
+    after: bytes
+    limit: int
+
+
+class ReadChanges(Query, frozen=True, tag=21):
+    """Changes at the shard start `key` with `after` < sequence <= `until`, in order, at most
+    `limit` or `bytes_max` (but one at least).
+    """
+
+    key: bytes
+    table_id: bytes
+    after: int
+    until: int
+    limit: int
+    bytes_max: int
 
 
 class GetItem(Query, frozen=True, tag=1):
@@ -153,6 +210,31 @@ class Counted(Result, frozen=True, tag=50):
     count: int
     size: int
     last: bytes
+    is_whole: bool
+
+
+class Rolled(Result, frozen=True, tag=20):
+    """RollShards is done."""
+
+
+class Trimmed(Result, frozen=True, tag=21):
+    """`more`: the limit was reached."""
+
+    count: int
+    more: bool
+
+
+class Shards(Result, frozen=True, tag=22):
+    """SHARD records by their keys; `more` when others follow."""
+
+    records: list[tuple[bytes, bytes]]
+    more: bool
+
+
+class Changes(Result, frozen=True, tag=23):
+    """CHANGE records by their sequences; `is_whole`: there is none behind them for now."""
+
+    records: list[tuple[int, bytes]]
     is_whole: bool
 
 

@@ -53,13 +53,31 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
 class Stream(msgspec.Struct, frozen=True, array_like=True):
     """One enabling of a table's stream. `view` is the StreamViewType.
 
-    `ended_ms` is 0 while it is enabled; what an ended one holds stays readable for a day.
+    `ended_ms` is 0 while it is enabled; what an ended one holds stays readable for a day. The
+    streams of a table have different `created_ms`.
     """
 
     label: str
     view: str
     created_ms: int
     ended_ms: int = 0
+
+
+class Feeds(msgspec.Struct, frozen=True, array_like=True):
+    """What follows from the writes of a table beside the item and its local index entries.
+
+    `era` is the revision of the table's record: of two writers the one that knows of the higher is
+    right. `stream` is the running stream's `created_ms`, or 0; `is_indexed` says that
+    global indexes are fed; `with_old` and `with_new`, which images a change record needs. `ttl`
+    names the attribute by which items expire.
+    """
+
+    era: int = 0
+    stream: int = 0
+    is_indexed: bool = False
+    with_old: bool = False
+    with_new: bool = False
+    ttl: str = ""
 
 
 class TableRecord(msgspec.Struct, frozen=True, array_like=True):
@@ -93,6 +111,28 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
             if index.name == name:
                 return index
         return None
+
+    def stream(self) -> Stream | None:
+        """The one that is enabled."""
+        if self.streams and not self.streams[-1].ended_ms:
+            return self.streams[-1]
+        return None
+
+    def feeds(self) -> Feeds | None:
+        """None when nothing follows from a write."""
+        stream = self.stream()
+        is_indexed = bool(self.global_indexes)
+        if stream is None and not is_indexed and not self.ttl_attribute:
+            return None
+        view = "" if stream is None else stream.view
+        return Feeds(
+            era=self.revision,
+            stream=0 if stream is None else stream.created_ms,
+            is_indexed=is_indexed,
+            with_old=is_indexed or view in {"OLD_IMAGE", "NEW_AND_OLD_IMAGES"},
+            with_new=is_indexed or view in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"},
+            ttl=self.ttl_attribute,
+        )
 
     def key_names(self) -> tuple[str, ...]:
         if self.sort is None:

@@ -14,6 +14,32 @@ one table reads SLOTS ranges and nothing of others.
     INDEX + number  stem + escape(index sort key) + sort key        one family an index
 
 Items and their local index entries share the stem: partitions are to be split between stems only.
+
+What belongs to a partition rather than to an item is *anchored* at the start of a range,
+
+    anchored(start, table) = start + 00 00 00 + table id (16)
+
+    CHANGE  anchored(partition start, table)                        which shards are open (Head)
+    CHANGE  anchored(shard start, table) + sequence (8)             one change of an item
+    SHARD   anchored(shard start, table) + first sequence (8)       one shard of the change log
+    EXPIRY  anchored(partition start, table) + time (8) + item key  an item that expires
+
+so that such keys of any table sort below every stem that begins with, or is above, `start`, and
+stay with the left child however the partition is split. What a split or a merge must keep to:
+
+* A partition starts at the empty key, at a slot, or at a stem or a stem's part up to and
+  including its token: then no stem of another partition is between `start` and what is anchored
+  there.
+* Nothing anchored moves: after a split it is the left child's, after a merge it is still found
+  under the start that it was written for. No record needs to be rewritten, and both children may
+  begin without any of their own.
+* The log index of a child goes on from its parent's, and that of a merged partition from the
+  higher of both: sequences (Context.sequence) of one item's changes then always grow.
+* The first command that finds the partition's range changed closes the shards that reach beyond it
+  and opens new ones (rules/changes.py). A split or merge only has to give the leader its new range.
+
+Table ids do not begin with a zero byte (Catalog.new_table_id), so a stem in slot 0 is above what is
+anchored at the empty key.
 """
 
 from __future__ import annotations
@@ -30,9 +56,17 @@ TABLES_KEYSPACE = 3
 TABLE = 0x20  # keyspace 1
 
 ITEM = 0x01
+CHANGE = 0x02
+SHARD = 0x04
+EXPIRY = 0x07
 INDEX = 0x10  # plus the index's number
 
+_ANCHOR = b"\x00\x00\x00"
+SEQUENCE_SIZE = 8
+SEQUENCE_MAX = (1 << 63) - 1
+
 SLOTS = 12
+ABOVE_ALL = bytes((SLOTS,))  # above every stem
 _PREFIX_SIZE = 1 + TABLE_ID_SIZE
 _SLOT_OF = [bytes((first * SLOTS // 256,)) for first in range(256)]
 
@@ -62,6 +96,21 @@ def item_key_of_entry(entry_key: bytes) -> bytes:
     _, end = unescape_bytes(entry_key, _PREFIX_SIZE + key_codec.TOKEN_SIZE)
     _, sort_at = unescape_bytes(entry_key, end)
     return entry_key[:end] + entry_key[sort_at:]
+
+
+def anchored(start: bytes, table_id: bytes) -> bytes:
+    """What the keys of a table's records that belong to a range's start begin with."""
+    return start + _ANCHOR + table_id
+
+
+def change_key(shard_start: bytes, table_id: bytes, sequence: int) -> bytes:
+    """Of a change, or (in family SHARD) of the shard whose first sequence this is."""
+    return shard_start + _ANCHOR + table_id + sequence.to_bytes(SEQUENCE_SIZE, "big")
+
+
+def sequence_in(key: bytes) -> int:
+    """The sequence at the end of a change's key."""
+    return int.from_bytes(key[-SEQUENCE_SIZE:], "big")
 
 
 def slot_ranges(table_id: bytes, first: int = 0, last: int = SLOTS) -> list[tuple[bytes, bytes]]:

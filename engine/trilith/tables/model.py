@@ -14,7 +14,7 @@ from trilith.errors import InternalError
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables import commands as c
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.rules import definitions, pages, usage
+from trilith.tables.rules import changes, definitions, pages, usage
 from trilith.tables.rules.items import ItemRules, drop_items, get_item
 
 _Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
@@ -59,13 +59,21 @@ class ItemsModel(_DispatchingModel):
                 c.UpdateItem: items.update_item,
                 c.DeleteItem: items.delete_item,
                 c.DropItems: drop_items,
+                c.RollShards: changes.roll_shards,
+                c.DropFeeds: changes.drop_feeds,
+                c.TrimChanges: changes.trim_changes,
             },
             {
                 c.GetItem: get_item,
                 c.ReadPage: pages.read_page,
                 c.CountRecords: usage.count_records,
+                c.ListShards: changes.list_shards,
+                c.ReadChanges: changes.read_changes,
             },
-            (c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
+            (
+                *(c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
+                *(c.Rolled, c.Trimmed, c.Shards, c.Changes),
+            ),
         )
 
 

@@ -317,6 +317,7 @@ def _terms(table: Table, wanted: Wanted) -> Terms:
         wanted.old,
         wanted.new,
         wanted.failed,
+        table.feeds,
     )
 
 

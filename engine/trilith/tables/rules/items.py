@@ -20,6 +20,7 @@ from trilith.tables.item_codec import decode_item, encode_item
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import INDEX, ITEM
 from trilith.tables.records import size_in
+from trilith.tables.rules.changes import ChangeRules
 from trilith.tables.rules.indexes import IndexRules, require_index_keys
 from trilith.tables.sizes import item_size
 from trilith.tables.values import Item
@@ -31,22 +32,24 @@ class ItemRules:
     def __init__(self, keys: ItemKeys) -> None:
         self._keys = keys
         self._indexes = IndexRules(keys)
+        self._changes = ChangeRules()
 
     def put_item(
-        self, command: PutItem, view: View, effects: Effects, _context: Context
+        self, command: PutItem, view: View, effects: Effects, context: Context
     ) -> Written | ConditionFailed:
         terms, key = command.terms, command.key
         record = view.get(ITEM, key)
         old: Item | None = None
-        if terms.condition is not None or terms.indexes:
+        if terms.condition is not None or terms.indexes or terms.feeds:
             old = self._open(terms, key, record)
             if _refuses(terms, old):
                 return _failed(terms, record)
-        new = decode_item(command.item) if terms.indexes else None
-        return self._store(terms, key, (record, old), (command.item, command.size, new), effects)
+        new = decode_item(command.item) if terms.indexes or terms.feeds else None
+        after = (command.item, command.size, new)
+        return self._store(terms, key, (record, old), after, view, effects, context)
 
     def update_item(
-        self, command: UpdateItem, view: View, effects: Effects, _context: Context
+        self, command: UpdateItem, view: View, effects: Effects, context: Context
     ) -> Written | ConditionFailed:
         terms, key, update = command.terms, command.key, command.update
         record = view.get(ITEM, key)
@@ -64,21 +67,21 @@ class ItemRules:
         if terms.indexes:
             require_index_keys(terms.indexes, new)
         stored = (encode_item(new), item_size(new), new)
-        return self._store(terms, key, (record, old), stored, effects)
+        return self._store(terms, key, (record, old), stored, view, effects, context)
 
     def delete_item(
-        self, command: DeleteItem, view: View, effects: Effects, _context: Context
+        self, command: DeleteItem, view: View, effects: Effects, context: Context
     ) -> Written | ConditionFailed:
         terms, key = command.terms, command.key
         record = view.get(ITEM, key)
         old: Item | None = None
-        if terms.condition is not None or terms.indexes:
+        if terms.condition is not None or terms.indexes or terms.feeds:
             old = self._open(terms, key, record)
             if _refuses(terms, old):
                 return _failed(terms, record)
         if record is None:
             return Written(0, 0)
-        return self._store(terms, key, (record, old), None, effects)
+        return self._store(terms, key, (record, old), None, view, effects, context)
 
     def _store(
         self,
@@ -86,12 +89,15 @@ class ItemRules:
         key: bytes,
         before: tuple[bytes | None, Item | None],
         after: tuple[bytes, int, Item | None] | None,
+        view: View,
         effects: Effects,
+        context: Context,
     ) -> Written:
         """What every write of an item comes to: its record and whatever follows from it.
 
         `before`: the record that is there, and the item in it; `after`: the encoded item, its size
-        and the item, or None to delete. The items may be None where no index needs them.
+        and the item, or None to delete. Where neither an index nor a feed needs them, the items
+        may be None.
         """
         record, old = before
         units: dict[int, int] = {}
@@ -99,12 +105,20 @@ class ItemRules:
             units = self._indexes.replace(terms, key, old, after[2] if after else None, effects)
         old_size = 0 if record is None else size_in(record)
         old_shown = record if terms.show_old else None
+        feeds = terms.feeds
         if after is None:
             effects.delete(ITEM, key)
+            if feeds is not None:
+                self._changes.emit(
+                    terms.table_id, feeds, key, (record, None), view, effects, context
+                )
             return Written(old_size, 0, old_shown, None, units)
         encoded, new_size, _ = after
         new_record = self._keys.seal_item(terms.table_id, key, encoded, new_size)
         effects.put(ITEM, key, new_record)
+        if feeds is not None and after[2] != old:
+            images = (record, new_record)
+            self._changes.emit(terms.table_id, feeds, key, images, view, effects, context)
         return Written(old_size, new_size, old_shown, new_record if terms.show_new else None, units)
 
     def _open(self, terms: Terms, key: bytes, record: bytes | None) -> Item | None:

@@ -1,0 +1,251 @@
+"""Rules of the change log: what a change of an item adds to it, shards, reading, trimming.
+
+Which shard a change belongs to is said by the Head record of its table and partition. It is
+rewritten only when it is out of date: when the partition's range is another one (a split or merge),
+or when the table's definition was changed since. tables/changes.py has the picture.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+
+from msgspec.structs import replace
+
+from trilith.replication.state_machine import Context, Effects, View
+from trilith.tables.changes import (
+    BY_TTL,
+    CHANGE_RECORD,
+    HEAD_RECORD,
+    IN_STREAM,
+    INSERT,
+    MODIFY,
+    REMOVE,
+    SHARD_RECORD,
+    Change,
+    Head,
+    Shard,
+)
+from trilith.tables.commands import (
+    Changes,
+    DropFeeds,
+    Dropped,
+    ListShards,
+    ReadChanges,
+    Rolled,
+    RollShards,
+    Shards,
+    TrimChanges,
+    Trimmed,
+)
+from trilith.tables.definitions import Feeds
+from trilith.tables.key_codec import successor
+from trilith.tables.layout import CHANGE, SEQUENCE_MAX, SHARD, anchored, change_key, sequence_in
+
+_HEADS_MAX = 1024
+
+
+class ChangeRules:
+    """Writes change records. One per model: it numbers what one command emits."""
+
+    def __init__(self) -> None:
+        self._heads: dict[bytes, Head] = {}  # decoded, by what was decoded
+        self._effects: Effects | None = None
+        self._emitted = 0
+
+    def emit(
+        self,
+        table_id: bytes,
+        feeds: Feeds,
+        key: bytes,
+        images: tuple[bytes | None, bytes | None],
+        view: View,
+        effects: Effects,
+        context: Context,
+        *,
+        by_ttl: bool = False,
+    ) -> None:
+        """Add the change of an item from one record to another (None: no item) to the log."""
+        if not feeds.stream and not feeds.is_indexed:
+            return
+        head = self._head(table_id, feeds, view, effects, context)
+        feeds = head.feeds
+        if not feeds.stream and not feeds.is_indexed:
+            return
+        old, new = images
+        kind = INSERT if old is None else REMOVE if new is None else MODIFY
+        flags = (IN_STREAM if feeds.stream else 0) | (BY_TTL if by_ttl else 0)
+        change = Change(
+            kind,
+            flags,
+            context.now_ms,
+            key,
+            old if feeds.with_old else None,
+            new if feeds.with_new else None,
+        )
+        start, _ = head.shards[bisect_right(head.shards, key, key=_start_of) - 1]
+        sequence = context.sequence + self._ordinal(effects)
+        effects.put(CHANGE, change_key(start, table_id, sequence), CHANGE_RECORD.encode(change))
+
+    def _ordinal(self, effects: Effects) -> int:
+        """0 for the first change of a command, 1 for its second, ..."""
+        if effects is not self._effects:
+            self._effects, self._emitted = effects, 0
+        self._emitted += 1
+        return self._emitted - 1
+
+    def _head(
+        self, table_id: bytes, feeds: Feeds, view: View, effects: Effects, context: Context
+    ) -> Head:
+        raw = view.get(CHANGE, anchored(context.start, table_id))
+        if raw is not None:
+            head = self._heads.get(raw)
+            if head is None:
+                head = HEAD_RECORD.decode(raw)
+                if len(self._heads) >= _HEADS_MAX:
+                    self._heads.clear()
+                self._heads[raw] = head
+            if head.end == context.end and head.feeds.era >= feeds.era:
+                return head
+            if head.feeds.era > feeds.era:
+                feeds = head.feeds
+        # A second change of the same command finds the same and writes the same again.
+        return _roll(table_id, feeds, view, effects, context)
+
+
+def _start_of(shard: tuple[bytes, int]) -> bytes:
+    return shard[0]
+
+
+def _roll(table_id: bytes, feeds: Feeds, view: View, effects: Effects, context: Context) -> Head:
+    """Close the shards that do not fit the partition or the stream, open those that are missing."""
+    held = [shard for shard in _shards_in(table_id, view, context) if not shard.last]
+    kept: list[Shard] = []
+    for place, shard in enumerate(held):
+        beside = held[place + 1].start if place + 1 < len(held) else context.end
+        if shard.stream == feeds.stream and _ends_by(shard, beside):
+            kept.append(shard)
+        else:
+            last = context.sequence - 1
+            _put(replace(shard, last=last, closed_ms=context.now_ms), effects)
+        if shard.start != context.start:  # may have been a partition's start, and be one again
+            effects.delete(CHANGE, anchored(shard.start, table_id))
+    opened: list[Shard] = []
+    start: bytes | None = context.start  # of what no shard covers so far; None: nothing is left
+    for shard in kept:
+        if start != shard.start:
+            opened.append(_opened(table_id, start or b"", shard.start, feeds, context))
+        start = None if shard.end == context.end else shard.end
+    if start is not None:
+        opened.append(_opened(table_id, start, context.end, feeds, context))
+    for shard in opened:
+        _put(shard, effects)
+    pairs = sorted((shard.start, shard.first) for shard in kept + opened)
+    head = Head(context.end, feeds, tuple(pairs))
+    effects.put(CHANGE, anchored(context.start, table_id), HEAD_RECORD.encode(head))
+    return head
+
+
+def _ends_by(shard: Shard, end: bytes) -> bool:
+    return not end or (bool(shard.end) and shard.end <= end)
+
+
+def _opened(table_id: bytes, start: bytes, end: bytes, feeds: Feeds, context: Context) -> Shard:
+    return Shard(table_id, start, end, feeds.stream, context.sequence, context.now_ms)
+
+
+def _put(shard: Shard, effects: Effects) -> None:
+    key = change_key(shard.start, shard.table_id, shard.first)
+    effects.put(SHARD, key, SHARD_RECORD.encode(shard))
+
+
+def _shards_in(table_id: bytes, view: View, context: Context) -> list[Shard]:
+    """The table's shards in the partition, by start and sequence."""
+    shards = (SHARD_RECORD.decode(raw) for _, raw in view.scan(SHARD, context.start, context.end))
+    found = [shard for shard in shards if shard.table_id == table_id]
+    return sorted(found, key=lambda shard: (shard.start, shard.first))
+
+
+def roll_shards(command: RollShards, view: View, effects: Effects, context: Context) -> Rolled:
+    """As the next change would; nothing is done where that would change nothing."""
+    raw = view.get(CHANGE, anchored(context.start, command.table_id))
+    feeds = command.feeds
+    if raw is not None:
+        head = HEAD_RECORD.decode(raw)
+        if head.end == context.end and head.feeds.era >= feeds.era:
+            return Rolled()
+        if head.feeds.era > feeds.era:
+            feeds = head.feeds
+    _roll(command.table_id, feeds, view, effects, context)
+    return Rolled()
+
+
+def drop_feeds(command: DropFeeds, view: View, effects: Effects, context: Context) -> Dropped:
+    starts = {context.start}
+    for shard in _shards_in(command.table_id, view, context):
+        effects.delete(SHARD, change_key(shard.start, command.table_id, shard.first))
+        starts.add(shard.start)
+    for start in sorted(starts):
+        low = anchored(start, command.table_id)
+        if next(iter(view.scan(CHANGE, low, successor(low))), None) is not None:
+            effects.delete_range(CHANGE, low, successor(low))
+    return Dropped()
+
+
+def list_shards(query: ListShards, view: View) -> Shards:
+    records: list[tuple[bytes, bytes]] = []
+    start = query.after + b"\x00" if query.after else query.key
+    for key, raw in view.scan(SHARD, start, b""):
+        if query.table_id and SHARD_RECORD.decode(raw).table_id != query.table_id:
+            continue
+        if len(records) >= query.limit:
+            return Shards(records, more=True)
+        records.append((key, raw))
+    return Shards(records, more=False)
+
+
+def read_changes(query: ReadChanges, view: View) -> Changes:
+    records: list[tuple[int, bytes]] = []
+    size = 0
+    start = change_key(query.key, query.table_id, query.after + 1)
+    end = change_key(query.key, query.table_id, min(query.until, SEQUENCE_MAX) + 1)
+    for key, raw in view.scan(CHANGE, start, end):
+        size += len(raw)
+        if records and (len(records) >= query.limit or size > query.bytes_max):
+            return Changes(records, is_whole=False)
+        records.append((sequence_in(key), raw))
+    return Changes(records, is_whole=True)
+
+
+def trim_changes(command: TrimChanges, view: View, effects: Effects, _context: Context) -> Trimmed:
+    """The floor of each shard is kept in its record: behind it, nothing was ever removed."""
+    start, table_id = command.key, command.table_id
+    shards = _shards_at(start, table_id, view)
+    floor = min((shard.trimmed for shard in shards), default=0)
+    end = change_key(start, table_id, min(command.until, SEQUENCE_MAX) + 1)
+    count, trimmed, more = 0, floor, False
+    for key, raw in view.scan(CHANGE, change_key(start, table_id, floor + 1), end):
+        change = CHANGE_RECORD.decode(raw)
+        if change.flags & IN_STREAM and change.time_ms >= command.before_ms:
+            break
+        if count >= command.limit:
+            more = True
+            break
+        count += 1
+        trimmed = sequence_in(key)
+    else:
+        trimmed = max(trimmed, command.until)
+    if count:
+        low = change_key(start, table_id, 0)
+        effects.delete_range(CHANGE, low, change_key(start, table_id, trimmed + 1))
+    for shard in shards:
+        is_over = shard.last and (not shard.stream or shard.closed_ms < command.before_ms)
+        if is_over and shard.last <= trimmed:
+            effects.delete(SHARD, change_key(start, table_id, shard.first))
+        elif count and shard.trimmed < trimmed:
+            _put(replace(shard, trimmed=trimmed), effects)
+    return Trimmed(count, more)
+
+
+def _shards_at(start: bytes, table_id: bytes, view: View) -> list[Shard]:
+    low, high = change_key(start, table_id, 0), change_key(start, table_id, SEQUENCE_MAX)
+    return [SHARD_RECORD.decode(raw) for _, raw in view.scan(SHARD, low, high)]
