@@ -32,6 +32,8 @@ from trilith.tables.commands import (
     PAGE_BYTES_MAX,
     Changes,
     ListShards,
+    LocateChange,
+    Located,
     ReadChanges,
     RollShards,
     Shards,
@@ -39,13 +41,14 @@ from trilith.tables.commands import (
     Trimmed,
 )
 from trilith.tables.definitions import Feeds
-from trilith.tables.layout import SEQUENCE_MAX, TABLES_KEYSPACE
+from trilith.tables.layout import TABLES_KEYSPACE
 from trilith.tables.records import RecordCodec
 
 INSERT, MODIFY, REMOVE = range(3)
 
 IN_STREAM = 1  # to be kept for a day
 BY_TTL = 2  # the service removed an expired item
+FOR_INDEX = 4  # to be kept until all indexes have it
 
 READ_LIMIT = 1000
 TRIM_LIMIT = 2000
@@ -119,8 +122,12 @@ class Position(NamedTuple):
 
 
 class ChangesRead(NamedTuple):
-    """`is_whole`: nothing more was there behind them when they were read."""
+    """`is_whole`: nothing more was there behind them when they were read.
 
+    `shard`: as it is now; None when it is no longer kept.
+    """
+
+    shard: Shard | None
     changes: list[Position]
     is_whole: bool
 
@@ -165,10 +172,7 @@ class ChangeLog:
         bytes_max: int = PAGE_BYTES_MAX,
     ) -> ChangesRead:
         """Changes of one shard with a sequence above `after`, in order."""
-        after = max(after, shard.first - 1)
-        query = ReadChanges(
-            shard.start, shard.table_id, after, shard.last or SEQUENCE_MAX, limit, bytes_max
-        )
+        query = ReadChanges(shard.start, shard.table_id, shard.first, after, limit, bytes_max)
         page = cast(
             Changes,
             await self._partitions.query(
@@ -176,15 +180,28 @@ class ChangeLog:
             ),
         )
         changes = [Position(at, CHANGE_RECORD.decode(raw)) for at, raw in page.records]
-        return ChangesRead(changes, page.is_whole)
+        return ChangesRead(_shard(page.shard), changes, page.is_whole)
+
+    async def locate(self, shard: Shard, time_ms: int) -> tuple[Shard | None, int, int]:
+        """The shard as it is now, the sequence of its first change at that time or later, and of
+        its last change; 0 where there is none.
+        """
+        query = LocateChange(shard.start, shard.table_id, shard.first, time_ms)
+        found = cast(
+            Located,
+            await self._partitions.query(
+                TABLES_KEYSPACE, shard.start, query, touched=(shard.start, shard.end)
+            ),
+        )
+        return _shard(found.shard), found.at, found.last
 
     async def trim(
         self, shard_start: bytes, table_id: bytes, until: int, *, streamed_before_ms: int = 0
     ) -> int:
-        """Forget changes up to the sequence `until`; how many were removed.
+        """Forget changes that indexes are fed from up to the sequence `until`; how many there were.
 
-        Those of a stream stay unless they are older than `streamed_before_ms`, and whatever is
-        behind them stays with them.
+        Those that are in a stream, too, stay unless they are older than `streamed_before_ms`, and
+        whatever is behind them stays with them. Those that are only in a stream go by age alone.
         """
         removed, more = 0, True
         while more:
@@ -199,3 +216,7 @@ class ChangeLog:
     async def roll(self, key: bytes, table_id: bytes, feeds: Feeds) -> None:
         """Close and open the shards of the partition of `key` as its range and `feeds` say."""
         await self._partitions.execute(TABLES_KEYSPACE, key, RollShards(key, table_id, feeds))
+
+
+def _shard(raw: bytes | None) -> Shard | None:
+    return None if raw is None else SHARD_RECORD.decode(raw)

@@ -95,8 +95,10 @@ class RollShards(Command, frozen=True, tag=20):
 
 
 class TrimChanges(Command, frozen=True, tag=21):
-    """Forget the oldest changes of the shard start `key`, in order, at most `limit` of them:
-    those up to the sequence `until`, and of a stream's only what is older than `before_ms`.
+    """Forget the oldest changes of the shard start `key`, in order, at most `limit` of them.
+
+    One that indexes are fed from goes when its sequence is at most `until`, one in a stream when it
+    is older than `before_ms`, one that is both when both hold.
 
     Closed shards of which nothing is left go too, a stream's once they closed before `before_ms`.
     """
@@ -127,16 +129,25 @@ class ListShards(Query, frozen=True, tag=20):
 
 
 class ReadChanges(Query, frozen=True, tag=21):
-    """Changes at the shard start `key` with `after` < sequence <= `until`, in order, at most
-    `limit` or `bytes_max` (but one at least).
+    """Changes of the shard that begins at `key` and the sequence `first` with a sequence above
+    `after`, in order, at most `limit` or `bytes_max` (but one at least).
     """
 
     key: bytes
     table_id: bytes
+    first: int
     after: int
-    until: int
     limit: int
     bytes_max: int
+
+
+class LocateChange(Query, frozen=True, tag=22):
+    """Where in the shard that begins at `key` and the sequence `first` a moment is."""
+
+    key: bytes
+    table_id: bytes
+    first: int
+    time_ms: int
 
 
 class GetItem(Query, frozen=True, tag=1):
@@ -232,10 +243,24 @@ class Shards(Result, frozen=True, tag=22):
 
 
 class Changes(Result, frozen=True, tag=23):
-    """CHANGE records by their sequences; `is_whole`: there is none behind them for now."""
+    """CHANGE records by their sequences; `is_whole`: there is none behind them for now.
 
+    `shard` is the shard's record as it is now; None: there is no such shard.
+    """
+
+    shard: bytes | None
     records: list[tuple[int, bytes]]
     is_whole: bool
+
+
+class Located(Result, frozen=True, tag=24):
+    """`shard` as in Changes. `at`: the sequence of the first change at that time or later, `last`:
+    of the last one of all; 0: there is none.
+    """
+
+    shard: bytes | None
+    at: int
+    last: int
 
 
 # --- keyspace 1: table definitions --------------------------------------------------------------

@@ -69,10 +69,11 @@ class ItemsModel(_DispatchingModel):
                 c.CountRecords: usage.count_records,
                 c.ListShards: changes.list_shards,
                 c.ReadChanges: changes.read_changes,
+                c.LocateChange: changes.locate_change,
             },
             (
                 *(c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
-                *(c.Rolled, c.Trimmed, c.Shards, c.Changes),
+                *(c.Rolled, c.Trimmed, c.Shards, c.Changes, c.Located),
             ),
         )
 

@@ -8,6 +8,7 @@ or when the table's definition was changed since. tables/changes.py has the pict
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -15,6 +16,7 @@ from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables.changes import (
     BY_TTL,
     CHANGE_RECORD,
+    FOR_INDEX,
     HEAD_RECORD,
     IN_STREAM,
     INSERT,
@@ -30,6 +32,8 @@ from trilith.tables.commands import (
     DropFeeds,
     Dropped,
     ListShards,
+    LocateChange,
+    Located,
     ReadChanges,
     Rolled,
     RollShards,
@@ -73,7 +77,11 @@ class ChangeRules:
             return
         old, new = images
         kind = INSERT if old is None else REMOVE if new is None else MODIFY
-        flags = (IN_STREAM if feeds.stream else 0) | (BY_TTL if by_ttl else 0)
+        flags = (
+            (IN_STREAM if feeds.stream else 0)
+            | (FOR_INDEX if feeds.is_indexed else 0)
+            | (BY_TTL if by_ttl else 0)
+        )
         change = Change(
             kind,
             flags,
@@ -204,42 +212,74 @@ def list_shards(query: ListShards, view: View) -> Shards:
 
 
 def read_changes(query: ReadChanges, view: View) -> Changes:
+    raw = view.get(SHARD, change_key(query.key, query.table_id, query.first))
+    if raw is None:
+        return Changes(None, [], is_whole=True)
+    shard = SHARD_RECORD.decode(raw)
     records: list[tuple[int, bytes]] = []
     size = 0
-    start = change_key(query.key, query.table_id, query.after + 1)
-    end = change_key(query.key, query.table_id, min(query.until, SEQUENCE_MAX) + 1)
-    for key, raw in view.scan(CHANGE, start, end):
-        size += len(raw)
+    for key, record in _changes_in(shard, max(query.after, shard.trimmed), view):
+        size += len(record)
         if records and (len(records) >= query.limit or size > query.bytes_max):
-            return Changes(records, is_whole=False)
-        records.append((sequence_in(key), raw))
-    return Changes(records, is_whole=True)
+            return Changes(raw, records, is_whole=False)
+        records.append((sequence_in(key), record))
+    return Changes(raw, records, is_whole=True)
+
+
+def _changes_in(
+    shard: Shard, after: int, view: View, *, reverse: bool = False
+) -> Iterator[tuple[bytes, bytes]]:
+    start = change_key(shard.start, shard.table_id, max(after + 1, shard.first))
+    end = change_key(shard.start, shard.table_id, (shard.last or SEQUENCE_MAX) + 1)
+    return view.scan(CHANGE, start, end, reverse=reverse)
+
+
+def locate_change(query: LocateChange, view: View) -> Located:
+    """A binary search: times grow with sequences, but for what clocks of leaders differ by."""
+    raw = view.get(SHARD, change_key(query.key, query.table_id, query.first))
+    if raw is None:
+        return Located(None, 0, 0)
+    shard = SHARD_RECORD.decode(raw)
+    newest = next(_changes_in(shard, shard.trimmed, view, reverse=True), None)
+    last = 0 if newest is None else sequence_in(newest[0])
+    if newest is None or CHANGE_RECORD.decode(newest[1]).time_ms < query.time_ms:
+        return Located(raw, 0, last)
+    # The least `low` such that the first change above it is late enough.
+    low, high = max(shard.trimmed, shard.first - 1), last - 1
+    while low < high:
+        middle = (low + high) // 2
+        key, record = next(_changes_in(shard, middle, view))
+        if CHANGE_RECORD.decode(record).time_ms < query.time_ms:
+            low = sequence_in(key)
+        else:
+            high = middle
+    return Located(raw, sequence_in(next(_changes_in(shard, low, view))[0]), last)
 
 
 def trim_changes(command: TrimChanges, view: View, effects: Effects, _context: Context) -> Trimmed:
     """The floor of each shard is kept in its record: behind it, nothing was ever removed."""
     start, table_id = command.key, command.table_id
     shards = _shards_at(start, table_id, view)
-    floor = min((shard.trimmed for shard in shards), default=0)
-    end = change_key(start, table_id, min(command.until, SEQUENCE_MAX) + 1)
-    count, trimmed, more = 0, floor, False
-    for key, raw in view.scan(CHANGE, change_key(start, table_id, floor + 1), end):
-        change = CHANGE_RECORD.decode(raw)
-        if change.flags & IN_STREAM and change.time_ms >= command.before_ms:
+    trimmed = min((shard.trimmed for shard in shards), default=0)
+    count, more, stays = 0, False, SEQUENCE_MAX  # `stays`: the first that is not removed
+    low, high = change_key(start, table_id, trimmed + 1), change_key(start, table_id, SEQUENCE_MAX)
+    for key, raw in view.scan(CHANGE, low, high):
+        change, sequence = CHANGE_RECORD.decode(raw), sequence_in(key)
+        waits = change.flags & FOR_INDEX and sequence > command.until
+        if waits or (change.flags & IN_STREAM and change.time_ms >= command.before_ms):
+            stays = sequence
             break
         if count >= command.limit:
-            more = True
+            more, stays = True, sequence
             break
         count += 1
-        trimmed = sequence_in(key)
-    else:
-        trimmed = max(trimmed, command.until)
+        trimmed = sequence
     if count:
         low = change_key(start, table_id, 0)
         effects.delete_range(CHANGE, low, change_key(start, table_id, trimmed + 1))
     for shard in shards:
         is_over = shard.last and (not shard.stream or shard.closed_ms < command.before_ms)
-        if is_over and shard.last <= trimmed:
+        if is_over and shard.last < stays:
             effects.delete(SHARD, change_key(start, table_id, shard.first))
         elif count and shard.trimmed < trimmed:
             _put(replace(shard, trimmed=trimmed), effects)
