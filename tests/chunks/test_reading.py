@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +106,23 @@ def test_a_copy_that_may_be_in_a_zone_away_is_not_given_up() -> None:
         with pytest.raises(PeerUnreachable) as caught:
             await cluster.gateway.read(stored[0].ref)
         assert caught.value.retryable
+
+    run_on(LocalCluster(timeout_s=SILENT_S), body)
+
+
+def test_a_zone_that_comes_back_at_once_is_waited_for() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        data = random_bytes(5 * KIB)
+        stored = await upload(cluster.gateway, [data])
+        for node_id in ("n11", "n21"):
+            cluster.nodes[node_id].flip(stored[0].ref.chunk_id)
+        cluster.network.isolate("n31")
+        reading = asyncio.ensure_future(cluster.gateway.read(stored[0].ref))
+        asked = len(cluster.network.calls)
+        while len(cluster.network.calls) < asked + 4:
+            await asyncio.sleep(0.01)  # until it has been asked for, in vain
+        cluster.network.isolate("n31", up=True)
+        assert await reading == data[: stored[0].ref.size]
 
     run_on(LocalCluster(timeout_s=SILENT_S), body)
 

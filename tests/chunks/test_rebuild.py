@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 from tests.chunks.local_zones import KIB, LocalCluster, LocalNode, random_bytes, run_on, upload
 from tests.storage.memory_ordered_store import MemoryOrderedStore
 from tests.storage.recorded_disk import RecordedDisk
 
+from trilith.chunks import rebuild as rebuild_module
 from trilith.chunks.rebuild import MARK, Rebuild
 from trilith.chunks.repair import RepairWorker
 from trilith.chunks.types import StoredChunk
@@ -106,5 +108,47 @@ def test_a_chunk_that_nobody_has_is_counted_and_does_not_keep_the_node_out() -> 
             await rebuild.run()
         assert rebuild.progress.without_good_copy == 1
         assert sum(node.store.contains(c.ref.chunk_id) for c in stored) == len(stored) - 1
+
+    run_on(LocalCluster(), body)
+
+
+def test_a_disk_without_room_for_the_mark_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild_module, "RETRY_S", 0.0)
+
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload(cluster.gateway, [random_bytes(20 * KIB)])
+        node = cluster.nodes["n31"]
+        rebuild = rebuild_of(node, GivenReferences(stored))
+        node.disk.capacity_bytes = 0
+        running = asyncio.ensure_future(rebuild.run())
+        while not rebuild.progress.looked_at:
+            await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not running.done()
+        node.disk.capacity_bytes = None
+        async with asyncio.timeout(20):
+            await running
+        assert node.disk.exists(MARK)
+
+    run_on(LocalCluster(), body)
+
+
+def test_a_node_whose_extents_had_damaged_records_looks_for_what_they_held() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload(cluster.gateway, [random_bytes(20 * KIB)])
+        node = cluster.nodes["n31"]
+        await rebuild_of(node, GivenReferences(stored)).run()
+        await node.store.close()
+        path = next(path for path in node.disk._files if path.endswith(".ext"))
+        node.disk.flip(path, 300)
+        node.index = MemoryOrderedStore()  # the index was not flushed: extents are scanned
+        await node.open()
+        assert node.store.damaged_bytes
+        lost = [c for c in stored if not node.store.contains(c.ref.chunk_id)]
+        assert lost
+        async with asyncio.timeout(20):
+            await rebuild_of(node, GivenReferences(stored)).run()
+        assert all(node.store.contains(chunk.ref.chunk_id) for chunk in stored)
 
     run_on(LocalCluster(), body)

@@ -120,6 +120,7 @@ class CollectedZones:
         self.partitions.gate = self._gate
         self.works: dict[asyncio.Future[None], Work] = {}
         self.collectors: dict[str, Collector] = {}
+        self.missing: list[bytes] = []  # told by collectors
         self.grace_s = GRACE_S
         self.advance(0)
 
@@ -150,6 +151,7 @@ class CollectedZones:
             grace_s=self.grace_s,
             interval_s=INTERVAL_S,
             changes=object,
+            on_missing=self.missing.append,
             log=lambda *_, **__: None,
         )
         if node.node_id == "n11":

@@ -250,6 +250,23 @@ async def revive_condemned_chunks() -> None:
     await zones.close()
 
 
+def test_a_referenced_chunk_that_a_node_lacks_is_told() -> None:
+    async def scenario() -> None:
+        zones = CollectedZones()
+        await zones.open()
+        await (await zones.start(zones.put("a", BODIES[1]))).rest()
+        node = zones.nodes[0]
+        held = [chunk_id for chunk_id, _ in node.store.files.entries(b"", 1000)]
+        node.store.remove(held[:1], untouched_since=node.store.mark_time())
+        for seconds in (0, GRACE_S):
+            zones.advance(seconds)
+            await zones.collectors[node.node_id].step()
+        assert zones.missing == held[:1]
+        await zones.close()
+
+    asyncio.run(scenario())
+
+
 def test_a_touch_revives_a_condemned_chunk() -> None:
     asyncio.run(revive_condemned_chunks())
 

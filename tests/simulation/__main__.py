@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
@@ -46,6 +47,7 @@ def report(result: Result, options: argparse.Namespace, *, verbose: bool) -> Non
         print(
             f"seed {result.seed}: {verdict}; faults {result.faults} of {','.join(result.kinds)}; "
             f"{result.calls} calls ({result.unknown} unknown, {result.refused} refused); "
+            f"{result.collected} chunks collected; "
             f"{result.simulated_s:.1f} s simulated in {result.cpu_s:.2f} s; "
             f"trace {result.digest:08x}"
         )
@@ -84,6 +86,7 @@ def many(options: argparse.Namespace) -> int:
             totals["failed"] += bool(result.problems)
             totals["calls"] += result.calls
             totals["faults"] += result.faults
+            totals["collected"] += result.collected
             totals["beyond"] += result.beyond_design
             simulated += result.simulated_s
             cpu += result.cpu_s
@@ -93,7 +96,8 @@ def many(options: argparse.Namespace) -> int:
     elapsed = time.monotonic() - started
     print(
         f"{totals['runs']} seeds, {totals['failed']} failed, {totals['faults']} faults, "
-        f"{totals['calls']} calls; {simulated:.0f} s simulated in {elapsed:.0f} s, "
+        f"{totals['calls']} calls, {totals['collected']} chunks collected; "
+        f"{simulated:.0f} s simulated in {elapsed:.0f} s, "
         f"{simulated / cpu if cpu else 0:.0f} simulated seconds per second of a core"
     )
     return 1 if totals["failed"] else 0
@@ -110,7 +114,15 @@ def _bounded(pool: object, run: object, seeds: Iterator[int], jobs: int) -> Iter
         yield waiting.pop(0).get()  # type: ignore[attr-defined]
 
 
+def _without_loop(unraisable: sys.UnraisableHookArgs) -> None:
+    """Coroutines that a run left half done are closed when nobody refers to them any more."""
+    if not isinstance(unraisable.exc_value, RuntimeError):
+        sys.__unraisablehook__(unraisable)
+
+
 def main() -> int:
+    sys.unraisablehook = _without_loop
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seed", type=int, help="run this one, with its whole trace to --trace")
     parser.add_argument("--seconds", type=float, help="run new seeds for so long")
@@ -124,6 +136,8 @@ def main() -> int:
     parser.add_argument("--problems", type=int, default=3, help="problems printed for a run")
     parser.add_argument("--trace", help="file for the event trace of --seed")
     options = parser.parse_args()
+    if options.mutation:
+        options.workload = MUTATIONS[options.mutation].workload
     if os.environ.get("PYTHONHASHSEED") != FIXED_HASH_SEED:
         environment = {**os.environ, "PYTHONHASHSEED": FIXED_HASH_SEED}
         arguments = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]

@@ -25,7 +25,12 @@ TRACE_LINES_KEPT = 4000
 
 
 class SimCluster:
-    """`digest` sums up every delivered frame, swap, event and call: equal digests, equal runs."""
+    """`wall_shifts_ms`: how wrong wall clocks may be set, in either direction.
+
+    `digest` sums up every delivered frame, swap, event and call: equal digests, equal runs.
+    """
+
+    wall_shifts_ms: tuple[int, ...] = (-3_600_000, -5_000, 0, 5_000, 700_000, 7_200_000)
 
     def __init__(self, seed: int, plans: list[NodePlan], *, keep_trace: bool = False) -> None:
         self.seed = seed
@@ -37,6 +42,7 @@ class SimCluster:
         self.lines: deque[str] = deque(maxlen=None if keep_trace else TRACE_LINES_KEPT)
         self.network = SimNetwork(self.loop, Random(f"{seed}/network"), self.trace)
         self.coordinator = SimCoordinator(self.loop, Random(f"{seed}/coordinator"), self.trace)
+        self.coordinator.on_change = self.changed
         self.nodes = [
             SimNode(self, f"n{number + 1}", ZONES[number % 3], plan)
             for number, plan in enumerate(plans)
@@ -47,6 +53,14 @@ class SimCluster:
         line = f"{self.loop.now:.6f} {line}"
         self.digest = zlib.crc32(line.encode(), self.digest)
         self.lines.append(line)
+
+    def changed(self, key: str, before: bytes | None, after: bytes | None) -> None:
+        """A key of the coordinator has another value."""
+        del before
+        if key.startswith(descriptors.PREFIX) and after is not None:
+            descriptor = descriptors.decode(after)
+            if descriptor.leader not in descriptor.in_sync:
+                self.defects.append(f"the leader is not in sync: {descriptor}")
 
     def create_partitions(self, keyspaces: dict[int, list[bytes]]) -> None:
         """Cut each keyspace at these keys; replicas on the first node of each zone."""
@@ -103,4 +117,6 @@ class SimCluster:
         leader.ENTRY_BYTES_MAX = self._entry_bytes_max
         processes = [process for node in self.nodes for process, _ in node.past]
         processes += [node.process for node in self.nodes if node.process is not None]
+        for node in self.nodes:
+            node.__dict__.clear()  # coroutines that never ended end here, quietly
         self.loop.discard(processes)

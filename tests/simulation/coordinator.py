@@ -32,6 +32,7 @@ class SimCoordinator:
         self.values: dict[str, Versioned] = {}
         self.changes: list[Change] = []
         self.moments: list[float] = []  # of the changes
+        self.on_change: Callable[[str, bytes | None, bytes | None], None] = lambda *_: None
         self.down = False
         self.slowness = 1.0
         self.lose_answers = 0.0
@@ -77,6 +78,7 @@ class SimCoordinator:
         self.changes.append(change)
         self.moments.append(self.loop.now)
         self._trace(f"coordinator {key} {value!r}")
+        self.on_change(key, found.value if found else None, value)
         for watch in self._watches:
             watch.notify()
         return self.revision

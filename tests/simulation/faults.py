@@ -92,6 +92,7 @@ class Faults:
         for node in cluster.nodes:
             node.disk.slowness, node.disk.wedged_until = 1.0, 0.0
             node.disk.capacity_bytes = None
+            node.disk.forget_sync_failures()
             node.store.full = False
             if not node.running:
                 node.boot()
@@ -239,11 +240,9 @@ async def slow_link(faults: Faults) -> None:
 
 
 async def wall_clock(faults: Faults) -> None:
-    """Somebody sets a clock."""
+    """Somebody sets a clock; as far wrong as the workload may see it."""
     node = faults.node()
-    node.plan.wall_shift_ms = faults.random.choice(
-        (-3_600_000, -5_000, 0, 5_000, 700_000, 7_200_000)
-    )
+    node.plan.wall_shift_ms = faults.random.choice(faults.cluster.wall_shifts_ms)
     faults.note(f"wall clock {node.node_id} {node.plan.wall_shift_ms}")
     if node.running:
         node.clock.wall_shift_ms = node.plan.wall_shift_ms

@@ -6,28 +6,32 @@ A mutation is a change of one rule, made by replacing a function while a run las
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from trilith.chunks.collector import Collector
+from trilith.node.repair import RepairStation
 from trilith.replication import in_sync_set, leader, lease, log, replica, takeover
 from trilith.replication.followers import Followers, State
 from trilith.storage import journal, journal_recovery
+from trilith.storage.chunk_store import ChunkStore
 
 Patch = tuple[Any, str, Any]
 
 
 @dataclass(frozen=True)
 class Mutation:
-    """`kinds`: the faults of its hunt; None for any."""
+    """`kinds`: the faults of its hunt; None for any. `workload`: of its hunt."""
 
     name: str
     what: str
     patches: Callable[[], list[Patch]]
     kinds: list[str] | None = None
+    workload: str = "registers"
 
 
 @contextmanager
@@ -247,6 +251,31 @@ def _forget_the_epoch_in_a_crash() -> list[Patch]:
     return [(replica.Replica, "save_epoch", save_epoch)]
 
 
+def _collect_what_was_just_touched() -> list[Patch]:
+    original = ChunkStore.remove
+
+    def remove(
+        self: ChunkStore, chunk_ids: Sequence[bytes], *, untouched_since: int
+    ) -> tuple[int, int]:
+        return original(self, chunk_ids, untouched_since=1 << 62)
+
+    return [(ChunkStore, "remove", remove)]
+
+
+def _collect_without_a_grace_period() -> list[Patch]:
+    def stamp_before_grace(self: Collector) -> int:
+        return self._store.mark_time()
+
+    return [(Collector, "_stamp_before_grace", stamp_before_grace)]
+
+
+def _rejoin_without_its_chunks() -> list[Patch]:
+    async def ready_to_join(self: RepairStation, partition_id: int, node: str) -> bool:
+        return True
+
+    return [(RepairStation, "ready_to_join", ready_to_join)]
+
+
 def _mutations() -> Iterator[Mutation]:
     crashes = ["kill", "power", "isolate", "pause", "slow_disk"]
     links = ["isolate", "cut", "slow_link", "pause"]
@@ -272,6 +301,12 @@ def _mutations() -> Iterator[Mutation]:
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
+    for what, make, kinds in (
+        ("a touched chunk collected", _collect_what_was_just_touched, ["slow_link", "pause"]),
+        ("no grace period", _collect_without_a_grace_period, ["slow_link", "pause"]),
+        ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),
+    ):
+        yield Mutation(make.__name__.strip("_"), what, make, kinds, "objects")
 
 
 MUTATIONS = {mutation.name: mutation for mutation in _mutations()}

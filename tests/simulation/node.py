@@ -77,6 +77,7 @@ class SimNode:
         )
         self.store = MemoryOrderedStore()
         self.disk_id = f"{node_id}/0"
+        self.burnt = False  # its disk is another one than at first
         self._zero_s = self._random.uniform(1.0, 1e5)
 
     @property
@@ -118,6 +119,17 @@ class SimNode:
         assert self.process is not None
         context = self.process.context.copy()
         return self.cluster.loop.create_task(work, context=context)
+
+    def keep_running(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Background work that ends with the process, or is a defect."""
+
+        def ended(task: asyncio.Task[Any]) -> None:
+            if not task.cancelled():
+                self.cluster.defects.append(f"{process.name}: background work ended: {task!r}")
+
+        process = self.process
+        assert process is not None
+        self.spawn(work).add_done_callback(ended, context=process.context)
 
     async def _start(self) -> None:
         """As the composition root does it; an error ends the process, and it is started anew."""
@@ -208,6 +220,7 @@ class SimNode:
         self.cut_power(restart_after_s=restart_after_s)
         cluster = self.cluster
         self.disk_id = f"{self.node_id}/{self.runs}"
+        self.burnt = True
         self.disk = SimDisk(
             Random(f"{cluster.seed}/{self.disk_id}"),
             lambda: cluster.loop.now,

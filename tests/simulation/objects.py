@@ -8,24 +8,30 @@ the one of its name fails the run at once.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from hashlib import md5
 from random import Random
 from typing import Any
 
 from tests.linearizability.checker import Kind
 from tests.objects.service_cluster import PLAIN, GivenBody
+from tests.simulation.chunk_verdicts import every_zone_is_whole, judge_joins, lost_chunks
 from tests.simulation.cluster import SimCluster
+from tests.simulation.faults import Faults
 from tests.simulation.node import SimNode
 from tests.simulation.registers import Call, Registers, ask
 
 from trilith.chunks.pipeline import ChunkPipeline
 from trilith.chunks.service import ChunkService
+from trilith.cluster.bootstrap import OBJECTS
 from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.placement import Placement
-from trilith.config import Chunks
+from trilith.config import Chunks, Config, Objects, Storage
 from trilith.errors import BucketAlreadyOwned, ObjectNotFound, TrilithError
 from trilith.node.repair import RepairStation
+from trilith.node.upkeep import Upkeep
 from trilith.objects.key_ring import KeyRing
+from trilith.objects.keys import stem_of
 from trilith.objects.service import ObjectService
 from trilith.objects.types import WriteConditions
 from trilith.replication.state_machine import Model
@@ -34,26 +40,40 @@ from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 KIB = 1024
 BUCKET = "bucket"
 INLINE_BYTES_MAX = 512
+GRACE_S = 4
 CHUNKS = Chunks(
     min_bytes=2 * KIB,
     avg_bytes=4 * KIB,
     max_bytes=8 * KIB,
     extent_bytes=64 * KIB,
     inflight_bytes_max=256 * KIB,
+    gc_grace_seconds=GRACE_S,
+    gc_interval_seconds=1,
 )
-SHARED = [Random(f"shared {n}").randbytes(8 * KIB) for n in range(3)]
+CONFIG = Config(
+    chunks=CHUNKS,
+    objects=Objects(abandon_after_seconds=2 * GRACE_S),
+    storage=Storage(scrub_interval_seconds=3),
+)
+CHUNKS_WHOLE_WITHIN_S = 60.0
+SHARED = [Random(f"shared {n}").randbytes(8 * KIB) for n in range(4)]
 
 
 def body_of(name: bytes) -> bytes:
-    """The one body of a name. Large ones end alike, so that objects share chunks."""
+    """The one body of a name. Large ones end alike, so that objects share chunks.
+
+    Which end it is goes with the phase: what one phase wrote is deleted in the next ones, and the
+    same chunks are wanted again when the collector is about to remove them.
+    """
     random = Random(name)
-    if random.random() < 0.4:
+    if random.random() < 0.3:
         return name + b"|" + random.randbytes(random.randrange(200))
-    return name + b"|" + random.randbytes(3 * KIB) + random.choice(SHARED)
+    phase = int(name.split(b".")[2])
+    return name + b"|" + random.randbytes(3 * KIB) + SHARED[phase % len(SHARED)]
 
 
 def models() -> dict[int, Any]:
-    from trilith.cluster.bootstrap import OBJECTS, SYSTEM
+    from trilith.cluster.bootstrap import SYSTEM
     from trilith.objects.model import ObjectsModel, SystemModel
 
     made: dict[int, type[Model]] = {SYSTEM: SystemModel, OBJECTS: ObjectsModel}
@@ -61,7 +81,10 @@ def models() -> dict[int, Any]:
 
 
 class ObjectCluster(SimCluster):
-    """Nodes with chunk stores and an object service each."""
+    """Nodes with chunk stores, an object service and upkeep each."""
+
+    # Collection asks that clocks are right within a quarter of the grace period.
+    wall_shifts_ms = (-800, -300, 0, 300, 800)
 
     async def compose_more(self, node: SimNode) -> None:
         runtime = node.runtime
@@ -106,7 +129,21 @@ class ObjectCluster(SimCluster):
             hub=node.hub,
             config=CHUNKS,
         )
-        node.spawn(stuff.repair.run())
+        upkeep = Upkeep(
+            runtime=runtime,
+            host=node.host,
+            router=node.router,
+            chunks=stuff.chunks,
+            placement=placement,
+            zone=node.zone,
+            config=CONFIG,
+            on_damaged=stuff.repair.heal_soon,
+            on_missing=stuff.repair.heal_unless_queued,
+            log=node.log,
+        )
+        stuff.placement, stuff.upkeep = placement, upkeep
+        for work in (stuff.repair.run(), upkeep.keep_house(), upkeep.collect()):
+            node.keep_running(work)
 
     async def ready_to_join(self, node: SimNode, partition_id: int, other: str) -> bool:
         station: Any = node
@@ -117,8 +154,24 @@ class ObjectCluster(SimCluster):
 class ObjectCalls(Registers):
     """The workload of one run. A value is the name of a body; None: there is no object."""
 
+    faults_s = 20.0
+    keyspace = OBJECTS
+    _bucket_id = b""
+
+    def routing_key(self, call: Call) -> bytes:
+        return stem_of(self._bucket_id, call.key.hex())
+
     async def prepare(self) -> None:
         """Make the bucket, however long it takes."""
+        await self._make_bucket()
+        found = None
+        while found is None:
+            node: Any = self.cluster.nodes[0]
+            with suppress(TrilithError):
+                found = await ask(node, node.objects.get_bucket(BUCKET))
+        self._bucket_id = found.bucket_id
+
+    async def _make_bucket(self) -> None:
         while True:
             node: Any = self.cluster.nodes[0]
             if node.booted:
@@ -133,6 +186,12 @@ class ObjectCalls(Registers):
             await asyncio.sleep(0.05)
 
     def draw(self, random: Random, key: bytes, unique: bytes, seen: bytes | None) -> Call:
+        front, phase, slot = key.rsplit(b"/", 2)
+        if int(phase) and random.random() < 0.2:
+            back = random.randint(1, min(2, int(phase)))
+            old = b"%s/%d/%s" % (front, int(phase) - back, slot)
+            return Call(Kind.WRITE, old, "", 0.0, value=None)
+        unique = b"%s.%s " % (unique.strip(), phase)
         roll = random.random()
         if roll < 0.4:
             return Call(Kind.READ, key, "", 0.0)
@@ -170,12 +229,29 @@ class ObjectCalls(Registers):
         while self.cluster.loop.now < deadline:
             node: Any = self.cluster.nodes[0]
             if node.booted:
-                call = Call(Kind.WRITE, b"progress", node.node_id, 0.0, value=b"on")
+                call = Call(Kind.WRITE, b"progress", node.node_id, 0.0, value=b"on.0.0")
                 await self.perform(node, call)
                 if call.applied:
                     return []
             await asyncio.sleep(0.1)
         return [f"no object was written within {within_s} s of the last fault"]
+
+    def watch(self, faults: Faults) -> None:
+        judge_joins(self.cluster, faults.rotten.node_id)
+
+    async def judge_whole(self, faults: Faults) -> list[str]:
+        lost = list(lost_chunks(self.cluster, faults.rotten.node_id))
+        if not lost and not await self.cluster.until(
+            lambda: every_zone_is_whole(self.cluster), CHUNKS_WHOLE_WITHIN_S
+        ):
+            lost.append(f"a zone lacks chunks {CHUNKS_WHOLE_WITHIN_S} s after all are in sync")
+        return lost
+
+    @property
+    def collected(self) -> int:
+        """Chunks that were collected by the processes that run."""
+        nodes: list[Any] = [node for node in self.cluster.nodes if node.booted]
+        return sum(node.upkeep._collector.progress.removed_chunks for node in nodes)
 
 
 async def read_name(objects: ObjectService, key: str) -> bytes | None:

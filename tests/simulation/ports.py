@@ -45,7 +45,8 @@ class SimClock:
         return reading
 
     def wall_ms(self) -> int:
-        return WALL_START_MS + self.wall_shift_ms + int(self._true() * self.rate * 1000)
+        """True time and a shift: wall clocks are kept by NTP, or set by somebody."""
+        return WALL_START_MS + self.wall_shift_ms + int(self._true() * 1000)
 
 
 class SimEntropy:

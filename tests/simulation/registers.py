@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from math import inf
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tests.linearizability.checker import Kind, Operation, explain
 from tests.replication.register_model import Append, Read, Write
@@ -18,6 +18,9 @@ from tests.simulation.cluster import SimCluster
 from tests.simulation.node import SimNode
 
 from trilith.errors import Outcome, OutcomeUnknown, PreconditionFailed, TrilithError
+
+if TYPE_CHECKING:
+    from tests.simulation.faults import Faults
 
 KEYSPACE = 2
 PHASE_S = 3.0  # keys change with time, so that no key gathers too many unknown outcomes
@@ -38,6 +41,7 @@ class Call:
     seen: bytes | None = None
     holds: bool | None = None
     applied: bool | None = None  # False: told that it was not
+    error: str = ""
 
     def operation(self) -> Operation:
         return Operation(
@@ -56,12 +60,16 @@ class Call:
         return (
             f"{self.called:.6f}..{self.returned:.6f} {self.where} {self.kind.value} "
             f"{self.value!r} expected={self.expected!r} seen={self.seen!r} "
-            f"holds={self.holds} applied={told}"
+            f"holds={self.holds} applied={told}{self.error}"
         )
 
 
 class Registers:
-    """The workload of one run."""
+    """The workload of one run. Faults last for `faults_s`."""
+
+    faults_s = 12.0
+    collected = 0
+    keyspace = KEYSPACE
 
     def __init__(self, cluster: SimCluster, *, clients: int, keys: int, think_s: float) -> None:
         self.cluster = cluster
@@ -100,7 +108,7 @@ class Registers:
             call.where = node.node_id
             await self.perform(node, call)
             if call.returned != inf and call.applied and call.holds is not False:
-                last_seen[key] = call.seen if call.kind is Kind.READ else call.value
+                last_seen[call.key] = call.seen if call.kind is Kind.READ else call.value
 
     def draw(self, random: Random, key: bytes, unique: bytes, seen: bytes | None) -> Call:
         """The next call on a key. Every third key is appended to, the others are written."""
@@ -113,6 +121,10 @@ class Registers:
         if roll < 0.75 or seen is None:
             return Call(Kind.WRITE, key, "", 0.0, value=unique)
         return Call(Kind.COMPARE_AND_SET, key, "", 0.0, value=unique, expected=seen)
+
+    def routing_key(self, call: Call) -> bytes:
+        """What finds the partition of a call."""
+        return call.key
 
     async def prepare(self) -> None:
         """What must be there before the first call."""
@@ -145,6 +157,7 @@ class Registers:
             call.returned, call.holds, call.applied = self._moment(), False, True
         except TrilithError as error:
             call.applied = False if error.outcome is Outcome.NOT_APPLIED else None
+            call.error = f" {type(error).__name__}: {error}"
         else:
             call.returned, call.holds, call.applied = self._moment(), True, True
         self.cluster.trace(f"call {call.key!r} {call}")
@@ -176,6 +189,13 @@ class Registers:
                 if not call.applied:
                     failures.append(f"{key!r} cannot be read at {node.node_id} after all faults")
         return failures
+
+    def watch(self, faults: Faults) -> None:
+        """Called before the first fault, to judge what happens from then on."""
+
+    async def judge_whole(self, faults: Faults) -> list[str]:
+        """What is wrong with a cluster in which every replica is in sync."""
+        return []
 
     def problems(self) -> list[str]:
         """What no correct store could have answered."""

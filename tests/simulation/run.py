@@ -18,7 +18,6 @@ from tests.simulation.verdicts import acknowledged_alone, converged, differences
 
 from trilith.cluster.bootstrap import SYSTEM
 
-FAULTS_S = 12.0
 WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
 PROGRESS_WITHIN_S = 12.0
 
@@ -36,6 +35,7 @@ class Result:
     refused: int = 0
     frames: int = 0
     steps: int = 0
+    collected: int = 0
     simulated_s: float = 0.0
     cpu_s: float = 0.0
     digest: int = 0
@@ -75,6 +75,7 @@ def _run(seed: int, keep_trace: bool, kinds: list[str] | None, *, objects: bool)
     if objects:
         for plan in plans:
             plan.models = models()
+            plan.wall_shift_ms //= 4
     make, calls = (ObjectCluster, ObjectCalls) if objects else (SimCluster, Registers)
     cluster = make(seed, plans, keep_trace=keep_trace)
     cuts = random.choice(([], [b"\x60"], [b"\x40", b"\xa0"]))
@@ -91,7 +92,7 @@ def _run(seed: int, keep_trace: bool, kinds: list[str] | None, *, objects: bool)
         cluster.run(_story(cluster, workload, result, kinds))
         if not result.problems:
             result.problems += workload.problems()
-            result.problems += acknowledged_alone(cluster, workload.calls)
+            result.problems += acknowledged_alone(cluster, workload)
     except Deadlock:
         result.problems.append("nothing would ever happen again")
     except Livelock:
@@ -129,8 +130,9 @@ async def _story(
     loading = cluster.loop.create_task(workload.run())
     if not await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S):
         result.problems.append("the cluster did not come up")
-    faults = Faults(cluster, duration_s=FAULTS_S, kinds=kinds)
+    faults = Faults(cluster, duration_s=workload.faults_s, kinds=kinds)
     result.kinds = faults.kinds
+    workload.watch(faults)
     await faults.run()
     result.faults = faults.count
     faults.heal()
@@ -144,5 +146,7 @@ async def _story(
     if not await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S):
         result.problems.append(f"not every replica is in sync {WHOLE_WITHIN_S} s after the faults")
         return
+    result.problems += await workload.judge_whole(faults)
     result.problems += await workload.read_everything()
     result.problems += differences(cluster)
+    result.collected = workload.collected

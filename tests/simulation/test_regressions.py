@@ -152,3 +152,37 @@ def test_a_refused_retry_does_not_say_that_nothing_was_applied(
         monkeypatch.undo()
 
     play(story)
+
+
+def test_a_clean_stop_does_not_hand_over_to_a_node_that_was_just_dropped() -> None:
+    """What it waited for was committed by dropping the very node that it then named leader."""
+
+    async def story(scene: Scene) -> None:
+        await scene.pass_time(2.0)  # a new leader drops nobody
+        assert scene.n2.process is not None
+        scene.cluster.loop.pause(scene.n2.process, scene.cluster.loop.now + 2.0)
+        writing = asyncio.ensure_future(scene.write(scene.n1, b"kept"))
+        await scene.pass_time(0.05)
+        scene.n1.stop_cleanly()
+        await writing
+        await scene.pass_time(3.0)
+        assert (await scene.read(scene.n3)).seen == b"kept"
+
+    play(story)
+
+
+def test_a_deposed_leader_does_not_change_the_set_of_the_next_one() -> None:
+    """A drop that it had decided before it was deposed took the new leader out of the set."""
+
+    async def story(scene: Scene) -> None:
+        deposed = scene.n1.host.replicas[1].leader
+        assert deposed is not None
+        assert scene.n1.process is not None
+        scene.cluster.loop.pause(scene.n1.process, scene.cluster.loop.now + 1.5)
+        await scene.cluster.until(lambda: scene.n1.host.replicas[1].leader is None, 3.0)
+        successor = scene.cluster.descriptors()[0].leader
+        dropping = scene.n1.host._in_sync_set._drop(deposed, deposed.followers.progress[successor])
+        await ask(scene.n1, dropping)
+        assert successor in scene.in_sync()
+
+    play(story)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.linearizability.checker import Kind
 from tests.simulation.cluster import SimCluster
-from tests.simulation.registers import Call
+from tests.simulation.registers import Registers
 
 from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
@@ -33,13 +33,16 @@ def covers(descriptor: Descriptor, key: bytes) -> bool:
     return descriptor.start_key <= key and (not descriptor.end or key < descriptor.end_key)
 
 
-def acknowledged_alone(cluster: SimCluster, calls: list[Call]) -> list[str]:
+def acknowledged_alone(cluster: SimCluster, workload: Registers) -> list[str]:
     """Writes acknowledged although fewer than two zones were in sync all the while (P1)."""
+    calls = [(call, workload.routing_key(call)) for call in workload.calls]
     service = cluster.coordinator
     history: dict[int, list[tuple[float, Descriptor]]] = {}
     for moment, change in zip(service.moments, service.changes, strict=True):
         if change.key.startswith(descriptors.PREFIX) and change.value is not None:
             descriptor = descriptors.decode(change.value)
+            if descriptor.keyspace != workload.keyspace:
+                continue
             history.setdefault(descriptor.partition_id, []).append((moment, descriptor))
     found = []
     for states in history.values():
@@ -52,10 +55,10 @@ def acknowledged_alone(cluster: SimCluster, calls: list[Call]) -> list[str]:
         ]
         if not alone:
             continue
-        for call in calls:
+        for call, key in calls:
             if call.kind is Kind.READ or not call.applied or call.holds is False:
                 continue
-            if covers(states[0][1], call.key) and any(
+            if covers(states[0][1], key) and any(
                 since < call.called and call.returned < until for since, until in alone
             ):
                 found.append(f"acknowledged with one zone in sync: {call}")

@@ -219,6 +219,10 @@ class RecordedDisk:
     def fail_next_sync(self, code: int = errno.EIO) -> None:
         self._sync_failures.append(OSError(code, os.strerror(code)))
 
+    def forget_sync_failures(self) -> None:
+        """No sync fails that has not failed yet."""
+        self._sync_failures.clear()
+
     def hold_syncs(self) -> None:
         """From now on no sync ends, until `release_syncs`."""
         self._held = self._held if self._held is not None else []

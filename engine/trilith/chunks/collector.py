@@ -31,6 +31,10 @@ in progress go on. A removed chunk that comes back by a crash, by a repair, or w
 is garbage again and no more. A partition that cannot be asked, or any other error, ends the cycle
 before its sweep. Chunks that this node does not own under the current ring are left alone.
 
+The mark sees every reference there is, so it also finds what this node should have and has not:
+a record that rotted before it was indexed is in no index, no queue and no scrubber's round. Such
+chunks go to `on_missing`.
+
 Cost: nothing while nothing changes (no entries applied, no chunks put, nothing condemned); else one
 pass over the segments' ids and one over the index, in short steps, a fixed share of the time.
 Memory: the filter, FILTER_BYTES_MAX at most.
@@ -76,6 +80,7 @@ class CollectorProgress:
     condemned_bytes: int = 0
     removed_chunks: int = 0
     removed_bytes: int = 0
+    missing_chunks: int = 0  # of the last mark: referenced, and not here
     cycles: int = 0
     failed_cycles: int = 0
     last_error: str = ""
@@ -99,9 +104,11 @@ class Collector:
         grace_s: float,
         interval_s: float,
         changes: Callable[[], Hashable],
+        on_missing: Callable[[bytes], None],
         log: Callable[..., None],
     ) -> None:
-        """`changes` answers something else whenever references may have changed."""
+        """`changes` answers something else whenever references may have changed. `on_missing` is
+        told of chunks that are referenced, and not here though they should be."""
         self.progress = CollectorProgress()
         self._clock = runtime.clock
         self._store = store
@@ -113,6 +120,7 @@ class Collector:
         self._grace_s = grace_s
         self._interval_s = interval_s
         self._changes = changes
+        self._on_missing = on_missing
         self._log = log
         self._stamps: deque[tuple[float, int]] = deque()  # (monotonic, stamp), the oldest first
         self._seen: Hashable = None
@@ -163,18 +171,30 @@ class Collector:
     async def _cycle(self, stamp: int) -> int:
         """Mark and sweep; how many chunks were removed."""
         progress = self.progress
-        progress.phase = "mark"
+        progress.phase, progress.missing_chunks = "mark", 0
         marks = MarkFilter(self._store.chunks, seed=stamp)
         pause = _Pauses(self._clock.monotonic)
         async for page in self._references.settled_pages():
             for at in range(0, len(page), CHUNK_ID_SIZE * ENTRIES_PER_STEP):
-                marks.add_all(page[at : at + CHUNK_ID_SIZE * ENTRIES_PER_STEP])
+                some = page[at : at + CHUNK_ID_SIZE * ENTRIES_PER_STEP]
+                marks.add_all(some)
+                self._look_for(some)
                 await pause()
         progress.phase = "sweep"
         removed = await self._sweep(marks, stamp, pause)
         progress.cycles += 1
         progress.last_error = ""
         return removed
+
+    def _look_for(self, referenced: bytes) -> None:
+        for at in range(0, len(referenced), CHUNK_ID_SIZE):
+            chunk_id = referenced[at : at + CHUNK_ID_SIZE]
+            if self._owns(chunk_id) and not self._store.contains(chunk_id):
+                self.progress.missing_chunks += 1
+                self._on_missing(chunk_id)
+
+    def _owns(self, chunk_id: bytes) -> bool:
+        return self._placement.owner_in(self._zone, chunk_id) == self._node_id
 
     async def _sweep(self, marks: MarkFilter, stamp: int, pause: _Pauses) -> int:
         """Step 4, a few entries at a time."""
@@ -186,8 +206,7 @@ class Collector:
             garbage = [
                 (chunk_id, location)
                 for chunk_id, location in entries
-                if chunk_id not in marks
-                and self._placement.owner_in(self._zone, chunk_id) == self._node_id
+                if chunk_id not in marks and self._owns(chunk_id)
             ]
             count, size = self._store.remove(
                 [chunk_id for chunk_id, _ in garbage], untouched_since=stamp

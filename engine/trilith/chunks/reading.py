@@ -24,6 +24,10 @@ from trilith_native.convergent import open_chunk
 
 READ_AHEAD_CHUNKS = 2
 HEDGE_DELAY_S = 0.25  # a read that takes this long elsewhere is also asked of the next zone
+# A zone that may have the only good copy is waited for: links come up one after the other when a
+# node has just started, or a cut has just healed.
+AWAY_PATIENCE_S = 1.5
+AWAY_RETRY_S = 0.1
 
 Damaged = Callable[[bytes, str], None]
 
@@ -111,8 +115,19 @@ class ChunkReader:
         return _opened(reference, self._service.store.read(reference.chunk_id))
 
     async def _read_elsewhere(self, reference: ChunkRef, skip: str | None) -> bytes:
-        """Ask node by node; when one is slow, the next one too. The first good copy wins."""
         self.fallback_reads += 1
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + AWAY_PATIENCE_S
+        while True:
+            try:
+                return await self._ask_around(reference, skip)
+            except PeerUnreachable:
+                if loop.time() >= deadline:
+                    raise
+            await asyncio.sleep(AWAY_RETRY_S)
+
+    async def _ask_around(self, reference: ChunkRef, skip: str | None) -> bytes:
+        """Ask node by node; when one is slow, the next one too. The first good copy wins."""
         candidates = deque(self._candidates(reference.chunk_id, skip))
         failures: list[TrilithError] = []
         asking: set[asyncio.Task[bytes]] = set()

@@ -9,6 +9,9 @@ the zone out: nobody can bring it back.
 An upload that stored its chunks on the lost disk may be committed while the references are read.
 Its manifest is committed within the expiry of its chunks (chunks/renewal.py), so a second pass
 after that finds the rest; only then is the mark written.
+
+A node whose extents had damaged records when they were scanned does the same: what these held is
+in no index, so nobody would know that it is missing here.
 """
 
 from __future__ import annotations
@@ -86,22 +89,38 @@ class Rebuild:
 
     async def run(self) -> None:
         """Returns when all is here. `progress.done` is set after the first whole pass."""
+        if self._store.damaged_bytes:
+            self._log("chunks_lost_in_damage", damaged_bytes=self._store.damaged_bytes)
+            for path in (MARK, FIRST_MARK):  # the damage is not found again by the next start
+                if self._disk.exists(path):
+                    self._disk.remove(path)
         if self._disk.exists(MARK):
             self.progress.done = True
             return
         if not self._disk.exists(FIRST_MARK):
             await self._pass_until_whole()
             if not self.progress.looked_at:
-                self._disk.write_small(MARK, b"1\n")
+                await self._mark(MARK)
                 self.progress.done = True
                 return
             # Kept: after a restart the zone is let in again at once, also by a leader that is
             # alone, and so cannot answer what a pass would ask.
-            self._disk.write_small(FIRST_MARK, b"1\n")
+            await self._mark(FIRST_MARK)
         self.progress.done = True
         await asyncio.sleep(self._grace_s)
         await self._pass_until_whole()
-        self._disk.write_small(MARK, b"1\n")
+        await self._mark(MARK)
+
+    async def _mark(self, path: str) -> None:
+        """Write a mark, however long the disk has no room for it."""
+        while True:
+            try:
+                self._disk.write_small(path, b"1\n")
+            except OSError as error:
+                self._log("rebuild_not_marked", path=path, error=str(error))
+                await asyncio.sleep(RETRY_S)
+            else:
+                return
 
     async def _pass_until_whole(self) -> None:
         while True:

@@ -355,6 +355,7 @@ class Node:
             zone=options.zone,
             config=config,
             on_damaged=self._repair.heal_soon,
+            on_missing=self._repair.heal_unless_queued,
             log=self.events,
         )
         catalog = Catalog(self.router, runtime.entropy)

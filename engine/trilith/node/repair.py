@@ -94,6 +94,11 @@ class RepairStation:
         """This node's copy was found bad."""
         self._worker.heal_soon(chunk_id)
 
+    def heal_unless_queued(self, chunk_id: bytes) -> None:
+        """This node lacks a chunk. While its queue or its rebuild is not through, they bring it."""
+        if not self._worker.progress.pending and self._rebuild.progress.done:
+            self._worker.heal_soon(chunk_id)
+
     def _damaged(self, chunk_id: bytes, zone: str) -> None:
         if zone == self._zone:
             self._worker.heal_soon(chunk_id)

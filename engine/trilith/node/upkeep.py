@@ -49,6 +49,7 @@ class Upkeep:
         zone: str,
         config: Config,
         on_damaged: Callable[[bytes], None],
+        on_missing: Callable[[bytes], None],
         log: Callable[..., None],
     ) -> None:
         self._clock = runtime.clock
@@ -83,6 +84,7 @@ class Upkeep:
             grace_s=self._grace_s,
             interval_s=self._interval_s,
             changes=self._changes,
+            on_missing=on_missing,
             log=log,
         )
 

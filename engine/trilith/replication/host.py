@@ -319,7 +319,11 @@ class ReplicaHost:
             try:
                 if replica.descriptor.leader != self.node_id:
                     await self._takeover.run(replica)
-                elif not replica.damaged and replica.log.accepting:
+                elif (
+                    not replica.damaged
+                    and replica.log.accepting
+                    and self.node_id in replica.descriptor.in_sync
+                ):
                     await self._takeover.resume(replica)
                 else:
                     await self._abdicate(replica)
@@ -329,24 +333,23 @@ class ReplicaHost:
         self._spawn(elect())
 
     async def _abdicate(self, replica: Replica) -> None:
-        """We lead on record, and our log is damaged or has no room: name another instead.
+        """We lead on record and cannot: our log is damaged, has no room, or lacks what others have.
 
         Damaged, we leave the in-sync set. Merely full, we still have everything: we stay, and the
         new leader drops us when we stall.
         """
         in_sync = replica.descriptor.in_sync
+        full = not replica.damaged and self.node_id in in_sync
         others = [n for n in in_sync if n != self.node_id]
         others.sort(key=self._hub.is_reachable, reverse=True)
-        if not replica.damaged and (
-            len(in_sync) <= IN_SYNC_MIN or not self._hub.is_reachable(others[0])
-        ):
+        if full and (len(in_sync) <= IN_SYNC_MIN or not self._hub.is_reachable(others[0])):
             return  # nobody could commit without us
         if others:
             wanted = msgspec.structs.replace(
                 replica.descriptor,
                 leader=others[0],
                 epoch=replica.descriptor.epoch + 1,
-                in_sync=others if replica.damaged else in_sync,
+                in_sync=in_sync if full else others,
             )
             await self._swaps.swap(replica, wanted)
 
@@ -365,7 +368,11 @@ class ReplicaHost:
             leader.refuse_new()
             while not leader.drained() and self._clock.monotonic() < deadline:
                 await asyncio.sleep(0.005)
-            follows = leader.followers.progress[node].state is State.STREAM
+            # What we drained may have been committed without the node: it may have been dropped.
+            follows = (
+                leader.followers.progress[node].state is State.STREAM
+                and node in replica.descriptor.in_sync
+            )
             if replica.leader is not leader or not leader.drained() or not follows:
                 leader.accept_new()
                 return

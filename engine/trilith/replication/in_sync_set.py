@@ -114,6 +114,8 @@ class InSyncSet:
         is over.
         """
         replica = leader.replica
+        if replica.leader is not leader:
+            return  # deposed since the tick: the descriptor that we know now is another leader's
         now = replica.ports.clock.monotonic()
         stable = now - progress.dropped_at > DROPS_FORGOTTEN_S
         progress.drops = 1 if stable else progress.drops + 1

@@ -83,8 +83,10 @@ class Takeover:
         commit while somebody outside may hold one. A deposed leader whose start entry is in our
         log has led, and so holds no grant; one that never led may (Lead in the model).
         """
-        if replica.leader is not None or descriptor.epoch < replica.epoch or replica.damaged:
-            return  # one that is damaged abdicates with the next tick
+        if replica.leader is not None or descriptor.epoch < replica.epoch:
+            return
+        if replica.damaged or self._node_id not in descriptor.in_sync:
+            return  # abdicates with the next tick
         now = self._clock.monotonic()
         if descriptor.epoch > replica.epoch:
             try:

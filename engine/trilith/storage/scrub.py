@@ -50,7 +50,7 @@ async def chunk_steps(
                 await workers.run(store.read, chunk_id)
             except KeyError:
                 continue  # removed meanwhile
-            except Corruption:
+            except (Corruption, OSError):  # also a sector that cannot be read
                 bad(chunk_id)
             yield location.length
         if len(entries) < ENTRIES_PER_STEP:
@@ -98,7 +98,7 @@ class Scrubber:
                     progress.eta_s = left / self._rate if progress.rounds else None
                     await self._throttle.wait_for(size)
                     await asyncio.sleep(PAUSE_S if size == 0 else 0)
-            except TrilithError as error:
+            except (TrilithError, OSError) as error:
                 self._log(
                     "scrub_found" if isinstance(error, Corruption) else "scrub_failed",
                     source=name,
