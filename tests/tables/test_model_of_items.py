@@ -23,8 +23,8 @@ from trilith.tables.expressions.operands import Attribute, Literal
 from trilith.tables.expressions.updates import Add, Remove, Set, Update
 from trilith.tables.item_codec import encode_item
 from trilith.tables.layout import INDEX, ITEM, TABLES_KEYSPACE
-from trilith.tables.service import item_key
 from trilith.tables.sizes import item_size
+from trilith.tables.sources import item_key
 
 from .local_tables import INDEXES, TABLE_ID, LocalTables, item, table
 

@@ -66,11 +66,18 @@ class Table:
         keys = (record.partition,) if record.sort is None else (record.partition, record.sort)
         self.key_kinds = {key.name: key.kind for key in keys}
         self.feeds = record.feeds()
-        self.plain_terms = Terms(record.table_id, feeds=self.feeds)
         # Provisioned units a second, to read and to write; None: on demand.
         self.rates: tuple[float, float] | None = None
         if record.billing_mode == PROVISIONED:
             self.rates = (float(record.read_units), float(record.write_units))
+        has_indexes = record.indexes or record.global_indexes
+        self.plain_terms = Terms(
+            record.table_id,
+            indexes=record.indexes,
+            key_names=self.key_names if has_indexes else (),
+            feeds=self.feeds,
+            global_indexes=record.global_indexes,
+        )
 
 
 class Catalog:

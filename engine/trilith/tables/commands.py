@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trilith.tables.definitions import Feeds, LocalIndex
+from trilith.tables.definitions import Feeds, GlobalIndex, LocalIndex
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.updates import Update
 
@@ -42,11 +42,12 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     table_id: bytes
     condition: Condition | None = None
     indexes: tuple[LocalIndex, ...] = ()
-    key_names: tuple[str, ...] = ()  # only with indexes
+    key_names: tuple[str, ...] = ()  # only with indexes of either kind
     show_old: bool = False
     show_new: bool = False
     show_failed: bool = False
     feeds: Feeds | None = None
+    global_indexes: tuple[GlobalIndex, ...] = ()
 
 
 class PutItem(Command, frozen=True, tag=1):
@@ -179,13 +180,16 @@ class CountRecords(Query, frozen=True, tag=50):
 
 
 class Written(Result, frozen=True, tag=1):
-    """Sizes are 0 where there is no item. `index_units`: write units by index number."""
+    """Sizes are 0 where there is no item. `index_units`: write units by local index number;
+    `global_units`: by the place of a global index in the terms.
+    """
 
     old_size: int
     new_size: int
     old: bytes | None = None
     new: bytes | None = None
     index_units: dict[int, int] = {}
+    global_units: dict[int, int] = {}
 
 
 class ConditionFailed(Result, frozen=True, tag=2):
@@ -284,6 +288,14 @@ class RemoveTable(Command, frozen=True, tag=102):
 
     name: str
     table_id: bytes
+
+
+class ListTablesAtWork(Query, frozen=True, tag=130):
+    """Names above `after` of tables with a deletion or a change of an index under way."""
+
+    key: bytes
+    after: str
+    limit: int
 
 
 class GetTable(Query, frozen=True, tag=100):

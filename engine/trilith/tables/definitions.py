@@ -10,6 +10,10 @@ TABLE_ID_SIZE = 16
 PAY_PER_REQUEST = "PAY_PER_REQUEST"
 PROVISIONED = "PROVISIONED"
 
+CREATING = "CREATING"
+ACTIVE = "ACTIVE"
+DELETING = "DELETING"
+
 
 class KeyAttribute(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A key attribute. `kind` is S, N or B."""
@@ -35,7 +39,8 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
     """A global secondary index: a table of entries of its own, fed from the base table's changes.
 
     `index_id` stands where a table's id does in the keys of its entries. `status` is what
-    IndexStatus says: CREATING (also while it is filled), ACTIVE or DELETING.
+    IndexStatus says: CREATING (also while it is filled), ACTIVE or DELETING. `filled`: while it is
+    CREATING, every item below this logical key has its entry.
     """
 
     name: str
@@ -48,6 +53,10 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
     created_ms: int
     read_units: int = 0
     write_units: int = 0
+    filled: bytes = b""
+
+    def key_attributes(self) -> tuple[KeyAttribute, ...]:
+        return (self.partition,) if self.sort is None else (self.partition, self.sort)
 
 
 class Stream(msgspec.Struct, frozen=True, array_like=True):
@@ -133,6 +142,16 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
             with_new=is_indexed or view in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"},
             ttl=self.ttl_attribute,
         )
+
+    def global_index(self, name: str) -> GlobalIndex | None:
+        for index in self.global_indexes:
+            if index.name == name:
+                return index
+        return None
+
+    def has_work(self) -> bool:
+        """Whether a deletion, or the making or unmaking of an index, is under way."""
+        return self.deleting or any(index.status != ACTIVE for index in self.global_indexes)
 
     def key_names(self) -> tuple[str, ...]:
         if self.sort is None:

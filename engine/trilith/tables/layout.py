@@ -1,6 +1,7 @@
 """Where the records of tables live: families and logical keys.
 
-Keyspace 1 (system): family TABLE, logical key = the table's name.
+Keyspace 1 (system): family TABLE, logical key = the table's name; and TABLE_AT_WORK, the same key,
+for those with a deletion or a change of an index under way.
 
 Keyspace 3 (items): every logical key begins with the *stem* of its partition key,
 
@@ -12,6 +13,10 @@ one table reads SLOTS ranges and nothing of others.
 
     ITEM            stem + sort key
     INDEX + number  stem + escape(index sort key) + sort key        one family an index
+
+    GLOBAL          stem of the index's partition key, with the index's id in place of a table's,
+                    + escape(index sort key), if it has one + escape(partition key) + sort key
+    GONE            as GLOBAL: an entry that was taken out, for a while
 
 Items and their local index entries share the stem: partitions are to be split between stems only.
 
@@ -54,11 +59,14 @@ SYSTEM_KEYSPACE = 1
 TABLES_KEYSPACE = 3
 
 TABLE = 0x20  # keyspace 1
+TABLE_AT_WORK = 0x21  # keyspace 1
 
 ITEM = 0x01
 CHANGE = 0x02
 SHARD = 0x04
 EXPIRY = 0x07
+GLOBAL = 0x03
+GONE = 0x09
 INDEX = 0x10  # plus the index's number
 
 _ANCHOR = b"\x00\x00\x00"
@@ -111,6 +119,20 @@ def change_key(shard_start: bytes, table_id: bytes, sequence: int) -> bytes:
 def sequence_in(key: bytes) -> int:
     """The sequence at the end of a change's key."""
     return int.from_bytes(key[-SEQUENCE_SIZE:], "big")
+
+
+def entry_key(
+    index_id: bytes, partition_value: Value, sort_value: Value | None, item: bytes
+) -> bytes:
+    """The logical key of a global index's entry for the item of a logical key."""
+    parts = item[_PREFIX_SIZE + key_codec.TOKEN_SIZE :]
+    key = key_codec.index_key(index_id, partition_value, sort_value, parts)
+    return _SLOT_OF[key[TABLE_ID_SIZE]] + key
+
+
+def index_start(entry: bytes) -> bytes:
+    """Where the slot of an entry's key begins within its index."""
+    return entry[:_PREFIX_SIZE]
 
 
 def slot_ranges(table_id: bytes, first: int = 0, last: int = SLOTS) -> list[tuple[bytes, bytes]]:

@@ -13,8 +13,9 @@ import msgspec
 from trilith.errors import InternalError
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables import commands as c
+from trilith.tables import entry_commands as e
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.rules import changes, definitions, pages, usage
+from trilith.tables.rules import changes, definitions, global_indexes, pages, usage
 from trilith.tables.rules.items import ItemRules, drop_items, get_item
 
 _Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
@@ -62,6 +63,10 @@ class ItemsModel(_DispatchingModel):
                 c.RollShards: changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
                 c.TrimChanges: changes.trim_changes,
+                e.FeedEntries: global_indexes.feed_entries,
+                e.DropEntries: global_indexes.drop_entries,
+                e.SweepGone: global_indexes.sweep_gone,
+                e.MarkSequence: global_indexes.mark_sequence,
             },
             {
                 c.GetItem: get_item,
@@ -74,6 +79,7 @@ class ItemsModel(_DispatchingModel):
             (
                 *(c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
                 *(c.Rolled, c.Trimmed, c.Shards, c.Changes, c.Located),
+                *(e.Fed, e.Swept, e.Mark),
             ),
         )
 
@@ -88,6 +94,10 @@ class DefinitionsModel(_DispatchingModel):
                 c.ReplaceTable: definitions.replace_table,
                 c.RemoveTable: definitions.remove_table,
             },
-            {c.GetTable: definitions.get_table, c.ListTables: definitions.list_tables},
+            {
+                c.GetTable: definitions.get_table,
+                c.ListTables: definitions.list_tables,
+                c.ListTablesAtWork: definitions.list_tables_at_work,
+            },
             (c.FoundTable, c.TableNames, c.TableStored),
         )

@@ -7,7 +7,7 @@ A page is read by as many queries as it touches partitions and slots; it is no s
 from __future__ import annotations
 
 import asyncio
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from trilith.replication.state_machine import Partitions
 from trilith.tables import layout
@@ -25,17 +25,15 @@ from trilith.tables.commands import (
     UpdateItem,
     Written,
 )
-from trilith.tables.definitions import LocalIndex
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.key_conditions import KeyCondition
 from trilith.tables.expressions.updates import Update
 from trilith.tables.item_codec import encode_item
-from trilith.tables.key_codec import encode_key_value
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.layout import INDEX, ITEM, TABLES_KEYSPACE
+from trilith.tables.layout import TABLES_KEYSPACE
 from trilith.tables.records import size_in
+from trilith.tables.sources import Index, Source, item_key
 from trilith.tables.values import Item
-from trilith_native.codec import escape_bytes
 
 READ_BYTES_MAX = PAGE_BYTES_MAX
 RUN_RECORDS_MAX = 256  # read and opened at once: some milliseconds of the event loop
@@ -63,7 +61,7 @@ class Wanted(NamedTuple):
 class Change(NamedTuple):
     """What a write did. `refused`: its condition did not hold, and nothing was changed.
 
-    `index_units`: write units by the name of each local index that was written.
+    `index_units`: write units by the name of each index that was written, or will be.
     """
 
     refused: bool
@@ -150,6 +148,8 @@ class TableService:
         if written.index_units:
             names = {index.number: index.name for index in table.record.indexes}
             units = {names[number]: spent for number, spent in written.index_units.items()}
+        for place, spent in written.global_units.items():
+            units[table.record.global_indexes[place].name] = spent
         return Change(False, old, new, written.old_size, written.new_size, units)
 
     # --- pages -----------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ class TableService:
         table: Table,
         condition: KeyCondition,
         *,
-        index: LocalIndex | None,
+        index: Index | None,
         after: Item | None,
         reverse: bool,
         limit: int,
@@ -170,14 +170,15 @@ class TableService:
 
         `fetch`: of an index's entries, the whole items.
         """
-        start, end = layout.key_range(table.table_id, condition, is_index=index is not None)
+        source = Source(table, index)
+        start, end = source.key_range(condition)
         if after is not None:
-            position = _position(table, index, after)
+            position = source.position(after)
             if reverse:
                 end = min(end, position)
             else:
                 start = max(start, position + b"\x00")
-        walk = _Walk(self, table, index, limit, consistent=consistent, fetch=fetch)
+        walk = _Walk(self, source, limit, consistent=consistent, fetch=fetch)
         if start < end:
             await walk.read(start, end, reverse=reverse)
         return walk.page()
@@ -186,7 +187,7 @@ class TableService:
         self,
         table: Table,
         *,
-        index: LocalIndex | None,
+        index: Index | None,
         after: Item | None,
         segment: int,
         segments: int,
@@ -195,9 +196,10 @@ class TableService:
         fetch: bool = False,
     ) -> ItemsPage:
         """Items of one segment of the table in the order of their tokens."""
-        position = None if after is None else _position(table, index, after) + b"\x00"
-        walk = _Walk(self, table, index, limit, consistent=consistent, fetch=fetch)
-        for start, end in layout.segment_ranges(table.table_id, segment, segments):
+        source = Source(table, index)
+        position = None if after is None else source.position(after) + b"\x00"
+        walk = _Walk(self, source, limit, consistent=consistent, fetch=fetch)
+        for start, end in source.segment_ranges(segment, segments):
             first = start if position is None else max(start, position)
             while first < end and not walk.is_full:
                 # A slot may lie in several partitions: each answers for its own part.
@@ -217,9 +219,10 @@ class TableService:
         )
         return page
 
-    def open_records(self, table: Table, page: Page) -> list[Item]:
-        open_item, table_id = self._keys.open_item, table.table_id
-        return [open_item(table_id, key, record) for key, record in page.records]
+    def open_records(self, owner_id: bytes, page: Page) -> list[Item]:
+        """`owner_id`: of the table, or of the global index, whose records they are."""
+        open_item = self._keys.open_item
+        return [open_item(owner_id, key, record) for key, record in page.records]
 
 
 class _Walk:
@@ -228,16 +231,14 @@ class _Walk:
     def __init__(
         self,
         service: TableService,
-        table: Table,
-        index: LocalIndex | None,
+        source: Source,
         limit: int,
         *,
         consistent: bool,
         fetch: bool,
     ) -> None:
         self._service = service
-        self._table = table
-        self._index = index
+        self._source = source
         self._left = limit
         self._consistent = consistent
         self._fetch = fetch
@@ -262,14 +263,13 @@ class _Walk:
             await asyncio.sleep(0)
 
     async def _read_run(self, start: bytes, end: bytes, limit: int, *, reverse: bool) -> Page:
-        family = ITEM if self._index is None else INDEX + self._index.number
         bytes_left = READ_BYTES_MAX - self._size
-        query = ReadPage(start, end, family, reverse, limit, bytes_left, self._fetch)
+        query = ReadPage(start, end, self._source.family, reverse, limit, bytes_left, self._fetch)
         page = await self._service.read_page(start, query, end, consistent=self._consistent)
         if self._items and page.records and self._size + page.size > READ_BYTES_MAX:
             self.is_full = True  # one large record that fits no page but its own
             return page
-        self._items += self._service.open_records(self._table, page)
+        self._items += self._service.open_records(self._source.owner_id, page)
         self._size += page.size
         self._left -= len(page.records)
         if self._left <= 0 or self._size >= READ_BYTES_MAX:
@@ -280,44 +280,24 @@ class _Walk:
         last = None
         if self.is_full and self._items:
             item = self._items[-1]
-            names: Any = self._table.key_names
-            if self._index is not None:
-                names = dict.fromkeys((*names, self._index.sort.name))
-            last = {name: item[name] for name in names}
+            last = {name: item[name] for name in self._source.names}
         return ItemsPage(self._items, self._size, last)
 
 
-def item_key(table: Table, attributes: Item) -> bytes:
-    """The logical key of an item from its key attributes."""
-    sort = table.sort_name
-    return layout.item_key(
-        table.table_id,
-        attributes[table.partition_name],
-        None if sort is None else attributes[sort],
-    )
-
-
-def _position(table: Table, index: LocalIndex | None, key: Item) -> bytes:
-    """The logical key of an item or an index entry, from an ExclusiveStartKey."""
-    logical = item_key(table, key)
-    if index is None:
-        return logical
-    stem, sort = layout.split_key(logical)
-    return stem + escape_bytes(encode_key_value(key[index.sort.name])) + sort
-
-
 def _terms(table: Table, wanted: Wanted) -> Terms:
-    if wanted == _PLAIN and not table.record.indexes:
-        return table.plain_terms
+    plain = table.plain_terms
+    if wanted == _PLAIN:
+        return plain
     return Terms(
         table.table_id,
         wanted.condition,
-        table.record.indexes,
-        table.key_names if table.record.indexes else (),
+        plain.indexes,
+        plain.key_names,
         wanted.old,
         wanted.new,
         wanted.failed,
-        table.feeds,
+        plain.feeds,
+        plain.global_indexes,
     )
 
 

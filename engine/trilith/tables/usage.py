@@ -18,7 +18,7 @@ from trilith.runtime.clock import Clock
 from trilith.tables import layout
 from trilith.tables.commands import Counted, CountRecords
 from trilith.tables.definitions import TableRecord
-from trilith.tables.layout import INDEX, ITEM, TABLES_KEYSPACE
+from trilith.tables.layout import GLOBAL, INDEX, ITEM, TABLES_KEYSPACE
 
 AT_ONCE_RECORDS_MAX = 10_000  # some tens of milliseconds
 RUN_RECORDS = 1_000  # in one query: a millisecond of the event loop
@@ -39,10 +39,13 @@ NOTHING = Size(0, 0)
 
 
 class Usage(NamedTuple):
-    """`items`: of the table; `indexes`: of its local indexes, by number."""
+    """`items`: of the table; `indexes`: of its local indexes, by number; `global_indexes`: of the
+    global ones, by id.
+    """
 
     items: Size
     indexes: dict[int, Size]
+    global_indexes: dict[bytes, Size]
 
 
 class _Count:
@@ -50,28 +53,36 @@ class _Count:
 
     def __init__(self, partitions: Partitions, record: TableRecord) -> None:
         self._partitions = partitions
-        self._record = record
-        self._sizes = {ITEM: NOTHING, **{INDEX + i.number: NOTHING for i in record.indexes}}
+        self._table_id = record.table_id
+        families = [(self._table_id, ITEM)]
+        families += [(self._table_id, INDEX + index.number) for index in record.indexes]
+        families += [(index.index_id, GLOBAL) for index in record.global_indexes]
+        self._sizes = dict.fromkeys(families, NOTHING)
         self.records = 0
 
     async def run(self, *, records_max: int, pause_s: float) -> bool:
         """False: there are more than `records_max` records. Raises Unavailable."""
-        for start, end in layout.slot_ranges(self._record.table_id):
-            for family in self._sizes:
-                if not await self._range(family, start, end, records_max, pause_s):
+        for source in self._sizes:
+            for start, end in layout.slot_ranges(source[0]):
+                if not await self._range(source, start, end, records_max, pause_s):
                     return False
         return True
 
     async def _range(
-        self, family: int, start: bytes, end: bytes, records_max: int, pause_s: float
+        self,
+        source: tuple[bytes, int],
+        start: bytes,
+        end: bytes,
+        records_max: int,
+        pause_s: float,
     ) -> bool:
         first = start
         while first < end:
             inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
             last = inner[1] if len(inner) > 1 else end
-            found = await count_run(self._partitions, family, first, last)
-            known = self._sizes[family]
-            self._sizes[family] = Size(known.records + found.count, known.size + found.size)
+            found = await count_run(self._partitions, source[1], first, last)
+            known = self._sizes[source]
+            self._sizes[source] = Size(known.records + found.count, known.size + found.size)
             self.records += found.count
             first = last if found.is_whole else found.last + b"\x00"
             if self.records > records_max:
@@ -81,8 +92,15 @@ class _Count:
         return True
 
     def usage(self) -> Usage:
-        indexes = {family - INDEX: size for family, size in self._sizes.items() if family != ITEM}
-        return Usage(self._sizes[ITEM], indexes)
+        items, local, fed = NOTHING, {}, {}
+        for (owner_id, family), size in self._sizes.items():
+            if family == ITEM:
+                items = size
+            elif family == GLOBAL:
+                fed[owner_id] = size
+            else:
+                local[family - INDEX] = size
+        return Usage(items, local, fed)
 
 
 async def count_run(partitions: Partitions, family: int, start: bytes, end: bytes) -> Counted:

@@ -24,8 +24,9 @@ from trilith.dynamodb.wire import encode
 from trilith.errors import ThroughputExceeded, Unavailable
 from trilith.tables.catalog import Table
 from trilith.tables.layout import stem_of
-from trilith.tables.service import Change, Wanted, item_key
+from trilith.tables.service import Change, Wanted
 from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
+from trilith.tables.sources import item_key
 from trilith.tables.throughput import Kind
 from trilith.tables.values import Item
 
@@ -126,8 +127,8 @@ class _Write:
                 change = await context.tables.put_item(self.table, self.item, self.size, _PLAIN)
         except Unavailable as error:
             return error
-        units = write_units(change.old_size, change.new_size) + sum(change.index_units.values())
-        context.meter.spend(self.table, Kind.WRITE, units, attributes)
+        units = write_units(change.old_size, change.new_size)
+        context.meter.spend(self.table, Kind.WRITE, units, attributes, change.index_units)
         return change
 
 

@@ -37,8 +37,8 @@ def consumed(
     }
     if mode == "INDEXES":
         capacity["Table"] = {"CapacityUnits": units}
-        if indexes:
-            capacity["LocalSecondaryIndexes"] = {
-                name: {"CapacityUnits": float(spent)} for name, spent in indexes.items()
-            }
+        for name, spent in indexes.items():
+            is_global = table.record.global_index(name) is not None
+            member = "GlobalSecondaryIndexes" if is_global else "LocalSecondaryIndexes"
+            capacity.setdefault(member, {})[name] = {"CapacityUnits": float(spent)}
     return capacity

@@ -101,7 +101,8 @@ async def put_item(context: Context, document: dict[str, Any]) -> bytes:
 def check_new_item(table: Table, item: Item) -> None:
     """The keys of an item that is to be put. Raises DynamoDBError."""
     require_item_keys(table, item)
-    if table.record.indexes:
+    if table.record.indexes or table.record.global_indexes:
+        require_index_keys(table.record.global_indexes, item)
         require_index_keys(table.record.indexes, item)
 
 
@@ -190,7 +191,7 @@ async def _written(
 ) -> bytes:
     """The answer to a write, or ConditionalCheckFailedException, which costs as much."""
     units = write_units(change.old_size, change.new_size)
-    context.meter.spend(table, Kind.WRITE, units + sum(change.index_units.values()), key)
+    context.meter.spend(table, Kind.WRITE, units, key, change.index_units)
     if change.refused:
         raise DynamoDBError("ConditionalCheckFailedException", CONDITION_FAILED, Item=change.old)
     mode = document.get("ReturnConsumedCapacity")

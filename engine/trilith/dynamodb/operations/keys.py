@@ -7,12 +7,12 @@ from typing import Any
 from trilith.dynamodb.errors import validation
 from trilith.dynamodb.validation import starting_key
 from trilith.tables.catalog import Table
-from trilith.tables.definitions import LocalIndex
 from trilith.tables.key_codec import (
     PARTITION_KEY_BYTES_MAX,
     SORT_KEY_BYTES_MAX,
     encode_key_value,
 )
+from trilith.tables.sources import Index, index_keys
 from trilith.tables.values import Item, Value, type_of
 
 _INVALID = "One or more parameter values were invalid: "
@@ -77,7 +77,7 @@ def _require_sizes(table: Table, item: Item) -> None:
             )
 
 
-def start_key(table: Table, index: LocalIndex | None, document: dict[str, Any]) -> Item | None:
+def start_key(table: Table, index: Index | None, document: dict[str, Any]) -> Item | None:
     """ExclusiveStartKey: exactly the key attributes of the table and of the index."""
     wire = document.get("ExclusiveStartKey")
     if wire is None:
@@ -85,7 +85,7 @@ def start_key(table: Table, index: LocalIndex | None, document: dict[str, Any]) 
     key = starting_key(wire)
     kinds = dict(table.key_kinds)
     if index is not None:
-        kinds[index.sort.name] = index.sort.kind
+        kinds.update((attribute.name, attribute.kind) for attribute in index_keys(index))
     is_scan = "KeyConditionExpression" not in document and "KeyConditions" not in document
     if key.keys() != kinds.keys():
         raise validation(f"{_START_INVALID}: {MISMATCH}" if is_scan else _START_INVALID)

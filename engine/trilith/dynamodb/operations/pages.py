@@ -21,15 +21,17 @@ from trilith.dynamodb.validation import (
 )
 from trilith.dynamodb.wire import encode
 from trilith.tables.catalog import Table
-from trilith.tables.definitions import LocalIndex
+from trilith.tables.definitions import ACTIVE, CREATING, GlobalIndex
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.key_conditions import KeyCondition, KeyTerms, for_schema
 from trilith.tables.expressions.operands import Attribute
 from trilith.tables.expressions.projections import Projection
+from trilith.tables.global_entries import held_names
 from trilith.tables.paths import Path
 from trilith.tables.service import ItemsPage
-from trilith.tables.throughput import Kind
+from trilith.tables.sources import Index
 
+_INVALID = "One or more parameter values were invalid: "
 _LIMIT_NONE = 1 << 31
 _QUERY_EXPRESSIONS = ("ProjectionExpression", "FilterExpression", "KeyConditionExpression")
 _QUERY_LEGACY = ("AttributesToGet", "QueryFilter", "ConditionalOperator", "KeyConditions")
@@ -88,27 +90,53 @@ class _Reading:
             )
         return select
 
-    def index_of(self, table: Table) -> LocalIndex | None:
+    def index_of(self, table: Table) -> Index | None:
+        """The index that is to be read. Raises DynamoDBError when it cannot be, or not so."""
         name = self.document.get("IndexName")
         if name is None:
             return None
-        index = table.record.index(name)
-        if index is None:
+        local = table.record.index(name)
+        if local is not None:
+            return local
+        index = table.record.global_index(name)
+        if index is None or index.status not in (ACTIVE, CREATING):
             raise validation(f"The table does not have the specified index: {name}")
+        if self.is_consistent:
+            raise validation("Consistent reads are not supported on global secondary indexes")
+        if index.status == CREATING:
+            raise validation(f"Cannot read from backfilling global secondary index: {name}")
+        self._require_projected(table, index)
         return index
 
-    def fetches(self, table: Table, index: LocalIndex | None) -> bool:
-        """Whether attributes are wanted that an index's entries do not hold."""
-        if index is None or index.projection == "ALL":
-            return False
-        if self.select == "ALL_ATTRIBUTES":
-            return True
-        if self.projection is None:
-            return False
-        held = {*table.key_names, index.sort.name, *index.included}
-        return any(name not in held for name in (*self.projection.names, *self.projection.trees))
+    def _require_projected(self, table: Table, index: GlobalIndex) -> None:
+        """What a global index does not hold cannot be read through it."""
+        if self.select == "ALL_ATTRIBUTES" and index.projection != "ALL":
+            raise validation(
+                f"{_INVALID}Select type ALL_ATTRIBUTES is not supported for global secondary index "
+                f"{index.name} because its projection type is not ALL"
+            )
+        missing = self._names_not_held(table, index)
+        if missing:
+            raise validation(
+                f"{_INVALID}Global secondary index {index.name} does not project "
+                f"[{', '.join(missing)}]"
+            )
 
-    def refuse_filter_on(self, names: tuple[str, ...], member: str) -> None:
+    def _names_not_held(self, table: Table, index: Index) -> list[str]:
+        """Attributes that are asked for by name and that an index's entries cannot hold."""
+        if index.projection == "ALL" or self.projection is None:
+            return []
+        held = held_names(index, table.key_names)
+        wanted = (*self.projection.names, *self.projection.trees)
+        return [name for name in wanted if name not in held]
+
+    def fetches(self, table: Table, index: Index | None) -> bool:
+        """Whether attributes are wanted that a local index's entries do not hold."""
+        if index is None or isinstance(index, GlobalIndex) or index.projection == "ALL":
+            return False
+        return self.select == "ALL_ATTRIBUTES" or bool(self._names_not_held(table, index))
+
+    def refuse_filter_on(self, names: tuple[str | None, ...], member: str) -> None:
         if self.filter is None:
             return
         for path in _paths_in(self.filter):
@@ -118,7 +146,7 @@ class _Reading:
                     f"Primary key attribute: {path[0]}"
                 )
 
-    def answer(self, table: Table, index: LocalIndex | None, page: ItemsPage) -> bytes:
+    def answer(self, table: Table, index: Index | None, page: ItemsPage) -> bytes:
         items = page.items
         scanned = len(items)
         if self.filter is not None:
@@ -187,16 +215,15 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
     table = await find_table(context, document["TableName"])
     index = reading.index_of(table)
     after = start_key(table, index, document)
-    condition, sort_name = _key_condition(reading.key_terms, table, index)
-    names = (table.partition_name,) if sort_name is None else (table.partition_name, sort_name)
+    condition, names = _key_condition(reading.key_terms, table, index)
     member = "QueryFilter" if "QueryFilter" in document else "Filter Expression"
     reading.refuse_filter_on(names, member)
     if after is not None:
-        refusal = condition.refusal_of_start(after, table.partition_name, sort_name)
+        refusal = condition.refusal_of_start(after, *names)
         if refusal is not None:
             raise validation(refusal)
     key = {table.partition_name: condition.partition} if index is None else None
-    context.meter.admit(table, Kind.READ, key)
+    context.meter.admit_read(table, index, key)
     page = await context.tables.query(
         table,
         condition,
@@ -207,19 +234,21 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
         consistent=reading.is_consistent,
         fetch=reading.fetches(table, index),
     )
-    context.meter.spend(table, Kind.READ, reading.units(page), key)
+    context.meter.spend_read(table, index, reading.units(page), key)
     return reading.answer(table, index, page)
 
 
 def _key_condition(
-    terms: KeyTerms, table: Table, index: LocalIndex | None
-) -> tuple[KeyCondition, str | None]:
-    """The condition and the name of the sort key that it is on."""
+    terms: KeyTerms, table: Table, index: Index | None
+) -> tuple[KeyCondition, tuple[str, str | None]]:
+    """The condition and the names of the partition and the sort key that it is on."""
     record = table.record
+    partition = index.partition if isinstance(index, GlobalIndex) else record.partition
     sort = record.sort if index is None else index.sort
-    partition = (record.partition.name, record.partition.kind)
-    condition = for_schema(terms, partition, None if sort is None else (sort.name, sort.kind))
-    return condition, None if sort is None else sort.name
+    condition = for_schema(
+        terms, (partition.name, partition.kind), None if sort is None else (sort.name, sort.kind)
+    )
+    return condition, (partition.name, None if sort is None else sort.name)
 
 
 async def scan(context: Context, document: dict[str, Any]) -> bytes:
@@ -228,7 +257,7 @@ async def scan(context: Context, document: dict[str, Any]) -> bytes:
     reading = _Reading(document, "ScanFilter")
     table = await find_table(context, document["TableName"])
     index = reading.index_of(table)
-    context.meter.admit(table, Kind.READ)
+    context.meter.admit_read(table, index)
     page = await context.tables.scan(
         table,
         index=index,
@@ -239,5 +268,5 @@ async def scan(context: Context, document: dict[str, Any]) -> bytes:
         consistent=reading.is_consistent,
         fetch=reading.fetches(table, index),
     )
-    context.meter.spend(table, Kind.READ, reading.units(page))
+    context.meter.spend_read(table, index, reading.units(page))
     return reading.answer(table, index, page)

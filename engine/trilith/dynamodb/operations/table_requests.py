@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from trilith.dynamodb.errors import DynamoDBError, validation
-from trilith.tables.definitions import (
-    PAY_PER_REQUEST,
-    PROVISIONED,
-    KeyAttribute,
-    LocalIndex,
-    TableRecord,
+from trilith.dynamodb.errors import validation
+from trilith.dynamodb.operations.index_requests import (
+    INVALID,
+    Attributes,
+    attributes_of,
+    global_indexes,
+    key_schema,
+    local_indexes,
+    names_used,
+    not_served,
+    require_few_included,
 )
-
-LOCAL_INDEXES_MAX = 5
-INCLUDED_MAX = 100
-_INVALID = "One or more parameter values were invalid: "
+from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, TableRecord
 
 # Members of CreateTable whose effect is not built: refused by name, never ignored.
 _NOT_SERVED = (
@@ -30,24 +32,19 @@ _NOT_SERVED = (
 )
 
 
-def not_served(member: str) -> DynamoDBError:
-    return validation(f"{_INVALID}{member} is not supported")
-
-
-def new_record(document: dict[str, Any], table_id: bytes, now_ms: int) -> TableRecord:
+def new_record(document: dict[str, Any], new_id: Callable[[], bytes], now_ms: int) -> TableRecord:
     """The record of a CreateTable request. Raises DynamoDBError."""
     name = document["TableName"]
     for member in _NOT_SERVED:
         if document.get(member) and not _is_off(document[member]):
             raise not_served(member)
-    attributes = _attributes(document)
-    partition, sort = _key_schema(document["KeySchema"], attributes)
+    attributes = attributes_of(document)
+    partition, sort = key_schema(document["KeySchema"], attributes)
     billing_mode, read_units, write_units = _billing(document, PROVISIONED)
-    indexes = _local_indexes(document, attributes, partition, sort)
-    _require_used(attributes, partition, sort, indexes)
-    return TableRecord(
+    indexes = local_indexes(document, attributes, partition, sort)
+    record = TableRecord(
         name=name,
-        table_id=table_id,
+        table_id=new_id(),
         created_ms=now_ms,
         attributes=tuple(attributes.values()),
         partition=partition,
@@ -59,47 +56,15 @@ def new_record(document: dict[str, Any], table_id: bytes, now_ms: int) -> TableR
         is_protected=document.get("DeletionProtectionEnabled", False),
         table_class=document.get("TableClass", "STANDARD"),
         tags=tags_of(document),
+        global_indexes=global_indexes(document, attributes, billing_mode, indexes, new_id, now_ms),
     )
+    _require_used(attributes, record)
+    require_few_included(record)
+    return record
 
 
 def _is_off(member: Any) -> bool:
     return type(member) is dict and not (member.get("StreamEnabled") or member.get("Enabled"))
-
-
-def _attributes(document: dict[str, Any]) -> dict[str, KeyAttribute]:
-    found: dict[str, KeyAttribute] = {}
-    for one in document["AttributeDefinitions"]:
-        name = one["AttributeName"]
-        if name in found:
-            raise validation(f"{_INVALID}Duplicate AttributeName in AttributeDefinitions: {name}")
-        found[name] = KeyAttribute(name, one["AttributeType"])
-    return found
-
-
-def _key_schema(
-    schema: list[dict[str, str]],
-    attributes: dict[str, KeyAttribute],
-    *,
-    is_index: bool = False,
-) -> tuple[KeyAttribute, KeyAttribute | None]:
-    """Partition and sort key. The order of the checks is the service's."""
-    names = [element["AttributeName"] for element in schema]
-    if schema[0]["KeyType"] != "HASH":
-        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
-    if len(names) == 2 and names[0] == names[1]:
-        raise validation(
-            "Both the Hash Key and the Range Key element in the KeySchema have the same name"
-        )
-    if len(names) == 2 and schema[1]["KeyType"] != "RANGE":
-        raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
-    if any(name not in attributes for name in names):
-        if not is_index:
-            raise validation("Invalid KeySchema: Some index key attribute have no definition")
-        raise validation(
-            f"{_INVALID}Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(attributes)}]"
-        )
-    return attributes[names[0]], attributes[names[1]] if len(names) == 2 else None
 
 
 def _billing(document: dict[str, Any], default: str) -> tuple[str, int, int]:
@@ -108,92 +73,26 @@ def _billing(document: dict[str, Any], default: str) -> tuple[str, int, int]:
     if mode == PAY_PER_REQUEST:
         if throughput is not None:
             raise validation(
-                f"{_INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when "
+                f"{INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when "
                 "BillingMode is PAY_PER_REQUEST"
             )
         return mode, 0, 0
     if throughput is None:
         raise validation(
-            f"{_INVALID}ReadCapacityUnits and WriteCapacityUnits must both be specified when "
+            f"{INVALID}ReadCapacityUnits and WriteCapacityUnits must both be specified when "
             "BillingMode is PROVISIONED"
         )
     return mode, throughput["ReadCapacityUnits"], throughput["WriteCapacityUnits"]
 
 
-def _local_indexes(
-    document: dict[str, Any],
-    attributes: dict[str, KeyAttribute],
-    partition: KeyAttribute,
-    sort: KeyAttribute | None,
-) -> tuple[LocalIndex, ...]:
-    given = document.get("LocalSecondaryIndexes", [])
-    if document.get("LocalSecondaryIndexes") == []:
-        raise validation(f"{_INVALID}List of LocalSecondaryIndexes is empty")
-    if given and sort is None:
-        raise validation(
-            f"{_INVALID}Table KeySchema does not have a range key, which is required "
-            "when specifying a LocalSecondaryIndex"
-        )
-    if len(given) > LOCAL_INDEXES_MAX:
-        raise validation(
-            f"{_INVALID}Number of LocalSecondaryIndexes exceeds per-table limit of "
-            f"{LOCAL_INDEXES_MAX}"
-        )
-    indexes: list[LocalIndex] = []
-    for number, one in enumerate(given):
-        name = one["IndexName"]
-        if any(index.name == name for index in indexes):
-            raise validation(f"{_INVALID}Duplicate index name: {name}")
-        index_partition, index_sort = _key_schema(one["KeySchema"], attributes, is_index=True)
-        if index_partition.name != partition.name:
-            raise validation(
-                f"{_INVALID}Index KeySchema does not have the same leading hash key as table "
-                f"KeySchema for index: {name}. index hash key: {index_partition.name}, "
-                f"table hash key: {partition.name}"
-            )
-        if index_sort is None:
-            raise validation(
-                f"{_INVALID}Index KeySchema does not have a range key for index: {name}"
-            )
-        indexes.append(LocalIndex(number, name, index_sort, *_projection(one["Projection"], name)))
-    return tuple(indexes)
-
-
-def _projection(projection: dict[str, Any], name: str) -> tuple[str, tuple[str, ...]]:
-    kind = projection.get("ProjectionType")
-    if kind is None:
-        raise validation(f"{_INVALID}Unknown ProjectionType: null")
-    included = projection.get("NonKeyAttributes")
-    if kind != "INCLUDE":
-        if included is not None:
-            raise validation(
-                f"{_INVALID}ProjectionType is {kind}, but NonKeyAttributes is specified"
-            )
-        return kind, ()
-    if included is None:
-        raise validation(
-            f"{_INVALID}ProjectionType is INCLUDE, but NonKeyAttributes is not specified"
-        )
-    if len(included) > INCLUDED_MAX or len(set(included)) != len(included):
-        raise validation(
-            f"{_INVALID}NonKeyAttributes of index {name} must be 1 to {INCLUDED_MAX} distinct names"
-        )
-    return kind, tuple(included)
-
-
-def _require_used(
-    attributes: dict[str, KeyAttribute],
-    partition: KeyAttribute,
-    sort: KeyAttribute | None,
-    indexes: tuple[LocalIndex, ...],
-) -> None:
-    used = {partition.name, *([] if sort is None else [sort.name]), *(i.sort.name for i in indexes)}
+def _require_used(attributes: Attributes, record: TableRecord) -> None:
+    used = names_used(record)
     if len(used) != len(attributes):
         raise validation(
-            f"{_INVALID}Number of attributes in KeySchema does not exactly match number of "
+            f"{INVALID}Number of attributes in KeySchema does not exactly match number of "
             "attributes defined in AttributeDefinitions"
-            if not indexes
-            else f"{_INVALID}Some AttributeDefinitions are not used. AttributeDefinitions: "
+            if not record.indexes and not record.global_indexes
+            else f"{INVALID}Some AttributeDefinitions are not used. AttributeDefinitions: "
             f"[{', '.join(attributes)}], keys used: [{', '.join(sorted(used))}]"
         )
 
@@ -203,7 +102,7 @@ def tags_of(document: dict[str, Any]) -> dict[str, str]:
     tags: dict[str, str] = {}
     for one in document.get("Tags", ()):
         if one["Key"] in tags:
-            raise validation(f"{_INVALID}Duplicate tag key: {one['Key']}")
+            raise validation(f"{INVALID}Duplicate tag key: {one['Key']}")
         tags[one["Key"]] = one["Value"]
     return tags
 

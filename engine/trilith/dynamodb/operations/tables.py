@@ -8,20 +8,21 @@ import msgspec
 
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, validation
+from trilith.dynamodb.operations.index_requests import (
+    check_updates,
+    not_served,
+    with_billing,
+    with_updates,
+)
+from trilith.dynamodb.operations.table_descriptions import description
 from trilith.dynamodb.operations.table_requests import (
     changed_billing,
     new_record,
-    not_served,
     tags_of,
 )
 from trilith.dynamodb.wire import encode
 from trilith.errors import TableNotFound
-from trilith.tables.definitions import (
-    PAY_PER_REQUEST,
-    KeyAttribute,
-    LocalIndex,
-    TableRecord,
-)
+from trilith.tables.definitions import TableRecord
 
 LIST_LIMIT_MAX = 100
 TAGS_MAX = 50
@@ -38,21 +39,25 @@ _UPDATE_NOT_SERVED = (
 
 
 async def create_table(context: Context, document: dict[str, Any]) -> bytes:
-    record = new_record(document, context.catalog.new_table_id(), context.clock.wall_ms())
+    record = new_record(document, context.catalog.new_table_id, context.clock.wall_ms())
     await context.catalog.create(record)
     # The table serves from now on; AWS answers CREATING, and clients then wait for ACTIVE.
-    return encode({"TableDescription": _description(context, record, "CREATING")})
+    return encode({"TableDescription": description(context, record, "CREATING")})
 
 
 async def describe_table(context: Context, document: dict[str, Any]) -> bytes:
     record = await _record(context, document["TableName"])
-    description = _description(context, record, _status(record))
+    found = description(context, record, _status(record))
     usage = await context.usage.of(record)
-    description["ItemCount"], description["TableSizeBytes"] = usage.items
+    found["ItemCount"], found["TableSizeBytes"] = usage.items
     for index in record.indexes:
-        shown = description["LocalSecondaryIndexes"][record.indexes.index(index)]
+        shown = found["LocalSecondaryIndexes"][record.indexes.index(index)]
         shown["ItemCount"], shown["IndexSizeBytes"] = usage.indexes[index.number]
-    return encode({"Table": description})
+    for place, global_index in enumerate(record.global_indexes):
+        shown = found["GlobalSecondaryIndexes"][place]
+        size = usage.global_indexes[global_index.index_id]
+        shown["ItemCount"], shown["IndexSizeBytes"] = size
+    return encode({"Table": found})
 
 
 async def list_tables(context: Context, document: dict[str, Any]) -> bytes:
@@ -70,17 +75,25 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
     for member in _UPDATE_NOT_SERVED:
         if document.get(member):
             raise not_served(member)
-    members = ("BillingMode", "ProvisionedThroughput", "DeletionProtectionEnabled", "TableClass")
-    if all(document.get(member) is None for member in members):
+    members = (
+        "BillingMode",
+        "ProvisionedThroughput",
+        "DeletionProtectionEnabled",
+        "TableClass",
+        "GlobalSecondaryIndexUpdates",
+    )
+    if all(document.get(member) in (None, []) for member in members):
         raise validation(
             "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
             "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
         )
+    check_updates(document)
+    index_id = context.catalog.new_table_id()
 
     def change(record: TableRecord) -> TableRecord:
         _require_serving(record)
         mode, read_units, write_units = changed_billing(document, record)
-        return msgspec.structs.replace(
+        changed = msgspec.structs.replace(
             record,
             billing_mode=mode,
             read_units=read_units,
@@ -88,9 +101,11 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
             is_protected=document.get("DeletionProtectionEnabled", record.is_protected),
             table_class=document.get("TableClass", record.table_class),
         )
+        changed = with_billing(changed, document, record.billing_mode)
+        return with_updates(changed, document, index_id, context.clock.wall_ms())
 
     record = await _changed(context, name, change)
-    return encode({"TableDescription": _description(context, record, "UPDATING")})
+    return encode({"TableDescription": description(context, record, "UPDATING")})
 
 
 async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
@@ -107,7 +122,7 @@ async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
 
     record = await _changed(context, name, mark)
     context.spawn(context.catalog.finish_deletion(record))
-    return encode({"TableDescription": _description(context, record, "DELETING")})
+    return encode({"TableDescription": description(context, record, "DELETING")})
 
 
 async def tag_resource(context: Context, document: dict[str, Any]) -> bytes:
@@ -206,63 +221,3 @@ def _require_serving(record: TableRecord) -> None:
 
 def _status(record: TableRecord) -> str:
     return "DELETING" if record.deleting else "ACTIVE"
-
-
-def _description(context: Context, record: TableRecord, status: str) -> dict[str, Any]:
-    """ItemCount and TableSizeBytes are 0: AWS brings them up to date every six hours at most."""
-    arn = context.arn(record.name)
-    table_id = record.table_id.hex()
-    description: dict[str, Any] = {
-        "AttributeDefinitions": [
-            {"AttributeName": one.name, "AttributeType": one.kind} for one in record.attributes
-        ],
-        "TableName": record.name,
-        "KeySchema": _key_schema(record.partition, record.sort),
-        "TableStatus": status,
-        "CreationDateTime": record.created_ms / 1000,
-        "ProvisionedThroughput": {
-            "NumberOfDecreasesToday": 0,
-            "ReadCapacityUnits": record.read_units,
-            "WriteCapacityUnits": record.write_units,
-        },
-        "TableSizeBytes": 0,
-        "ItemCount": 0,
-        "TableArn": arn,
-        "TableId": "-".join(
-            (table_id[:8], table_id[8:12], table_id[12:16], table_id[16:20], table_id[20:])
-        ),
-        "DeletionProtectionEnabled": record.is_protected,
-    }
-    if record.billing_mode == PAY_PER_REQUEST:
-        description["BillingModeSummary"] = {
-            "BillingMode": PAY_PER_REQUEST,
-            "LastUpdateToPayPerRequestDateTime": record.created_ms / 1000,
-        }
-    if record.table_class != "STANDARD":
-        description["TableClassSummary"] = {"TableClass": record.table_class}
-    if record.indexes:
-        description["LocalSecondaryIndexes"] = [
-            _index_description(record, index, arn) for index in record.indexes
-        ]
-    return description
-
-
-def _index_description(record: TableRecord, index: LocalIndex, arn: str) -> dict[str, Any]:
-    projection: dict[str, Any] = {"ProjectionType": index.projection}
-    if index.included:
-        projection["NonKeyAttributes"] = list(index.included)
-    return {
-        "IndexName": index.name,
-        "KeySchema": _key_schema(record.partition, index.sort),
-        "Projection": projection,
-        "IndexSizeBytes": 0,
-        "ItemCount": 0,
-        "IndexArn": f"{arn}/index/{index.name}",
-    }
-
-
-def _key_schema(partition: KeyAttribute, sort: KeyAttribute | None) -> list[dict[str, str]]:
-    schema = [{"AttributeName": partition.name, "KeyType": "HASH"}]
-    if sort is not None:
-        schema.append({"AttributeName": sort.name, "KeyType": "RANGE"})
-    return schema

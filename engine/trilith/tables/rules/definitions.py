@@ -9,13 +9,14 @@ from trilith.tables.commands import (
     FoundTable,
     GetTable,
     ListTables,
+    ListTablesAtWork,
     RemoveTable,
     ReplaceTable,
     TableNames,
     TableStored,
 )
 from trilith.tables.definitions import TABLE_RECORD
-from trilith.tables.layout import TABLE
+from trilith.tables.layout import TABLE, TABLE_AT_WORK
 
 
 def create_table(
@@ -38,6 +39,10 @@ def replace_table(
     if TABLE_RECORD.decode(raw).revision != command.revision:
         raise ConditionalConflict("the table was changed meanwhile")
     effects.put(TABLE, key, command.record)
+    if TABLE_RECORD.decode(command.record).has_work():
+        effects.put(TABLE_AT_WORK, key, b"")
+    else:
+        effects.delete(TABLE_AT_WORK, key)
     return TableStored()
 
 
@@ -48,6 +53,7 @@ def remove_table(
     raw = view.get(TABLE, key)
     if raw is not None and TABLE_RECORD.decode(raw).table_id == command.table_id:
         effects.delete(TABLE, key)
+        effects.delete(TABLE_AT_WORK, key)
     return TableStored()
 
 
@@ -66,3 +72,13 @@ def list_tables(query: ListTables, view: View) -> TableNames:
         if TABLE_RECORD.decode(raw).deleting:
             deleting.append(names[-1])
     return TableNames(names, more=False, deleting=deleting)
+
+
+def list_tables_at_work(query: ListTablesAtWork, view: View) -> TableNames:
+    names: list[str] = []
+    start = query.after.encode() + b"\x00" if query.after else b""
+    for key, _ in view.scan(TABLE_AT_WORK, start, b"\xff"):
+        if len(names) >= query.limit:
+            return TableNames(names, more=True)
+        names.append(key.decode())
+    return TableNames(names, more=False)

@@ -1,6 +1,8 @@
-"""Local secondary indexes: entries beside their item, changed in the same effects.
+"""Secondary indexes as writes of items see them.
 
-An item without the index's sort attribute has no entry (the index is sparse).
+Entries of local ones lie beside their item and change in the same effects; an item without the
+index's sort attribute has none (the index is sparse). Global ones are fed later (feeder.py): here
+their keys are checked and what they will take is counted.
 """
 
 from __future__ import annotations
@@ -11,40 +13,77 @@ from trilith.errors import InvalidRequest
 from trilith.replication.state_machine import Effects
 from trilith.tables import layout
 from trilith.tables.commands import Terms
-from trilith.tables.definitions import LocalIndex
+from trilith.tables.definitions import GlobalIndex, LocalIndex
+from trilith.tables.global_entries import projected, units_of_change, write_units
 from trilith.tables.item_codec import encode_item
-from trilith.tables.key_codec import SORT_KEY_BYTES_MAX, encode_key_value
+from trilith.tables.key_codec import (
+    PARTITION_KEY_BYTES_MAX,
+    SORT_KEY_BYTES_MAX,
+    encode_key_value,
+)
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.sizes import item_size
-from trilith.tables.values import Item, type_of
+from trilith.tables.values import Item, Value, type_of
 
-_UNIT_BYTES = 1024
+_EMPTY = (
+    "One or more parameter values are not valid. A value specified for a secondary index key is "
+    "not supported. The AttributeValue for a key attribute cannot contain an empty {noun} value. "
+    "IndexName: {index}, IndexKey: {name}"
+)
+_EMPTY_BY_UPDATE = (
+    "One or more parameter values are not valid. The update expression attempted to update a "
+    "secondary index key to a value that is not supported. The AttributeValue for a key attribute "
+    "cannot contain an empty {noun} value."
+)
 
 
-def require_index_keys(indexes: Iterable[LocalIndex], item: Item) -> None:
+def require_index_keys(
+    indexes: Iterable[LocalIndex | GlobalIndex], item: Item, *, by_update: bool = False
+) -> None:
     """InvalidRequest when an attribute cannot be the index key that it is declared to be."""
     for index in indexes:
-        value = item.get(index.sort.name)
-        if value is None:
-            continue
-        kind, name = index.sort.kind, index.sort.name
-        if kind not in value:
-            raise InvalidRequest(
-                "One or more parameter values were invalid: Type mismatch for Index Key "
-                f"{name} Expected: {kind} Actual: {type_of(value)} IndexName: {index.name}"
-            )
-        if kind != "N" and not value[kind]:
-            noun = "string" if kind == "S" else "binary"
-            raise InvalidRequest(
-                "One or more parameter values are not valid. A value specified for a secondary "
-                f"index key is not supported. The AttributeValue for a key attribute cannot "
-                f"contain an empty {noun} value. IndexName: {index.name}, IndexKey: {name}"
-            )
-        if len(encode_key_value(value)) > SORT_KEY_BYTES_MAX:
-            raise InvalidRequest(
-                "One or more parameter values were invalid: Aggregated size of all range keys "
-                f"has exceeded the size limit of {SORT_KEY_BYTES_MAX} bytes"
-            )
+        keys = index.key_attributes() if isinstance(index, GlobalIndex) else (index.sort,)
+        for key in keys:
+            value = item.get(key.name)
+            if value is None:
+                continue
+            kind, name = key.kind, key.name
+            if kind not in value:
+                raise InvalidRequest(
+                    "One or more parameter values were invalid: Type mismatch for Index Key "
+                    f"{name} Expected: {kind} Actual: {type_of(value)} IndexName: {index.name}"
+                )
+            if kind != "N":
+                if not value[kind]:
+                    text = _EMPTY_BY_UPDATE if by_update else _EMPTY
+                    noun = "string" if kind == "S" else "binary"
+                    raise InvalidRequest(text.format(noun=noun, index=index.name, name=name))
+                is_hash = isinstance(index, GlobalIndex) and key is keys[0]
+                _require_size(value, is_hash=is_hash)
+
+
+def _require_size(value: Value, *, is_hash: bool) -> None:
+    size = len(encode_key_value(value))
+    if is_hash and size > PARTITION_KEY_BYTES_MAX:
+        raise InvalidRequest(
+            "One or more parameter values were invalid: Size of hashkey has exceeded the maximum "
+            f"size limit of{PARTITION_KEY_BYTES_MAX} bytes"
+        )
+    if not is_hash and size > SORT_KEY_BYTES_MAX:
+        raise InvalidRequest(
+            "One or more parameter values were invalid: Aggregated size of all range keys "
+            f"has exceeded the size limit of {SORT_KEY_BYTES_MAX} bytes"
+        )
+
+
+def global_units(terms: Terms, key: bytes, old: Item | None, new: Item | None) -> dict[int, int]:
+    """Write units that each global index will take, by its place in the terms."""
+    units = {}
+    for place, index in enumerate(terms.global_indexes):
+        spent = units_of_change(index, terms.key_names, key, old, new)
+        if spent:
+            units[place] = spent
+    return units
 
 
 class IndexRules:
@@ -64,35 +103,24 @@ class IndexRules:
             after = _entry(index, terms.key_names, new)
             if before == after:
                 continue
-            spent = 0
             old_key = _entry_key(index, stem, sort, before)
             new_key = _entry_key(index, stem, sort, after)
             if old_key is not None and old_key != new_key:
                 effects.delete(layout.INDEX + index.number, old_key)
-                spent += _units(item_size(before or {}))
             if new_key is not None:
                 assert after is not None
                 size = item_size(after)
-                larger = max(size, item_size(before or {})) if old_key == new_key else size
-                spent += _units(larger)
                 record = self._keys.seal_item(terms.table_id, new_key, encode_item(after), size)
                 effects.put(layout.INDEX + index.number, new_key, record)
-            units[index.number] = spent
+            units[index.number] = write_units(before, after, is_moved=old_key != new_key)
         return units
-
-
-def _units(size: int) -> int:
-    return max(1, -(-size // _UNIT_BYTES))
 
 
 def _entry(index: LocalIndex, key_names: tuple[str, ...], item: Item | None) -> Item | None:
     """What an index holds of an item; None when nothing."""
     if item is None or index.sort.name not in item:
         return None
-    if index.projection == "ALL":
-        return item
-    names = dict.fromkeys((*key_names, index.sort.name, *index.included))
-    return {name: item[name] for name in names if name in item}
+    return projected(index, key_names, item)
 
 
 def _entry_key(index: LocalIndex, stem: bytes, sort: bytes, entry: Item | None) -> bytes | None:

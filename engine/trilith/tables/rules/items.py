@@ -21,7 +21,7 @@ from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import INDEX, ITEM
 from trilith.tables.records import size_in
 from trilith.tables.rules.changes import ChangeRules
-from trilith.tables.rules.indexes import IndexRules, require_index_keys
+from trilith.tables.rules.indexes import IndexRules, global_units, require_index_keys
 from trilith.tables.sizes import item_size
 from trilith.tables.values import Item
 
@@ -64,8 +64,10 @@ class ItemRules:
             shown = record if terms.show_old else None
             return Written(size, size, shown, record if terms.show_new else None)
         require_size_after_update(new)
-        if terms.indexes:
-            require_index_keys(terms.indexes, new)
+        if terms.indexes or terms.global_indexes:
+            changed = {name: value for name, value in new.items() if (old or {}).get(name) != value}
+            require_index_keys(terms.global_indexes, changed, by_update=True)
+            require_index_keys(terms.indexes, changed, by_update=True)
         stored = (encode_item(new), item_size(new), new)
         return self._store(terms, key, (record, old), stored, view, effects, context)
 
@@ -103,23 +105,26 @@ class ItemRules:
         units: dict[int, int] = {}
         if terms.indexes:
             units = self._indexes.replace(terms, key, old, after[2] if after else None, effects)
+        fed: dict[int, int] = {}
+        if terms.global_indexes:
+            fed = global_units(terms, key, old, after[2] if after else None)
         old_size = 0 if record is None else size_in(record)
         old_shown = record if terms.show_old else None
         feeds = terms.feeds
         if after is None:
             effects.delete(ITEM, key)
             if feeds is not None:
-                self._changes.emit(
-                    terms.table_id, feeds, key, (record, None), view, effects, context
-                )
-            return Written(old_size, 0, old_shown, None, units)
+                gone = (record, None)
+                self._changes.emit(terms.table_id, feeds, key, gone, view, effects, context)
+            return Written(old_size, 0, old_shown, None, units, fed)
         encoded, new_size, _ = after
         new_record = self._keys.seal_item(terms.table_id, key, encoded, new_size)
         effects.put(ITEM, key, new_record)
         if feeds is not None and after[2] != old:
             images = (record, new_record)
             self._changes.emit(terms.table_id, feeds, key, images, view, effects, context)
-        return Written(old_size, new_size, old_shown, new_record if terms.show_new else None, units)
+        new_shown = new_record if terms.show_new else None
+        return Written(old_size, new_size, old_shown, new_shown, units, fed)
 
     def _open(self, terms: Terms, key: bytes, record: bytes | None) -> Item | None:
         return None if record is None else self._keys.open_item(terms.table_id, key, record)
