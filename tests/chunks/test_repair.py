@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 from tests.chunks.local_zones import KIB, LocalCluster, LocalNode, random_bytes, run_on, upload
 
-from trilith.chunks.repair import RepairWorker
+from trilith.chunks.repair import BATCH_ENTRIES, RepairWorker
 from trilith.chunks.types import StoredChunk
-from trilith.errors import NotLeader
+from trilith.errors import Corruption, NotLeader
 
 
 class LocalQueue:
@@ -160,5 +161,68 @@ def test_a_chunk_without_a_good_copy_is_counted_and_kept() -> None:
         async with repairing(cluster.nodes["n31"], queue) as worker:
             await until(lambda: worker.progress.without_good_copy == 1)
             assert len(queue.entries) == 1
+
+    run_on(LocalCluster(), body)
+
+
+def test_nodes_that_all_lack_a_good_copy_do_not_keep_each_other_busy() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        (chunk,) = await upload(cluster.gateway, [random_bytes(KIB)])
+        for node in cluster.nodes.values():
+            node.flip(chunk.ref.chunk_id)
+        nodes = cluster.nodes
+        lost: list[bytes] = []
+        async with (
+            repairing(nodes["n11"], LocalQueue([])) as first,
+            repairing(nodes["n21"], LocalQueue([])) as second,
+            repairing(nodes["n31"], LocalQueue([])) as third,
+        ):
+            first.on_lost = lost.append
+            with pytest.raises(Corruption):
+                await cluster.gateway.read(chunk.ref)
+            await until(lambda: bool(lost) and third.progress.failed > 0)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            assert set(lost) == {chunk.ref.chunk_id}
+            # Each tries when it learns of the damage, and then again after a pause.
+            assert sum(w.progress.failed for w in (first, second, third)) <= 6
+
+    run_on(LocalCluster(), body)
+
+
+def test_an_upload_of_the_same_bytes_replaces_copies_that_are_known_to_be_bad() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        content = random_bytes(KIB)
+        (chunk,) = await upload(cluster.gateway, [content])
+        for node in cluster.nodes.values():
+            node.flip(chunk.ref.chunk_id)
+        damaged, whole = {chunk.ref.chunk_id}, list[bytes]()
+        for node in cluster.nodes.values():
+            node.service.is_damaged = damaged.__contains__
+            node.service.on_replaced = whole.append
+        (again,) = await upload(cluster.gateway, [content])
+        assert again.ref.chunk_id == chunk.ref.chunk_id
+        assert whole == [chunk.ref.chunk_id] * 3
+        for node in cluster.nodes.values():
+            assert node.store.read(chunk.ref.chunk_id)
+
+    run_on(LocalCluster(), body)
+
+
+def test_chunks_that_cannot_be_healed_do_not_keep_others_from_it() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload(cluster.gateway, [random_bytes(80 * 16 * KIB)])
+        assert len(stored) > BATCH_ENTRIES
+        node = cluster.nodes["n11"]
+        *hopeless, last = [chunk.ref.chunk_id for chunk in stored]
+        for chunk_id in hopeless:
+            for each in cluster.nodes.values():
+                each.flip(chunk_id)
+        node.flip(last)
+        async with repairing(node, LocalQueue([])) as worker:
+            for chunk_id in (*hopeless, last):
+                worker.heal_soon(chunk_id)
+            await until(lambda: not worker.is_damaged(last))
+        assert node.store.read(last)
 
     run_on(LocalCluster(), body)

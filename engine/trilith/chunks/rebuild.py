@@ -55,9 +55,11 @@ class RebuildProgress:
 
     done: bool = False
     passes: int = 0
+    references: int = 0  # counted at the start of this pass
     looked_at: int = 0
     missing: int = 0  # of this pass, so far
     without_good_copy: int = 0
+    eta_s: float | None = None  # of this pass; None while none runs or no rate is known
 
 
 class Rebuild:
@@ -78,6 +80,7 @@ class Rebuild:
     ) -> None:
         self.progress = RebuildProgress()
         self._disk = runtime.disk
+        self._clock = runtime.clock
         self._store = store
         self._references = references
         self._copier = copier
@@ -129,6 +132,8 @@ class Rebuild:
                     return
             except TrilithError as error:
                 self._log("rebuild_delayed", error=error.code, message=error.message)
+            finally:
+                self.progress.eta_s = None
             await asyncio.sleep(RETRY_S)
 
     async def _pass(self) -> bool:
@@ -136,6 +141,10 @@ class Rebuild:
         progress = self.progress
         progress.passes += 1
         progress.looked_at = progress.missing = progress.without_good_copy = 0
+        progress.references = 0
+        async for page in self._references.pages():  # ids only: little beside the copying
+            progress.references += len(page) // CHUNK_ID_SIZE
+        started = self._clock.monotonic()
         left = 0
         batch: dict[bytes, None] = {}
         async for page in self._references.pages():
@@ -148,6 +157,9 @@ class Rebuild:
                     batch[chunk_id] = None
                     if len(batch) >= BATCH_CHUNKS:
                         left += await self._copy(batch)
+            passed_s = self._clock.monotonic() - started
+            ahead = max(0, progress.references - progress.looked_at)
+            progress.eta_s = passed_s * ahead / progress.looked_at
             await asyncio.sleep(0)
         left += await self._copy(batch)
         return left == 0

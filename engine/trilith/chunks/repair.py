@@ -5,7 +5,9 @@ copies that were found missing or bad when somebody asked for them. Reports are 
 the next read, or a scrubber, finds the damage again.
 
 An entry is completed only after its chunk is durable here. Whatever fails stays in the queue and is
-tried again; what no zone has a good copy of is counted, never dropped.
+tried again; what no zone has a good copy of is told to `on_lost`, and never dropped while anything
+may need it. A copy that is known to be bad is not taken for one by anybody who writes the same
+bytes again: those replace it (`is_damaged`).
 """
 
 from __future__ import annotations
@@ -88,12 +90,29 @@ class RepairWorker(Generic[Token]):
         self._lost: set[bytes] = set()  # of this round: no zone has a good copy
         self._wake = asyncio.Event()
         self._rate_per_s = 0.0
+        # Told of a chunk that no zone has a good copy of, and of one that is whole here.
+        self.on_lost: Callable[[bytes], None] = lambda _: None
+        self.on_whole: Callable[[bytes], None] = lambda _: None
 
     def heal_soon(self, chunk_id: bytes) -> None:
-        """This node's copy was asked for, and is missing or bad. Ignored for chunks of others."""
+        """This node's copy was asked for, and is missing or bad. Ignored for chunks of others.
+
+        Said again, it hurries nobody: nodes that all lack a good copy ask each other for one.
+        """
+        if chunk_id in self._damaged:
+            return
         if len(self._damaged) < DAMAGED_MAX and self._owns(chunk_id):
             self._damaged[chunk_id] = None
             self._wake.set()
+
+    def is_damaged(self, chunk_id: bytes) -> bool:
+        """Whether this node's copy was found bad, and is not replaced yet."""
+        return chunk_id in self._damaged
+
+    def forget(self, chunk_id: bytes) -> None:
+        """This node's copy was replaced, or nobody needs one."""
+        self._damaged.pop(chunk_id, None)
+        self.on_whole(chunk_id)
 
     def look_now(self) -> None:
         """The queue may have new entries, or a zone that was away is back."""
@@ -136,8 +155,10 @@ class RepairWorker(Generic[Token]):
         self.progress.without_good_copy = 0
         self._lost.clear()
         damaged = list(self._damaged)[:BATCH_ENTRIES]
-        for chunk_id in await self._copy_all(damaged, replace=True):
-            self._damaged.pop(chunk_id, None)
+        healed = await self._copy_all(damaged, replace=True)
+        for chunk_id in damaged:
+            if self._damaged.pop(chunk_id, chunk_id) is None and chunk_id not in healed:
+                self._damaged[chunk_id] = None  # behind those that were not tried yet
         entries = await self._entries_of_this_node()
         self.progress.pending = len(entries) + len(self._damaged)
         for at in range(0, len(entries), BATCH_ENTRIES):
@@ -196,17 +217,20 @@ class RepairWorker(Generic[Token]):
                     return True
             sealed = await self._fetch(chunk_id)
             await self._throttle.wait_for(len(sealed))
-            await service.store.store(chunk_id, sealed, replace=replace)
+            bad = replace or chunk_id in self._damaged
+            await service.store.store(chunk_id, sealed, replace=bad)
         except (TrilithError, OSError) as error:
             self.progress.failed += 1
             if isinstance(error, Corruption):
                 self.progress.without_good_copy += 1
                 self._lost.add(chunk_id)
+                self.on_lost(chunk_id)
             if not isinstance(error, PeerUnreachable | DiskFull):
                 self._log("repair_failed", chunk_id=chunk_id.hex(), error=str(error))
             return False
         self.progress.done += 1
         self.progress.bytes_copied += len(sealed)
+        self.on_whole(chunk_id)
         return True
 
     async def _fetch(self, chunk_id: bytes) -> Buffer:

@@ -52,6 +52,9 @@ class ChunkService:
         self.store = store
         # Told of a chunk that was asked for, and is absent or damaged here.
         self.on_damaged: Callable[[bytes], None] = lambda *_: None
+        # Whether this node's copy is known to be bad; told when new bytes have replaced it.
+        self.is_damaged: Callable[[bytes], bool] = lambda _: False
+        self.on_replaced: Callable[[bytes], None] = lambda _: None
         # Whether a node sends no heartbeats though its link is up: it hangs, or packets are lost.
         # Of this node itself: whether its disk hangs.
         self.is_silent: Callable[[str], bool] = lambda _: False
@@ -78,14 +81,14 @@ class ChunkService:
     async def put(self, node_id: str, chunk_id: bytes, sealed: Buffer) -> None:
         """Durable at the node on return. Raises TrilithError; it may be there even then."""
         if node_id == self.node_id:
-            await self._within(node_id, self.store.store(chunk_id, sealed))
+            await self._within(node_id, self._put_here(chunk_id, sealed))
         else:
             await self._call(node_id, PUT, chunk_id, sealed)
 
     async def touch(self, node_id: str, chunk_ids: Sequence[bytes]) -> list[bool]:
         """Which of them the node has; those are marked as in use, durably. Raises TrilithError."""
         if node_id == self.node_id:
-            return await self._within(node_id, self.store.touch(chunk_ids))
+            return await self._within(node_id, self._touch_here(chunk_ids))
         header, _ = await self._call(node_id, TOUCH, b"".join(chunk_ids))
         return [flag == 1 for flag in header]
 
@@ -133,6 +136,22 @@ class ChunkService:
 
     # this node's store
 
+    async def _put_here(self, chunk_id: bytes, sealed: Buffer) -> bool:
+        """Whether the bytes are new here. They replace a copy that is known to be bad."""
+        bad = self.is_damaged(chunk_id)
+        new = await self.store.store(chunk_id, sealed, replace=bad)
+        if bad:
+            self.on_replaced(chunk_id)
+        return new
+
+    async def _touch_here(self, chunk_ids: Sequence[bytes]) -> list[bool]:
+        """A copy that is known to be bad counts as absent: whoever has the bytes sends them."""
+        present = await self.store.touch(chunk_ids)
+        return [
+            there and not self.is_damaged(chunk_id)
+            for chunk_id, there in zip(chunk_ids, present, strict=True)
+        ]
+
     async def _read_here(self, chunk_id: bytes) -> bytes | None:
         try:
             return await self._workers.run(self.store.read, chunk_id)
@@ -155,7 +174,7 @@ class ChunkService:
             raise Overloaded("this node is writing as many chunks as it may hold")
         self._inflight_bytes += size
         try:
-            new = await self.store.store(header, body)
+            new = await self._put_here(header, body)
         finally:
             self._inflight_bytes -= size
         return PRESENT if new else ABSENT, b""
@@ -166,7 +185,7 @@ class ChunkService:
         del peer_id, body
         count = _check_ids(header, None)
         ids = [header[CHUNK_ID_SIZE * i : CHUNK_ID_SIZE * (i + 1)] for i in range(count)]
-        return bytes(await self.store.touch(ids)), b""
+        return bytes(await self._touch_here(ids)), b""
 
     async def _serve_get(
         self, peer_id: str, header: bytes, body: memoryview

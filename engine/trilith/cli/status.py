@@ -10,6 +10,7 @@ import click
 
 from trilith.cli.options import data_option, json_option
 from trilith.cli.output import print_json, print_table
+from trilith.cli.progress_report import health_lines, progress_rows
 
 
 @click.command(short_help="Show zones, nodes, in-sync sets and the repair queue.")
@@ -23,7 +24,8 @@ from trilith.cli.output import print_json, print_table
 )
 @json_option
 def status(data: Path, admin: str | None, token: str | None, as_json: bool) -> None:
-    """Show zones, nodes, partitions with their in-sync sets, and the repair queue.
+    """Show zones, nodes, partitions with their in-sync sets, what is under-replicated or damaged
+    and why, and how far the background work is.
 
     Asks the running `trilith serve` through its data directory, or any node with --admin.
     """
@@ -92,8 +94,13 @@ def _print_partitions(found: Mapping[str, Any]) -> None:
     ]
     click.echo()
     print_table(["PARTITION", "KEYSPACE", "LEADER", "EPOCH", "IN SYNC"], rows)
-    queue = found.get("repair_queue")
-    click.echo(f"\nRepair queue: {_names(queue) if queue else 'empty'}")
+    click.echo()
+    for line in health_lines(found):
+        click.echo(line)
+    progress = progress_rows(found)
+    if progress:
+        click.echo()
+        print_table(["NODE", "WORK", "STATE", "PROGRESS", "DONE IN"], progress)
 
 
 def _names(value: Any) -> str:

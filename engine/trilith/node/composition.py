@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -43,7 +44,12 @@ from trilith.edge.metrics import Metrics
 from trilith.edge.request_observer import RequestObserver
 from trilith.errors import Corruption, TrilithError
 from trilith.event_log import EventLog
-from trilith.iam.credentials import ROOT_ACCOUNT_ID, StaticCredentials, root_credential
+from trilith.iam.credentials import (
+    ROOT_ACCOUNT_ID,
+    StaticCredentials,
+    canonical_user_id,
+    root_credential,
+)
 from trilith.node.directory import (
     DirectoryLock,
     mark_store_damaged,
@@ -52,6 +58,7 @@ from trilith.node.directory import (
 )
 from trilith.node.facts import NodeFacts
 from trilith.node.peers import NodePeers
+from trilith.node.quarantine import Damage, Quarantine
 from trilith.node.repair import RepairStation
 from trilith.node.upkeep import Upkeep
 from trilith.node_options import NodeOptions
@@ -86,6 +93,7 @@ from trilith.tables.usage import TableUsage
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
+BACKGROUND_PAUSE_S = 5.0
 EXIT_DISK_FAILED = 74  # EX_IOERR
 EXIT_UNUSABLE = 78  # EX_CONFIG
 
@@ -97,6 +105,7 @@ class Node:
         self._options = options
         self._stop = asyncio.Event()
         self._told_of_damage = False
+        self._background_failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._pulse: Pulse | None = None
         self._log_file: LogFile | None = None
@@ -129,6 +138,16 @@ class Node:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def _keep_up(self, work: Callable[[], Awaitable[None]]) -> None:
+        """What must go on as long as the node: a defect ends one attempt, is told and counted."""
+        while True:
+            try:
+                return await work()
+            except Exception as error:  # noqa: BLE001 - nothing would be repaired or collected
+                self.events("background_failed", error=repr(error), traceback=True)
+                self._background_failures += 1
+            await asyncio.sleep(BACKGROUND_PAUSE_S)
+
     def _disk_failed(self, error: OSError) -> None:
         """A retried sync may report success for lost pages.
 
@@ -152,6 +171,11 @@ class Node:
             )
         ]
         if alone:
+            self._quarantine.add(
+                Damage.STORE,
+                "ordered store",
+                f"{error}; no other zone is in sync for partitions {', '.join(map(str, alone))}",
+            )
             if not self._told_of_damage:
                 self.events("store_damaged", error=str(error), sole_source_of=alone)
             self._told_of_damage = True
@@ -265,10 +289,14 @@ class Node:
         self._spawn(self.membership.follow())
         await self.host.start()
         self.store.on_damage = self._store_damaged
-        self._spawn(self._checkpoints.run())
-        self._spawn(self._repair.run())
-        self._spawn(self._upkeep.keep_house())
-        self._spawn(self._upkeep.collect())
+        for work in (
+            self._checkpoints.run,
+            self._repair.run,
+            self._quarantine.run,
+            self._upkeep.keep_house,
+            self._upkeep.collect,
+        ):
+            self._spawn(self._keep_up(work))
         await self._open_edges()
         self._spawn(self.tables.catalog.resume_deletions())
         # The modules and tables made so far live as long as the process.
@@ -289,6 +317,7 @@ class Node:
             TABLES: ItemsModel(self._item_keys),
         }
         codecs = {keyspace: ModelCodec(model) for keyspace, model in models.items()}
+        self._quarantine = Quarantine(runtime, self.events)
         self._repair = RepairStation(self.map, self._options.zone, self.events)
         self.host = ReplicaHost(
             runtime=runtime,
@@ -345,6 +374,8 @@ class Node:
             runtime=runtime,
             hub=self.hub,
             config=config.chunks,
+            quarantine=self._quarantine,
+            bucket_names=self._bucket_names,
         )
         self._upkeep = Upkeep(
             runtime=runtime,
@@ -375,10 +406,9 @@ class Node:
             chunks=self.chunks,
             cluster_map=self.map,
             replicas=pipeline.replicas,
+            quarantine=self._quarantine,
         )
-        self.facts.register(self.metrics)
-        self._repair.register(self.metrics)
-        self._upkeep.register(self.metrics)
+        self._register_metrics()
         self.peers = NodePeers(
             self.hub, self.map, self.facts, self._repair, self._upkeep, self.metrics
         )
@@ -387,6 +417,23 @@ class Node:
         """A gateway that hears nothing throttles by what it admitted itself."""
         for peer in self.hub.peers:
             self.hub.send(peer, SpentElsewhere(spent))
+
+    def _register_metrics(self) -> None:
+        self.facts.register(self.metrics)
+        self.metrics.add_collector(
+            "trilith_background_failures",
+            "Defects that interrupted repair, collection, scrubbing or checkpoints.",
+            "counter",
+            lambda: float(self._background_failures),
+        )
+        self._repair.register(self.metrics)
+        self._upkeep.register(self.metrics)
+
+    async def _bucket_names(self) -> dict[bytes, str]:
+        """Bucket id -> name."""
+        owner = canonical_user_id(ROOT_ACCOUNT_ID)
+        buckets, _ = await self.objects.list_buckets(owner=owner)
+        return {bucket.bucket_id: bucket.name for bucket in buckets}
 
     async def _open_edges(self) -> None:
         options, config, runtime = self._options, self._options.config, self._runtime

@@ -3,14 +3,19 @@ or under-replicated is named, with the reason."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from trilith.chunks.replicas import ReplicaWriter
+from trilith.cluster.bootstrap import OBJECTS
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.edge.metrics import Metrics
+from trilith.node.quarantine import Damage, Quarantine
 from trilith.peers.hub import PeerHub
 from trilith.replication.descriptor import Descriptor
+from trilith.replication.followers import Progress, State
 from trilith.replication.host import ReplicaHost
+from trilith.replication.leader import Leader
 from trilith.runtime.clock import Clock
 from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.journal import Journal
@@ -32,6 +37,7 @@ class NodeFacts:
         chunks: ChunkStore,
         cluster_map: ClusterMap,
         replicas: ReplicaWriter,
+        quarantine: Quarantine,
     ) -> None:
         self._zone = zone
         self._clock = clock
@@ -41,6 +47,7 @@ class NodeFacts:
         self._chunks = chunks
         self._map = cluster_map
         self._replicas = replicas
+        self._quarantine = quarantine
 
     def readiness(self) -> tuple[bool, list[tuple[str, bool, str]]]:
         """Ready when this node can serve writes and consistent reads of every partition."""
@@ -73,9 +80,73 @@ class NodeFacts:
             for partition_id, (d, _) in self._host.descriptors.items()
             if len(d.in_sync) < len(d.replicas)
         )
-        # Fewer than three zones in sync is a warning: two still acknowledge.
-        checks.append(("in_sync", not missing, _naming("with fewer than all zones", missing)))
+        # Fewer than three zones in sync is a warning: two still acknowledge. So is damage that
+        # nobody can heal: everything else is served.
+        why = "".join(f"; {line}" for line in self._reasons())
+        checks.append(("in_sync", not missing, _naming("with fewer than all zones", missing) + why))
+        checks.append(("quarantine", not self._quarantine.entries(), self._damage()))
         return ready, checks
+
+    def _damage(self) -> str:
+        entries = self._quarantine.entries()
+        if not entries:
+            return "nothing damaged that cannot be healed"
+        counts = Counter(entry.kind for entry in entries)
+        said = ", ".join(f"{count} {kind}s" for kind, count in sorted(counts.items()))
+        return f"{said} damaged, the first: {entries[0].kind} {entries[0].id}: {entries[0].why}"
+
+    def _reasons(self) -> list[str]:
+        counts = Counter((e["zone"], e["node"], e["why"]) for e in self.under_replicated())
+        return [
+            f"{zone} ({node}) {why} [{count} partition{'s' if count > 1 else ''}]"
+            for (zone, node, why), count in sorted(counts.items())
+        ]
+
+    def under_replicated(self) -> list[dict[str, Any]]:
+        """Each replica that is missing from an in-sync set, and why, as far as this node can tell:
+        of the partitions that it leads, and of those whose leader it cannot reach.
+        """
+        missing = []
+        for partition_id, (descriptor, _) in sorted(self._host.descriptors.items()):
+            replica = self._host.replicas.get(partition_id)
+            leader = replica.leader if replica is not None else None
+            here = descriptor.leader == self._hub.node_id
+            for zone, node in descriptor.replicas.items():
+                if node in descriptor.in_sync:
+                    continue
+                if leader is not None:
+                    why = self._why_behind(leader.followers.progress[node], leader)
+                elif here or not self._hub.is_reachable(descriptor.leader):
+                    why = f"waits for a leader: {descriptor.leader} does not lead"
+                else:
+                    continue  # its leader knows
+                missing.append(
+                    {
+                        "partition": partition_id,
+                        "keyspace": KEYSPACE_NAMES.get(descriptor.keyspace, ""),
+                        "zone": zone,
+                        "node": node,
+                        "why": why,
+                        "complete_until_ms": descriptor.complete_until_ms.get(node),
+                    }
+                )
+        return missing
+
+    def _why_behind(self, progress: Progress, leader: Leader) -> str:
+        if progress.state is State.DOWN or not self._hub.is_reachable(progress.node):
+            return "is not reachable"
+        if self._host.is_silent(progress.node):
+            return "sends no heartbeats: it hangs, or packets are lost"
+        if progress.state is State.SNAPSHOT:
+            return "is being rebuilt from a snapshot"
+        if progress.state is State.PROBE:
+            return "does not answer for the partition yet"
+        behind = leader.replica.log.last_index - progress.match_index
+        if behind > 0:
+            return "catches up with the log"
+        if leader.replica.descriptor.keyspace == OBJECTS:
+            return "has the log, and waits for its chunks or its turn to rejoin"
+        return "has the log, and waits for its turn to rejoin"
 
     def partitions(self) -> list[dict[str, Any]]:
         return [self._partition(d) for d, _ in self._host.descriptors.values()]
@@ -109,6 +180,8 @@ class NodeFacts:
             "bytes_stored": self._chunks.bytes_stored,
             "bytes_deduplicated": self._replicas.known_bytes,
             "journal_bytes": self._journal.bytes_on_disk,
+            "under_replicated": self.under_replicated(),
+            "quarantine": self._quarantine.facts(),
             "peers": {
                 node: self._hub.is_reachable(node)
                 for node in self._map.nodes
@@ -161,6 +234,13 @@ class NodeFacts:
             "Bytes of records in the journal's segments.",
             "gauge",
             lambda: float(self._journal.bytes_on_disk),
+        )
+        add(
+            "trilith_quarantined",
+            "Damaged things that this node cannot heal now.",
+            "gauge",
+            lambda: {(kind,): float(len(self._quarantine.entries(kind))) for kind in Damage},
+            ("kind",),
         )
         add(
             "trilith_peer_up",

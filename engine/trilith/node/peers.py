@@ -88,8 +88,20 @@ class NodePeers:
         nodes = {self._hub.node_id: self._own_facts()}
         for node, body in (await self._ask_all(FACTS)).items():
             nodes[node] = msgspec.json.decode(body)
+        behind = {
+            (entry["partition"], entry["node"]): entry
+            for facts in nodes.values()
+            for entry in facts.get("under_replicated", ())
+        }
+        damaged = [
+            {"node": node, **entry}
+            for node, facts in nodes.items()
+            for entry in facts.get("quarantine", {}).get("entries", ())
+        ]
         return {
             "partitions": self._facts.partitions(),
+            "under_replicated": [behind[key] for key in sorted(behind)],
+            "quarantine": sorted(damaged, key=lambda entry: int(entry["since_ms"])),
             "repair_queue": await self._repair.pending_by_zone(),
             "node_facts": nodes,
             "answered_by": self._hub.node_id,

@@ -24,6 +24,8 @@ from trilith.cluster.router import Router
 from trilith.config import Chunks
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
+from trilith.node.lost_chunks import BucketNames, LostChunks
+from trilith.node.quarantine import Quarantine
 from trilith.objects.commands import Keys, ListRepairs
 from trilith.objects.references import ObjectReferences
 from trilith.objects.repair_queue import RepairQueue
@@ -49,6 +51,7 @@ class RepairStation:
         self._queue: RepairQueue
         self._worker: RepairWorker[bytes]
         self._rebuild: Rebuild
+        self._lost: LostChunks
         self._hub: PeerHub
 
     def attach(
@@ -62,6 +65,8 @@ class RepairStation:
         runtime: Runtime,
         hub: PeerHub,
         config: Chunks,
+        quarantine: Quarantine,
+        bucket_names: BucketNames,
     ) -> None:
         """Must come before the host starts."""
         self._host = host
@@ -86,8 +91,19 @@ class RepairStation:
             grace_s=config.gc_grace_seconds,
             log=self._log,
         )
+        self._lost = LostChunks(
+            quarantine,
+            self._worker,
+            ObjectReferences(router),
+            service.store,
+            bucket_names=bucket_names,
+            interval_s=config.gc_interval_seconds,
+            log=self._log,
+        )
         hub.serve(REBUILT, self._serve_rebuilt)
         service.on_damaged = self._worker.heal_soon
+        service.is_damaged = self._worker.is_damaged
+        service.on_replaced = self._worker.forget
         pipeline.reader.on_damaged = self._damaged
 
     def heal_soon(self, chunk_id: bytes) -> None:
@@ -145,6 +161,7 @@ class RepairStation:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._rebuild.run())
             group.create_task(self._worker.run())
+            group.create_task(self._lost.run())
 
     def facts(self) -> dict[str, Any]:
         return {**asdict(self._worker.progress), "rebuild": asdict(self._rebuild.progress)}

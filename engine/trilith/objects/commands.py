@@ -285,6 +285,18 @@ class GetRepair(Query, frozen=True, tag=12):
     key: bytes
 
 
+class FindUsers(Query, frozen=True, tag=40):
+    """Which segments, from the logical key `start` up to `end`, name any of some chunks.
+
+    `chunk_ids`: 32 bytes each. `limit`: segments looked at.
+    """
+
+    start: bytes
+    end: bytes
+    chunk_ids: bytes
+    limit: int
+
+
 # --- keyspace 1: system ------------------------------------------------------------------------
 
 
@@ -399,4 +411,11 @@ class References(Result, frozen=True, tag=14):
     """`chunk_ids` (32 bytes each, as often as referenced); where to go on, empty: that was all."""
 
     chunk_ids: bytes
+    next_start: bytes
+
+
+class Users(Result, frozen=True, tag=40):
+    """(chunk id, logical key of a segment that names it); where to go on, empty: that was all."""
+
+    users: list[tuple[bytes, bytes]]
     next_start: bytes

@@ -42,6 +42,7 @@ _RESULTS: tuple[type, ...] = (
     c.FoundBucket,
     c.BucketsPage,
     c.References,
+    c.Users,
 )
 
 
@@ -106,6 +107,7 @@ class ObjectsModel(_TableModel):
                 c.ListReleased: manifests.list_released,
                 c.GetRepair: repairs.get_repair,
                 c.ListReferences: references.list_references,
+                c.FindUsers: references.find_users,
             },
         )
 

@@ -6,11 +6,12 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 from trilith.errors import WrongRange
-from trilith.objects.commands import ListReferences, References, Settle
-from trilith.objects.keys import KEYSPACE_END, OBJECTS_KEYSPACE
+from trilith.objects.commands import FindUsers, ListReferences, References, Settle, Users
+from trilith.objects.keys import BUCKET_ID_SIZE, KEYSPACE_END, OBJECTS_KEYSPACE, key_of
 from trilith.replication.state_machine import Partitions
 
 _SEGMENTS_PER_PAGE = 64
+_SEGMENTS_PER_LOOK = 256
 
 
 class ObjectReferences:
@@ -46,6 +47,28 @@ class ObjectReferences:
             if any(page[i : i + 32] == chunk_id for i in range(0, len(page), 32)):
                 return True
         return False
+
+    async def users(self, chunk_ids: set[bytes]) -> AsyncIterator[tuple[bytes, bytes, str]]:
+        """(chunk id, bucket id, object key) for each segment that names one of a few chunks.
+
+        Reads every segment there is. Raises TrilithError.
+        """
+        ids = b"".join(sorted(chunk_ids))
+        for route in self._routes():
+            start = route
+            while True:
+                query = FindUsers(start, KEYSPACE_END, ids, _SEGMENTS_PER_LOOK)
+                found = cast(
+                    Users,
+                    await self._partitions.query(
+                        OBJECTS_KEYSPACE, route, query, touched=(route, KEYSPACE_END)
+                    ),
+                )
+                for chunk_id, key in found.users:
+                    yield chunk_id, key[:BUCKET_ID_SIZE], key_of(key).decode(errors="replace")
+                if not found.next_start:
+                    break
+                start = found.next_start
 
     def _routes(self) -> list[bytes]:
         return self._partitions.partition_starts(OBJECTS_KEYSPACE, b"", KEYSPACE_END)

@@ -11,7 +11,7 @@ XML_TYPE = (b"content-type", b"application/xml")
 
 
 class Answer(NamedTuple):
-    """`headers` carry content-length. `stream`, when set, yields the body in place of `body`."""
+    """`headers` carry content-length. `stream`, when set, yields the body behind `body`."""
 
     status: int
     headers: Headers

@@ -162,7 +162,11 @@ class S3App:
                 f"The operation {request.operation} is not implemented",
                 elements={"Operation": request.operation},
             )
-        return await handler(self._context, request)
+        answer = await handler(self._context, request)
+        if answer.stream is not None and request.operation == "GetObject":
+            # Before the head is out, so that bytes that nobody has are an error with a status.
+            answer = answer._replace(body=await anext(answer.stream, b""))
+        return answer
 
     # --- the way out -------------------------------------------------------------------------
 
@@ -204,6 +208,8 @@ class S3App:
         stream = answer.stream
         assert stream is not None
         try:
+            if answer.body:
+                await send({"type": "http.response.body", "body": answer.body, "more_body": True})
             async for run in stream:
                 await send({"type": "http.response.body", "body": run, "more_body": True})
         finally:

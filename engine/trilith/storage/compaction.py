@@ -46,6 +46,9 @@ class CompactionProgress:
     extents_dropped: int = 0
     unreadable: int = 0
     dead_bytes: int = 0
+    running: bool = False
+    bytes_left: int = 0  # to be copied in this run
+    eta_s: float | None = None  # None: nothing is copied, or no rate is known yet
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Compactor:
     ) -> None:
         self.progress = CompactionProgress()
         self._workers = runtime.workers
+        self._clock = runtime.clock
         self._store = store
         self._throttle = Throttle(bytes_per_second_max)
         self._on_damaged = on_damaged
@@ -84,6 +88,14 @@ class Compactor:
         """Compact whatever is worth it; False: something was left for want of room or of a good
         copy. Raises DiskFull, StorageFailure, OSError: try later.
         """
+        progress = self.progress
+        progress.running = True
+        try:
+            return await self._run()
+        finally:
+            progress.running, progress.bytes_left, progress.eta_s = False, 0, None
+
+    async def _run(self) -> bool:
         unreadable, done = self.progress.unreadable, True
         look = await self._look()
         if await self._leave_extent(look):
@@ -96,11 +108,13 @@ class Compactor:
         ]
         if victims:
             victims.sort(key=lambda number: look.living.get(number, 0))
+            self.progress.bytes_left = sum(look.living.get(number, 0) for number in victims)
+            started = (self._clock.monotonic(), self.progress.bytes_copied)
             for number in victims:
                 if not await self._workers.run(self._store.can_copy, look.living.get(number, 0)):
                     done = False
                     break
-                await self._empty(number)
+                await self._empty(number, started)
             look = await self._look()
             sizes = await self._drop_dead(look)
         self.progress.dead_bytes = sum(
@@ -148,8 +162,9 @@ class Compactor:
                 self.progress.extents_dropped += 1
         return sizes
 
-    async def _empty(self, number: int) -> None:
-        """Copy the living chunks of an extent."""
+    async def _empty(self, number: int, started: tuple[float, int]) -> None:
+        """Copy the living chunks of an extent. `started`: when, and `bytes_copied` at that time."""
+        progress = self.progress
         async for chunk_id, location in self._entries():
             if location.extent != number:
                 continue
@@ -163,4 +178,7 @@ class Compactor:
                 self._on_damaged(chunk_id)
                 continue
             await self._store.move(chunk_id, sealed, location)
-            self.progress.bytes_copied += len(sealed)
+            progress.bytes_copied += len(sealed)
+            progress.bytes_left = max(0, progress.bytes_left - len(sealed) - RECORD_HEAD_BYTES)
+            copied = progress.bytes_copied - started[1]
+            progress.eta_s = (self._clock.monotonic() - started[0]) * progress.bytes_left / copied

@@ -6,12 +6,21 @@ manifest written ahead, or one that is released and not yet collected.
 
 from __future__ import annotations
 
-from trilith.objects.commands import Done, ListReferences, References, Settle
+from trilith.objects.commands import (
+    Done,
+    FindUsers,
+    ListReferences,
+    References,
+    Settle,
+    Users,
+)
 from trilith.objects.keys import SEGMENT
 from trilith.objects.records import SEGMENT_RECORD
 from trilith.replication.state_machine import Context, Effects, View
 
 _IDS_BYTES_MAX = 128 * 1024  # one more segment may come on top
+_ID_BYTES = 32
+_USERS_MAX = 256  # one more segment's may come on top
 
 
 def settle(_command: Settle, _view: View, _effects: Effects, _context: Context) -> Done:
@@ -29,3 +38,16 @@ def list_references(query: ListReferences, view: View) -> References:
         parts.append(chunk_ids)
         size += len(chunk_ids)
     return References(b"".join(parts), b"")
+
+
+def find_users(query: FindUsers, view: View) -> Users:
+    ids = query.chunk_ids
+    wanted = {ids[at : at + _ID_BYTES] for at in range(0, len(ids), _ID_BYTES)}
+    users: list[tuple[bytes, bytes]] = []
+    for number, (key, value) in enumerate(view.scan(SEGMENT, query.start, query.end)):
+        if number == query.limit or len(users) >= _USERS_MAX:
+            return Users(users, key)
+        named = SEGMENT_RECORD.decode(value).chunk_ids
+        here = {named[at : at + _ID_BYTES] for at in range(0, len(named), _ID_BYTES)}
+        users += [(chunk_id, key) for chunk_id in sorted(here & wanted)]
+    return Users(users, b"")
