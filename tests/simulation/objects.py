@@ -28,6 +28,7 @@ from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.placement import Placement
 from trilith.config import Chunks, Config, Objects, Storage
 from trilith.errors import BucketAlreadyOwned, ObjectNotFound, TrilithError
+from trilith.node.quarantine import Quarantine
 from trilith.node.repair import RepairStation
 from trilith.node.upkeep import Upkeep
 from trilith.objects.key_ring import KeyRing
@@ -128,6 +129,8 @@ class ObjectCluster(SimCluster):
             runtime=runtime,
             hub=node.hub,
             config=CHUNKS,
+            quarantine=Quarantine(runtime, node.log),
+            bucket_names=no_names,
         )
         upkeep = Upkeep(
             runtime=runtime,
@@ -149,6 +152,11 @@ class ObjectCluster(SimCluster):
         station: Any = node
         ready: bool = await station.repair.ready_to_join(partition_id, other)
         return ready
+
+
+async def no_names() -> dict[bytes, str]:
+    """What is quarantined is told by the ids of its buckets."""
+    return {}
 
 
 class ObjectCalls(Registers):
