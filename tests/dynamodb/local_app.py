@@ -127,6 +127,7 @@ class LocalApp:
             await self.app(scope, receive, send)
             await asyncio.gather(*self._tasks)
             self._tasks.clear()
+            await self.tables.settle()
 
         asyncio.run(run())
         return Reply(sent[0]["status"], sent[0]["headers"], sent[1]["body"])

@@ -165,10 +165,7 @@ def refused_create(**members: Any) -> tuple[str, str]:
 @pytest.mark.parametrize(
     "members",
     [
-        {"GlobalSecondaryIndexes": [
-            {"IndexName": "gsi", "KeySchema": KEYS["KeySchema"],
-             "Projection": {"ProjectionType": "ALL"}}
-        ]},
+        {"GlobalSecondaryIndexes": []},
         {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}},
         {"SSESpecification": {"Enabled": True}},
         {"ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}},

@@ -59,6 +59,7 @@ class LocalView:
         self._end = end
         self.scanned = 0
         self.seeks = 0
+        self.memo: dict[Any, Any] = {}
 
     def covers(self, key: bytes) -> bool:
         return self._start <= key < self._end

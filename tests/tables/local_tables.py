@@ -9,9 +9,12 @@ from tests.objects.local_partitions import LocalPartitions, _Keyspace
 from trilith.runtime.entropy import SystemEntropy
 from trilith.tables.catalog import Catalog, Table
 from trilith.tables.definitions import KeyAttribute, LocalIndex, TableRecord
+from trilith.tables.feeder import Activity, Feeder
 from trilith.tables.key_ring import ItemKeys
+from trilith.tables.layout import ABOVE_ALL, SYSTEM_KEYSPACE, TABLE_AT_WORK, TABLES_KEYSPACE
 from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
+from trilith.tables.works import TableWorks
 
 ROOT_KEY = bytes(range(32))
 TABLE_ID = bytes(range(100, 116))
@@ -28,12 +31,49 @@ class LocalTables(LocalPartitions):
     def __init__(self, *, cuts: list[bytes] | None = None) -> None:
         super().__init__()
         self.keys = ItemKeys(ROOT_KEY, SystemEntropy())
+        model = ItemsModel(self.keys)
+        self.activity = model.activity
         self._keyspaces: Any = {
             1: _Keyspace(DefinitionsModel(), []),
-            3: _Keyspace(ItemsModel(self.keys), cuts or []),
+            3: _Keyspace(model, cuts or []),
         }
+        self.clock = LocalClock(self)
         self.catalog = Catalog(self, SystemEntropy())
         self.service = TableService(self, self.keys, self.catalog)
+        self.works = TableWorks(self, self.catalog, self.keys, self.clock)
+        self.feeders: dict[bytes, Feeder] = {}
+
+    def feeder(self, start: bytes) -> Feeder:
+        """A new one for the partition that begins at `start`."""
+        return Feeder(start, self, self.catalog, self.keys, self.clock)
+
+    async def feed(self) -> None:
+        """Bring all global indexes up to date."""
+        for start in self.partition_starts(TABLES_KEYSPACE, b"", ABOVE_ALL):
+            feeder = self.feeders.setdefault(start, self.feeder(start))
+            feeder.wake(Activity(self.activity.changed, self.activity.rolls, is_settled=True))
+            await feeder.catch_up()
+        self.activity.changed.clear()
+
+    async def settle(self) -> None:
+        """Finish the works on tables and feed the indexes, where there is something to do."""
+        if self.records(TABLE_AT_WORK, SYSTEM_KEYSPACE):
+            await self.works.finish_all(lambda: True)
+        if self.activity.changed:
+            await self.feed()
+
+
+class LocalClock:
+    """The clock of the partitions."""
+
+    def __init__(self, partitions: LocalPartitions) -> None:
+        self._partitions = partitions
+
+    def monotonic(self) -> float:
+        return self._partitions.now_ms / 1000
+
+    def wall_ms(self) -> int:
+        return self._partitions.now_ms
 
 
 def record(

@@ -57,6 +57,7 @@ from trilith.node.directory import (
     set_damaged_store_aside,
 )
 from trilith.node.facts import NodeFacts
+from trilith.node.indexes import IndexStation
 from trilith.node.peers import NodePeers
 from trilith.node.quarantine import Damage, Quarantine
 from trilith.node.repair import RepairStation
@@ -295,6 +296,7 @@ class Node:
             self._quarantine.run,
             self._upkeep.keep_house,
             self._upkeep.collect,
+            self._indexes.sweep,
         ):
             self._spawn(self._keep_up(work))
         await self._open_edges()
@@ -311,10 +313,11 @@ class Node:
     def _build_replication(self) -> None:
         config, runtime = self._options.config, self._runtime
         timing = config.replication
+        self._items_model = ItemsModel(self._item_keys)
         models: dict[int, Model] = {
             SYSTEM: JoinedModel(SystemModel(), DefinitionsModel()),
             OBJECTS: ObjectsModel(),
-            TABLES: ItemsModel(self._item_keys),
+            TABLES: self._items_model,
         }
         codecs = {keyspace: ModelCodec(model) for keyspace, model in models.items()}
         self._quarantine = Quarantine(runtime, self.events)
@@ -389,14 +392,7 @@ class Node:
             on_missing=self._repair.heal_unless_queued,
             log=self.events,
         )
-        catalog = Catalog(self.router, runtime.entropy)
-        self.tables = TableService(self.router, self._item_keys, catalog)
-        self._throughput = Throughput(
-            runtime.clock,
-            self._share_spending,
-            enforced=config.tables.enforce_provisioned_throughput,
-        )
-        self.hub.on_message(SpentElsewhere, lambda _, told: self._throughput.heard(told.spent))
+        self._build_tables()
         self.facts = NodeFacts(
             zone=options.zone,
             clock=runtime.clock,
@@ -410,8 +406,35 @@ class Node:
         )
         self._register_metrics()
         self.peers = NodePeers(
-            self.hub, self.map, self.facts, self._repair, self._upkeep, self.metrics
+            self.hub,
+            self.map,
+            self.facts,
+            self._repair,
+            self._upkeep,
+            self._indexes,
+            self.metrics,
         )
+
+    def _build_tables(self) -> None:
+        config, runtime = self._options.config, self._runtime
+        catalog = Catalog(self.router, runtime.entropy)
+        self.tables = TableService(self.router, self._item_keys, catalog)
+        self._indexes = IndexStation(
+            host=self.host,
+            router=self.router,
+            catalog=catalog,
+            keys=self._item_keys,
+            clock=runtime.clock,
+            activity=self._items_model.activity,
+            spawn=self._spawn,
+            log=self.events,
+        )
+        self._throughput = Throughput(
+            runtime.clock,
+            self._share_spending,
+            enforced=config.tables.enforce_provisioned_throughput,
+        )
+        self.hub.on_message(SpentElsewhere, lambda _, told: self._throughput.heard(told.spent))
 
     def _share_spending(self, spent: list[Spent]) -> None:
         """A gateway that hears nothing throttles by what it admitted itself."""
@@ -428,6 +451,7 @@ class Node:
         )
         self._repair.register(self.metrics)
         self._upkeep.register(self.metrics)
+        self._indexes.register(self.metrics)
 
     async def _bucket_names(self) -> dict[bytes, str]:
         """Bucket id -> name."""

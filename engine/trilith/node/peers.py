@@ -11,6 +11,7 @@ from trilith.cluster.cluster_map import ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.node.facts import NodeFacts
+from trilith.node.indexes import IndexStation
 from trilith.node.repair import RepairStation
 from trilith.node.upkeep import Upkeep
 from trilith.peers.hub import PeerHub
@@ -30,6 +31,7 @@ class NodePeers:
         facts: NodeFacts,
         repair: RepairStation,
         upkeep: Upkeep,
+        indexes: IndexStation,
         metrics: Metrics,
     ) -> None:
         self._hub = hub
@@ -37,6 +39,7 @@ class NodePeers:
         self._facts = facts
         self._repair = repair
         self._upkeep = upkeep
+        self._indexes = indexes
         self._metrics = metrics
         hub.serve(METRICS, self._serve_metrics)
         hub.serve(FACTS, self._serve_facts)
@@ -58,6 +61,7 @@ class NodePeers:
             **self._facts.node(),
             "repair": self._repair.facts(),
             "collection": self._upkeep.facts(),
+            "global_indexes": self._indexes.facts(),
         }
 
     async def _ask_all(self, method: str) -> dict[str, bytes]:

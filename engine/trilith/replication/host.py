@@ -68,6 +68,8 @@ class ReplicaHost:
         self.replicas: dict[int, Replica] = {}
         self.descriptors: dict[int, tuple[Descriptor, int]] = {}
         self.on_map_change: Callable[[], None] = lambda: None
+        # A partition that this node leads committed something: it begins with its first entry.
+        self.on_commit: Callable[[int], None] = lambda _: None
         self._runtime = runtime
         self._clock = runtime.clock
         self._hub = hub
@@ -115,9 +117,13 @@ class ReplicaHost:
             model_of=model_of,
             on_newer_epoch=self._refresh_soon,
             log=log,
+            on_commit=self._committed,
         )
         self._snapshots = Snapshots(hub, store, runtime.workers, self.replicas)
         self._register(hub)
+
+    def _committed(self, partition_id: int) -> None:
+        self.on_commit(partition_id)
 
     def _register(self, hub: PeerHub) -> None:
         hub.on_up(self._link_up)

@@ -27,7 +27,6 @@ from trilith.replication.entry import PendingEntry, encode_payload, token_key
 from trilith.replication.followers import Followers
 from trilith.replication.in_flight import Overlay
 from trilith.replication.messages import Ack, Append, Commit, Reject
-from trilith.replication.pacing import GATHER_S, Pacing
 from trilith.replication.proposal import (
     TOKEN_SWEEP_INTERVAL_MS,
     Outcome,
@@ -47,6 +46,7 @@ from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation
 ENTRY_BYTES_MAX = 1024 * 1024  # a larger batch becomes several entries
 IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024  # proposals beyond this are shed
 PROPOSALS_MAX = 8192
+ENTRIES_IN_FLIGHT_MAX = 2  # while so many wait for their commit, commands gather into the next one
 COMMIT_NOTICE_DELAY_S = 0.002  # an append that leaves meanwhile carries the commit index instead
 
 
@@ -74,8 +74,6 @@ class Leader:
         self._batch_bytes = 0
         self._in_flight_bytes = 0
         self._flush_scheduled = False
-        self._pacing = Pacing()
-        self._gathering: asyncio.TimerHandle | None = None
         self._commit_notice: asyncio.TimerHandle | None = None
         self._told_commit_index = 0
         self._tokens_swept_ms = 0
@@ -134,37 +132,21 @@ class Leader:
         self._evaluate_soon()
 
     def _evaluate_soon(self) -> None:
-        """At the end of this tick, or when enough have gathered (pacing.py).
+        """At the end of this tick, unless enough entries are in flight: their commit comes back
+        here.
 
-        While enough entries are in flight, their commit comes back here.
+        Batches so grow with the load: fewer, larger entries, frames and syncs.
         """
-        replica, pacing = self.replica, self._pacing
-        if (
-            self._flush_scheduled
-            or replica.log.last_index - replica.commit_index >= pacing.in_flight_max
-        ):
-            return
-        loop = asyncio.get_running_loop()
-        if len(self._proposals) >= pacing.wanted:
+        replica = self.replica
+        in_flight = replica.log.last_index - replica.commit_index
+        if not self._flush_scheduled and in_flight < ENTRIES_IN_FLIGHT_MAX:
             self._flush_scheduled = True
-            loop.call_soon(self._evaluate_all)
-        elif self._gathering is None:
-            self._gathering = loop.call_later(GATHER_S, self._gathered)
-
-    def _gathered(self) -> None:
-        """They have waited long enough."""
-        self._gathering = None
-        self._pacing.wanted = 1
-        if self._proposals:
-            self._evaluate_soon()
+            asyncio.get_running_loop().call_soon(self._evaluate_all)
 
     def _evaluate_all(self) -> None:
         self._flush_scheduled = False
         if self._stopped:
             return
-        if self._gathering is not None:
-            self._gathering.cancel()
-            self._gathering = None
         proposals, self._proposals = self._proposals, []
         now_ms = self._ports.clock.wall_ms()
         self._sweep_tokens(now_ms)
@@ -317,15 +299,10 @@ class Leader:
         replica.commit_to(index)
         if replica.commit_index < index:
             return  # the store has no room: tried again by the next tick
-        under_way = len(self._proposals)
         while self._outcomes and self._outcomes[0][0] <= index:
-            outcomes = self._outcomes.popleft()[1]
-            under_way += len(outcomes)
-            for outcome in outcomes:
+            for outcome in self._outcomes.popleft()[1]:
                 outcome.release()
-        for _, outcomes in self._outcomes:
-            under_way += len(outcomes)
-        self._pacing.committed(under_way)
+        self._ports.on_commit(replica.partition_id)
         if self._proposals:
             self._evaluate_soon()
         if self._commit_notice is None:
@@ -377,9 +354,8 @@ class Leader:
         """Fail what waits: commands that were logged may yet be committed by the next leader."""
         self._stopped = True
         self.followers.stop()
-        for timer in (self._commit_notice, self._gathering):
-            if timer is not None:
-                timer.cancel()
+        if self._commit_notice is not None:
+            self._commit_notice.cancel()
         for proposal in self._proposals:
             proposal.done(None, b"", NotLeader(reason, leader=""))
         self._proposals = []

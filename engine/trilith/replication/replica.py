@@ -66,6 +66,7 @@ class ReplicaPorts:
     model_of: Callable[[int], Model]
     on_newer_epoch: Callable[[int], None]  # partition id: the coordinator knows more than we do
     log: Callable[..., None]
+    on_commit: Callable[[int], None] = lambda _: None  # a partition that is led here
 
 
 class Replica:

@@ -25,7 +25,14 @@ FAMILY_MAX = 0xEF  # families above are the replication layer's own (tokens, par
 
 
 class View(Protocol):
-    """State that a model may read; families are its own small integers."""
+    """State that a model may read; families are its own small integers.
+
+    `memo` is for what `evaluate` wants to remember of it: it is new with every leadership and
+    every range, and so is only true as long as all changes are evaluated with this view. Keep it
+    small, and never rely on something being there.
+    """
+
+    memo: dict[Any, Any]
 
     def get(self, family: int, key: bytes) -> bytes | None: ...
 

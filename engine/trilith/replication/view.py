@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from trilith.replication.in_flight import Overlay
 from trilith.replication.state_machine import FAMILY_MAX
@@ -18,7 +19,7 @@ from trilith.storage.ordered_store import (
 class StoreView:
     """Committed state of one partition."""
 
-    __slots__ = ("_end", "_keyspace", "_prefixes", "_start", "_store")
+    __slots__ = ("_end", "_keyspace", "_prefixes", "_start", "_store", "memo")
 
     def __init__(self, store: OrderedReader, keyspace: int, start: bytes, end: bytes) -> None:
         """`end` empty: no upper bound."""
@@ -26,6 +27,7 @@ class StoreView:
         self._keyspace = keyspace
         self._start = start
         self._end = end
+        self.memo: dict[Any, Any] = {}
         self._prefixes = [bytes((keyspace, family)) for family in range(256)]
 
     def get(self, family: int, key: bytes) -> bytes | None:

@@ -26,16 +26,26 @@ from trilith.tables.commands import (
     DropItems,
     FoundTable,
     GetTable,
+    GetTableName,
     ListTables,
+    ListTablesAtWork,
     RemoveTable,
     ReplaceTable,
     TableNames,
     Terms,
 )
-from trilith.tables.definitions import PROVISIONED, TABLE_ID_SIZE, TABLE_RECORD, TableRecord
+from trilith.tables.definitions import (
+    PROVISIONED,
+    TABLE_ID_SIZE,
+    TABLE_RECORD,
+    GlobalIndex,
+    TableRecord,
+)
+from trilith.tables.entry_commands import DropEntries
 from trilith.tables.layout import SYSTEM_KEYSPACE, TABLES_KEYSPACE
 
 _CACHE_MAX = 4096
+_AT_WORK_MAX = 1000
 _REPLACE_ATTEMPTS = 4
 _RETRY_S = 1.0
 
@@ -87,6 +97,7 @@ class Catalog:
         self._partitions = partitions
         self._entropy = entropy
         self._decoded: dict[str, tuple[bytes, Table]] = {}
+        self._names: dict[bytes, str] = {}  # by table id: a table keeps its name
 
     def new_table_id(self) -> bytes:
         """Never begins with a zero byte (layout.py says why)."""
@@ -105,6 +116,29 @@ class Catalog:
     async def describe(self, name: str) -> TableRecord:
         """The record, of a table that is being deleted too. Raises TableNotFound."""
         return self._decode(name, await self._find(name)).record
+
+    async def by_id(self, table_id: bytes) -> TableRecord:
+        """The record of a table, also one that is being deleted. Raises TableNotFound."""
+        name = self._names.get(table_id)
+        if name is None:
+            query = GetTableName(table_id, table_id)
+            found = await self._partitions.query(SYSTEM_KEYSPACE, table_id, query)
+            if found.raw is None:
+                raise TableNotFound
+            name = found.raw.decode()
+            if len(self._names) >= _CACHE_MAX:
+                self._names.clear()
+            self._names[table_id] = name
+        record = await self.describe(name)
+        if record.table_id != table_id:
+            raise TableNotFound
+        return record
+
+    async def at_work(self) -> list[str]:
+        """Names of tables with a deletion or a change of an index under way; a bounded many."""
+        query = ListTablesAtWork(b"", "", _AT_WORK_MAX)
+        page = await self._partitions.query(SYSTEM_KEYSPACE, b"", query, touched=(b"", b"\xff"))
+        return cast(TableNames, page).names
 
     async def _find(self, name: str) -> FoundTable:
         key, query = name.encode(), GetTable(name)
@@ -168,19 +202,37 @@ class Catalog:
     async def remove(self, record: TableRecord) -> None:
         """Remove the items of a table that is marked as deleting, then its record."""
         numbers = tuple(index.number for index in record.indexes)
-        for start, end in layout.slot_ranges(record.table_id):
-            first = start
-            while first < end:
-                inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
-                last = inner[1] if len(inner) > 1 else end
-                command = DropItems(first, last, numbers)
-                await self._partitions.execute(TABLES_KEYSPACE, first, command)
-                first = last
+        await self._drop(record.table_id, lambda first, last: DropItems(first, last, numbers))
+        for index in record.global_indexes:
+            await self._drop(index.index_id, DropEntries)
         # What is anchored may have stayed behind in partitions that hold none of its items.
         for start in self._partitions.partition_starts(TABLES_KEYSPACE, b"", layout.ABOVE_ALL):
             dropped = DropFeeds(start, record.table_id)
             await self._partitions.execute(TABLES_KEYSPACE, start, dropped)
         await self._execute(record.name, RemoveTable(record.name, record.table_id))
+
+    async def remove_index(self, record: TableRecord, index: GlobalIndex) -> None:
+        """Remove the entries of an index that is marked as deleting, then its definition."""
+        await self._drop(index.index_id, DropEntries)
+
+        def without(current: TableRecord) -> TableRecord:
+            left = tuple(o for o in current.global_indexes if o.index_id != index.index_id)
+            changed = msgspec.structs.replace(current, global_indexes=left)
+            used = changed.names_of_keys()
+            attributes = tuple(one for one in current.attributes if one.name in used)
+            return msgspec.structs.replace(changed, attributes=attributes)
+
+        await self.change(record.name, without)
+
+    async def _drop(self, owner_id: bytes, command: Callable[[bytes, bytes], Any]) -> None:
+        """Run a command of [first, last) on each partition that may hold a table or an index."""
+        for start, end in layout.slot_ranges(owner_id):
+            first = start
+            while first < end:
+                inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
+                last = inner[1] if len(inner) > 1 else end
+                await self._partitions.execute(TABLES_KEYSPACE, first, command(first, last))
+                first = last
 
     async def finish_deletion(self, record: TableRecord) -> None:
         """`remove`, again and again while partitions cannot be reached."""

@@ -57,7 +57,8 @@ _SHARDS_PAGE = 500
 
 class Change(msgspec.Struct, frozen=True, array_like=True):
     """One change of an item. `key` is its logical key; `old` and `new` are its records, None where
-    there was none or no consumer needs them. `time_ms` is the leader's clock.
+    there was none or no consumer needs them. `time_ms` is the leader's clock; `era` that of the
+    feeds (Feeds.era) that it was recorded for.
     """
 
     kind: int
@@ -66,6 +67,7 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
     key: bytes
     old: bytes | None
     new: bytes | None
+    era: int = 0
 
 
 class Head(msgspec.Struct, frozen=True, array_like=True):
@@ -107,6 +109,19 @@ class Shard(msgspec.Struct, frozen=True, array_like=True):
         (`other` may end above our beginning: it went on with the items that it kept.)
         """
         return self.table_id == other.table_id and other.first < self.first and self.overlaps(other)
+
+
+class ChangeActivity:
+    """Where changes were made on this node, for those who wait for them. Told when a change is
+    evaluated: it may be committed a little later, or not at all.
+
+    `changed`: (shard start, table id) of changes that indexes are fed from, taken out by whoever
+    reads them; `rolls`: how often shards were opened or closed.
+    """
+
+    def __init__(self) -> None:
+        self.changed: set[tuple[bytes, bytes]] = set()
+        self.rolls = 0
 
 
 CHANGE_RECORD = RecordCodec(Change)

@@ -298,6 +298,13 @@ class ListTablesAtWork(Query, frozen=True, tag=130):
     limit: int
 
 
+class GetTableName(Query, frozen=True, tag=131):
+    """The name, in UTF-8, of the table of an id: FoundTable."""
+
+    key: bytes
+    table_id: bytes
+
+
 class GetTable(Query, frozen=True, tag=100):
     name: str
 

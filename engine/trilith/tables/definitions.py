@@ -40,7 +40,8 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
 
     `index_id` stands where a table's id does in the keys of its entries. `status` is what
     IndexStatus says: CREATING (also while it is filled), ACTIVE or DELETING. `filled`: while it is
-    CREATING, every item below this logical key has its entry.
+    CREATING, every item below this logical key has its entry. `born`: the revision of the table's
+    record that it came with; changes of an earlier era are none of its concern.
     """
 
     name: str
@@ -54,6 +55,7 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
     read_units: int = 0
     write_units: int = 0
     filled: bytes = b""
+    born: int = 0
 
     def key_attributes(self) -> tuple[KeyAttribute, ...]:
         return (self.partition,) if self.sort is None else (self.partition, self.sort)
@@ -148,6 +150,12 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
             if index.name == name:
                 return index
         return None
+
+    def names_of_keys(self) -> dict[str, None]:
+        """Of the attributes that are keys of the table or of an index."""
+        names = [*self.key_names(), *(index.sort.name for index in self.indexes)]
+        names += [key.name for index in self.global_indexes for key in index.key_attributes()]
+        return dict.fromkeys(names)
 
     def has_work(self) -> bool:
         """Whether a deletion, or the making or unmaking of an index, is under way."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trilith.tables.commands import Command, Result
+from trilith.tables.commands import Command, Query, Result
 
 
 class EntryChange(msgspec.Struct, frozen=True, array_like=True):
@@ -51,10 +51,38 @@ class MarkSequence(Command, frozen=True, tag=33):
     key: bytes
 
 
+class NoteFed(Command, frozen=True, tag=34):
+    """Indexes have all changes of a table at the shard start `key` up to `sequence`."""
+
+    key: bytes
+    table_id: bytes
+    sequence: int
+
+
+class GetFed(Query, frozen=True, tag=30):
+    """What NoteFed noted: a Mark."""
+
+    key: bytes
+    table_id: bytes
+
+
+class ReadTail(Query, frozen=True, tag=31):
+    """Changes at the shard start `key`, of any shard, with sequences above `after`: a Changes."""
+
+    key: bytes
+    table_id: bytes
+    after: int
+    limit: int
+    bytes_max: int
+
+
 class Fed(Result, frozen=True, tag=30):
-    """`is_stale`: the changes were read too long ago, and nothing was done."""
+    """Nothing was done when `is_stale`: the changes were read too long ago; or `is_outside`: one of
+    the entries is not in this partition.
+    """
 
     is_stale: bool = False
+    is_outside: bool = False
 
 
 class Swept(Result, frozen=True, tag=31):

@@ -1,7 +1,7 @@
 """Where the records of tables live: families and logical keys.
 
-Keyspace 1 (system): family TABLE, logical key = the table's name; and TABLE_AT_WORK, the same key,
-for those with a deletion or a change of an index under way.
+Keyspace 1 (system): family TABLE, logical key = the name of the table; TABLE_AT_WORK, the same key,
+for those with a deletion or a change of an index under way; TABLE_NAME, from table id to name.
 
 Keyspace 3 (items): every logical key begins with the *stem* of its partition key,
 
@@ -26,6 +26,7 @@ What belongs to a partition rather than to an item is *anchored* at the start of
 
     CHANGE  anchored(partition start, table)                        which shards are open (Head)
     CHANGE  anchored(shard start, table) + sequence (8)             one change of an item
+    FED     anchored(shard start, table)                            up to where indexes are fed
     SHARD   anchored(shard start, table) + first sequence (8)       one shard of the change log
     EXPIRY  anchored(partition start, table) + time (8) + item key  an item that expires
 
@@ -60,6 +61,7 @@ TABLES_KEYSPACE = 3
 
 TABLE = 0x20  # keyspace 1
 TABLE_AT_WORK = 0x21  # keyspace 1
+TABLE_NAME = 0x22  # keyspace 1
 
 ITEM = 0x01
 CHANGE = 0x02
@@ -67,6 +69,7 @@ SHARD = 0x04
 EXPIRY = 0x07
 GLOBAL = 0x03
 GONE = 0x09
+FED = 0x0A
 INDEX = 0x10  # plus the index's number
 
 _ANCHOR = b"\x00\x00\x00"

@@ -14,6 +14,7 @@ from trilith.errors import InternalError
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables import commands as c
 from trilith.tables import entry_commands as e
+from trilith.tables.changes import ChangeActivity
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.rules import changes, definitions, global_indexes, pages, usage
 from trilith.tables.rules.items import ItemRules, drop_items, get_item
@@ -53,26 +54,30 @@ class ItemsModel(_DispatchingModel):
     """Keyspace 3: items and their local index entries. Routed by logical key."""
 
     def __init__(self, keys: ItemKeys) -> None:
-        items = ItemRules(keys)
+        self.activity = ChangeActivity()
+        items = ItemRules(keys, self.activity)
         super().__init__(
             {
                 c.PutItem: items.put_item,
                 c.UpdateItem: items.update_item,
                 c.DeleteItem: items.delete_item,
                 c.DropItems: drop_items,
-                c.RollShards: changes.roll_shards,
+                c.RollShards: items.changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
                 c.TrimChanges: changes.trim_changes,
                 e.FeedEntries: global_indexes.feed_entries,
                 e.DropEntries: global_indexes.drop_entries,
                 e.SweepGone: global_indexes.sweep_gone,
                 e.MarkSequence: global_indexes.mark_sequence,
+                e.NoteFed: global_indexes.note_fed,
             },
             {
                 c.GetItem: get_item,
                 c.ReadPage: pages.read_page,
                 c.CountRecords: usage.count_records,
                 c.ListShards: changes.list_shards,
+                e.ReadTail: global_indexes.read_tail,
+                e.GetFed: global_indexes.get_fed,
                 c.ReadChanges: changes.read_changes,
                 c.LocateChange: changes.locate_change,
             },
@@ -96,6 +101,7 @@ class DefinitionsModel(_DispatchingModel):
             },
             {
                 c.GetTable: definitions.get_table,
+                c.GetTableName: definitions.get_table_name,
                 c.ListTables: definitions.list_tables,
                 c.ListTablesAtWork: definitions.list_tables_at_work,
             },

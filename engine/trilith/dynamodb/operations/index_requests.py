@@ -213,13 +213,6 @@ def require_few_included(record: TableRecord) -> None:
         )
 
 
-def names_used(record: TableRecord) -> dict[str, None]:
-    """Of the attributes that are keys of a table or its indexes."""
-    keys = [*record.key_names(), *(index.sort.name for index in record.indexes)]
-    keys += [key.name for index in record.global_indexes for key in index.key_attributes()]
-    return dict.fromkeys(keys)
-
-
 # --- UpdateTable ---------------------------------------------------------------------------------
 
 
@@ -286,6 +279,7 @@ def _with_new(
     given = attributes_of(document)
     attributes = {name: declared.get(name, attribute) for name, attribute in given.items()}
     index = _global_index(one, attributes, record.billing_mode, index_id, now_ms)
+    index = msgspec.structs.replace(index, born=record.revision + 1)
     record = msgspec.structs.replace(record, global_indexes=(*record.global_indexes, index))
     require_few_included(record)
     for key in index.key_attributes():

@@ -13,7 +13,6 @@ from trilith.dynamodb.operations.index_requests import (
     global_indexes,
     key_schema,
     local_indexes,
-    names_used,
     not_served,
     require_few_included,
 )
@@ -21,7 +20,6 @@ from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, TableRecord
 
 # Members of CreateTable whose effect is not built: refused by name, never ignored.
 _NOT_SERVED = (
-    "GlobalSecondaryIndexes",
     "SSESpecification",
     "StreamSpecification",
     "ResourcePolicy",
@@ -86,7 +84,7 @@ def _billing(document: dict[str, Any], default: str) -> tuple[str, int, int]:
 
 
 def _require_used(attributes: Attributes, record: TableRecord) -> None:
-    used = names_used(record)
+    used = record.names_of_keys()
     if len(used) != len(attributes):
         raise validation(
             f"{INVALID}Number of attributes in KeySchema does not exactly match number of "

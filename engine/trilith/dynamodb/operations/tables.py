@@ -27,7 +27,6 @@ from trilith.tables.definitions import TableRecord
 LIST_LIMIT_MAX = 100
 TAGS_MAX = 50
 _UPDATE_NOT_SERVED = (
-    "GlobalSecondaryIndexUpdates",
     "StreamSpecification",
     "SSESpecification",
     "ReplicaUpdates",
@@ -121,7 +120,6 @@ async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
         return msgspec.structs.replace(record, deleting=True)
 
     record = await _changed(context, name, mark)
-    context.spawn(context.catalog.finish_deletion(record))
     return encode({"TableDescription": description(context, record, "DELETING")})
 
 

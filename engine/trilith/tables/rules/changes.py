@@ -24,6 +24,7 @@ from trilith.tables.changes import (
     REMOVE,
     SHARD_RECORD,
     Change,
+    ChangeActivity,
     Head,
     Shard,
 )
@@ -43,7 +44,15 @@ from trilith.tables.commands import (
 )
 from trilith.tables.definitions import Feeds
 from trilith.tables.key_codec import successor
-from trilith.tables.layout import CHANGE, SEQUENCE_MAX, SHARD, anchored, change_key, sequence_in
+from trilith.tables.layout import (
+    CHANGE,
+    FED,
+    SEQUENCE_MAX,
+    SHARD,
+    anchored,
+    change_key,
+    sequence_in,
+)
 
 _HEADS_MAX = 1024
 
@@ -51,7 +60,8 @@ _HEADS_MAX = 1024
 class ChangeRules:
     """Writes change records. One per model: it numbers what one command emits."""
 
-    def __init__(self) -> None:
+    def __init__(self, activity: ChangeActivity) -> None:
+        self._activity = activity
         self._heads: dict[bytes, Head] = {}  # decoded, by what was decoded
         self._effects: Effects | None = None
         self._emitted = 0
@@ -89,10 +99,28 @@ class ChangeRules:
             key,
             old if feeds.with_old else None,
             new if feeds.with_new else None,
+            feeds.era,
         )
         start, _ = head.shards[bisect_right(head.shards, key, key=_start_of) - 1]
+        if feeds.is_indexed:
+            self._activity.changed.add((start, table_id))
         sequence = context.sequence + self._ordinal(effects)
         effects.put(CHANGE, change_key(start, table_id, sequence), CHANGE_RECORD.encode(change))
+
+    def feeds_here(self, table_id: bytes, view: View, context: Context) -> Feeds | None:
+        """What the partition knows to follow from a write whose sender knew of nothing.
+
+        The sender read the table's record before an index or a stream was added. Whoever adds an
+        index has every partition know of it first (RollShards), before it looks at the items.
+        """
+        known = view.memo.get(table_id)
+        if known is None:
+            known = view.get(CHANGE, anchored(context.start, table_id)) is not None
+            _remember(table_id, view, known=known)
+        if not known:
+            return None
+        raw = view.get(CHANGE, anchored(context.start, table_id))
+        return None if raw is None else self._decoded(raw).feeds
 
     def _ordinal(self, effects: Effects) -> int:
         """0 for the first change of a command, 1 for its second, ..."""
@@ -106,18 +134,36 @@ class ChangeRules:
     ) -> Head:
         raw = view.get(CHANGE, anchored(context.start, table_id))
         if raw is not None:
-            head = self._heads.get(raw)
-            if head is None:
-                head = HEAD_RECORD.decode(raw)
-                if len(self._heads) >= _HEADS_MAX:
-                    self._heads.clear()
-                self._heads[raw] = head
+            head = self._decoded(raw)
             if head.end == context.end and head.feeds.era >= feeds.era:
                 return head
             if head.feeds.era > feeds.era:
                 feeds = head.feeds
         # A second change of the same command finds the same and writes the same again.
+        self._activity.rolls += 1
         return _roll(table_id, feeds, view, effects, context)
+
+    def _decoded(self, raw: bytes) -> Head:
+        head = self._heads.get(raw)
+        if head is None:
+            head = HEAD_RECORD.decode(raw)
+            if len(self._heads) >= _HEADS_MAX:
+                self._heads.clear()
+            self._heads[raw] = head
+        return head
+
+    def roll_shards(
+        self, command: RollShards, view: View, effects: Effects, context: Context
+    ) -> Rolled:
+        """As the next change would; nothing is done where that would change nothing."""
+        self._head(command.table_id, command.feeds, view, effects, context)
+        return Rolled()
+
+
+def _remember(table_id: bytes, view: View, *, known: bool) -> None:
+    if len(view.memo) >= _HEADS_MAX:
+        view.memo.clear()
+    view.memo[table_id] = known
 
 
 def _start_of(shard: tuple[bytes, int]) -> bytes:
@@ -150,6 +196,7 @@ def _roll(table_id: bytes, feeds: Feeds, view: View, effects: Effects, context: 
     pairs = sorted((shard.start, shard.first) for shard in kept + opened)
     head = Head(context.end, feeds, tuple(pairs))
     effects.put(CHANGE, anchored(context.start, table_id), HEAD_RECORD.encode(head))
+    _remember(table_id, view, known=True)
     return head
 
 
@@ -173,20 +220,6 @@ def _shards_in(table_id: bytes, view: View, context: Context) -> list[Shard]:
     return sorted(found, key=lambda shard: (shard.start, shard.first))
 
 
-def roll_shards(command: RollShards, view: View, effects: Effects, context: Context) -> Rolled:
-    """As the next change would; nothing is done where that would change nothing."""
-    raw = view.get(CHANGE, anchored(context.start, command.table_id))
-    feeds = command.feeds
-    if raw is not None:
-        head = HEAD_RECORD.decode(raw)
-        if head.end == context.end and head.feeds.era >= feeds.era:
-            return Rolled()
-        if head.feeds.era > feeds.era:
-            feeds = head.feeds
-    _roll(command.table_id, feeds, view, effects, context)
-    return Rolled()
-
-
 def drop_feeds(command: DropFeeds, view: View, effects: Effects, context: Context) -> Dropped:
     starts = {context.start}
     for shard in _shards_in(command.table_id, view, context):
@@ -194,6 +227,8 @@ def drop_feeds(command: DropFeeds, view: View, effects: Effects, context: Contex
         starts.add(shard.start)
     for start in sorted(starts):
         low = anchored(start, command.table_id)
+        if view.get(FED, low) is not None:
+            effects.delete(FED, low)
         if next(iter(view.scan(CHANGE, low, successor(low))), None) is not None:
             effects.delete_range(CHANGE, low, successor(low))
     return Dropped()

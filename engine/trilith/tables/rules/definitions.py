@@ -8,6 +8,7 @@ from trilith.tables.commands import (
     CreateTable,
     FoundTable,
     GetTable,
+    GetTableName,
     ListTables,
     ListTablesAtWork,
     RemoveTable,
@@ -16,7 +17,7 @@ from trilith.tables.commands import (
     TableStored,
 )
 from trilith.tables.definitions import TABLE_RECORD
-from trilith.tables.layout import TABLE, TABLE_AT_WORK
+from trilith.tables.layout import TABLE, TABLE_AT_WORK, TABLE_NAME
 
 
 def create_table(
@@ -26,6 +27,7 @@ def create_table(
     if view.get(TABLE, key) is not None:
         raise TableAlreadyExists(f"Table already exists: {command.name}")
     effects.put(TABLE, key, command.record)
+    effects.put(TABLE_NAME, TABLE_RECORD.decode(command.record).table_id, key)
     return TableStored()
 
 
@@ -39,7 +41,9 @@ def replace_table(
     if TABLE_RECORD.decode(raw).revision != command.revision:
         raise ConditionalConflict("the table was changed meanwhile")
     effects.put(TABLE, key, command.record)
-    if TABLE_RECORD.decode(command.record).has_work():
+    record = TABLE_RECORD.decode(command.record)
+    effects.put(TABLE_NAME, record.table_id, key)  # tables of before there were these records
+    if record.has_work():
         effects.put(TABLE_AT_WORK, key, b"")
     else:
         effects.delete(TABLE_AT_WORK, key)
@@ -54,11 +58,16 @@ def remove_table(
     if raw is not None and TABLE_RECORD.decode(raw).table_id == command.table_id:
         effects.delete(TABLE, key)
         effects.delete(TABLE_AT_WORK, key)
+        effects.delete(TABLE_NAME, command.table_id)
     return TableStored()
 
 
 def get_table(query: GetTable, view: View) -> FoundTable:
     return FoundTable(view.get(TABLE, query.name.encode()))
+
+
+def get_table_name(query: GetTableName, view: View) -> FoundTable:
+    return FoundTable(view.get(TABLE_NAME, query.table_id))
 
 
 def list_tables(query: ListTables, view: View) -> TableNames:

@@ -15,20 +15,23 @@ at the start of what the partition may hold of a slot of the index.
 
 from __future__ import annotations
 
-from trilith.errors import Corruption, WrongRange
+from trilith.errors import Corruption
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables import layout
-from trilith.tables.commands import Dropped
+from trilith.tables.commands import Changes, Dropped
 from trilith.tables.entry_commands import (
     DropEntries,
     Fed,
     FeedEntries,
+    GetFed,
     Mark,
     MarkSequence,
+    NoteFed,
+    ReadTail,
     SweepGone,
     Swept,
 )
-from trilith.tables.layout import GLOBAL, GONE
+from trilith.tables.layout import CHANGE, FED, GLOBAL, GONE, SEQUENCE_MAX, sequence_in
 from trilith.tables.records import entry_record, sequence_of_entry
 
 FEED_AGE_MS_MAX = 5 * 60 * 1000
@@ -40,14 +43,14 @@ _NEVER = (1 << 64) - 1
 
 
 def feed_entries(command: FeedEntries, view: View, effects: Effects, context: Context) -> Fed:
-    """Raises WrongRange when one of the entries is not in this partition: nothing is done."""
+    """All of the changes or, as the answer says, none."""
     if context.now_ms - command.read_ms > FEED_AGE_MS_MAX:
         return Fed(is_stale=True)
+    if not all(view.covers(change.key) for change in command.changes):
+        return Fed(is_outside=True)
     dropped: dict[bytes, bool] = {}
     for change in command.changes:
         key = change.key
-        if not view.covers(key):
-            raise WrongRange("an index entry is not in this partition")
         start = layout.index_start(key)
         is_dropped = dropped.get(start)
         if is_dropped is None:
@@ -111,6 +114,38 @@ def mark_sequence(_command: MarkSequence, _view: View, _effects: Effects, contex
     return Mark(context.sequence - 1)
 
 
+def note_fed(command: NoteFed, view: View, effects: Effects, _context: Context) -> Fed:
+    if command.sequence > _fed(command.key, command.table_id, view):
+        key = layout.anchored(command.key, command.table_id)
+        effects.put(FED, key, _VERSION + command.sequence.to_bytes(8, "big"))
+    return Fed()
+
+
+def get_fed(query: GetFed, view: View) -> Mark:
+    return Mark(_fed(query.key, query.table_id, view))
+
+
+def read_tail(query: ReadTail, view: View) -> Changes:
+    records: list[tuple[int, bytes]] = []
+    size = 0
+    low = layout.change_key(query.key, query.table_id, query.after + 1)
+    high = layout.change_key(query.key, query.table_id, SEQUENCE_MAX)
+    for key, record in view.scan(CHANGE, low, high):
+        size += len(record)
+        if records and (len(records) >= query.limit or size > query.bytes_max):
+            return Changes(None, records, is_whole=False)
+        records.append((sequence_in(key), record))
+    return Changes(None, records, is_whole=True)
+
+
+def _fed(start: bytes, table_id: bytes, view: View) -> int:
+    raw = view.get(FED, layout.anchored(start, table_id))
+    if raw is None:
+        return 0
+    _require_version(raw)
+    return int.from_bytes(raw[1:9], "big")
+
+
 def _gone(sequence: int, now_ms: int) -> bytes:
     return _VERSION + sequence.to_bytes(8, "big") + now_ms.to_bytes(8, "big")
 
@@ -122,4 +157,4 @@ def _sequence_gone(raw: bytes) -> int:
 
 def _require_version(raw: bytes) -> None:
     if raw[:1] != _VERSION:
-        raise Corruption(f"the record of an entry that is gone, of unknown version {raw[:1].hex()}")
+        raise Corruption(f"a record of an index's feeding, of unknown version {raw[:1].hex()}")

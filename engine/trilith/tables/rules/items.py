@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trilith.replication.state_machine import Context, Effects, View
+from trilith.tables.changes import ChangeActivity
 from trilith.tables.commands import (
     ConditionFailed,
     DeleteItem,
@@ -29,10 +30,10 @@ from trilith.tables.values import Item
 class ItemRules:
     """Seals what it stores: effects, and so the log, hold ciphertext only."""
 
-    def __init__(self, keys: ItemKeys) -> None:
+    def __init__(self, keys: ItemKeys, activity: ChangeActivity) -> None:
         self._keys = keys
         self._indexes = IndexRules(keys)
-        self._changes = ChangeRules()
+        self.changes = ChangeRules(activity)
 
     def put_item(
         self, command: PutItem, view: View, effects: Effects, context: Context
@@ -110,19 +111,19 @@ class ItemRules:
             fed = global_units(terms, key, old, after[2] if after else None)
         old_size = 0 if record is None else size_in(record)
         old_shown = record if terms.show_old else None
-        feeds = terms.feeds
+        feeds = terms.feeds or self.changes.feeds_here(terms.table_id, view, context)
         if after is None:
             effects.delete(ITEM, key)
             if feeds is not None:
                 gone = (record, None)
-                self._changes.emit(terms.table_id, feeds, key, gone, view, effects, context)
+                self.changes.emit(terms.table_id, feeds, key, gone, view, effects, context)
             return Written(old_size, 0, old_shown, None, units, fed)
         encoded, new_size, _ = after
         new_record = self._keys.seal_item(terms.table_id, key, encoded, new_size)
         effects.put(ITEM, key, new_record)
-        if feeds is not None and after[2] != old:
+        if feeds is not None and (after[2] != old or terms.feeds is None):
             images = (record, new_record)
-            self._changes.emit(terms.table_id, feeds, key, images, view, effects, context)
+            self.changes.emit(terms.table_id, feeds, key, images, view, effects, context)
         new_shown = new_record if terms.show_new else None
         return Written(old_size, new_size, old_shown, new_shown, units, fed)
 
