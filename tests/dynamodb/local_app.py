@@ -18,10 +18,12 @@ from trilith.dynamodb.app import DynamoDBApp
 from trilith.dynamodb.authentication import Authenticator
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.metering import Meter
+from trilith.dynamodb.routing import SERVED_OF_STREAMS
 from trilith.iam.credentials import StaticCredentials, root_credential
 from trilith.request_record import RequestRecord
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
+from trilith.tables.streams import Streams
 from trilith.tables.throughput import Spent, Throughput
 from trilith.tables.usage import TableUsage
 
@@ -29,6 +31,7 @@ REGION = "us-east-1"
 ACCESS, SECRET = "AKIDEXAMPLE", "secret-of-the-tests"
 HOST = "tables.example:8000"
 PREFIX = "DynamoDB_20120810."
+STREAMS_PREFIX = "DynamoDBStreams_20120810."
 
 
 class Reply:
@@ -71,6 +74,7 @@ class LocalApp:
             self._spawn,
             Meter(tables.service, self.throughput),
             TableUsage(tables, clock, self._spawn),
+            Streams(tables, tables.keys, retention_ms=24 * 3600 * 1000),
         )
         credentials = StaticCredentials([root_credential(ACCESS, SECRET)])
         self.app = DynamoDBApp(
@@ -88,7 +92,8 @@ class LocalApp:
     def call(self, operation: str, document: Any = None, **members: Any) -> Reply:
         """A signed request, as an SDK sends it."""
         body = json.dumps(members if document is None else document).encode()
-        return self.send(body, signed_headers(PREFIX + operation, body))
+        prefix = STREAMS_PREFIX if operation in SERVED_OF_STREAMS else PREFIX
+        return self.send(body, signed_headers(prefix + operation, body))
 
     def ok(self, operation: str, **members: Any) -> Any:
         reply = self.call(operation, **members)

@@ -166,7 +166,6 @@ def refused_create(**members: Any) -> tuple[str, str]:
     "members",
     [
         {"GlobalSecondaryIndexes": []},
-        {"StreamSpecification": {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}},
         {"SSESpecification": {"Enabled": True}},
         {"ProvisionedThroughput": {"ReadCapacityUnits": 1, "WriteCapacityUnits": 1}},
         {"BillingMode": "PROVISIONED"},
@@ -186,8 +185,8 @@ def test_a_table_that_cannot_be_as_asked_is_not_created(members: dict[str, Any])
 
 
 def test_what_is_not_served_is_refused_by_its_name() -> None:
-    spec = {"StreamEnabled": True, "StreamViewType": "KEYS_ONLY"}
-    assert "StreamSpecification" in refused_create(StreamSpecification=spec)[1]
+    given = {"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:1:table/people"}
+    assert "GlobalTableSourceArn" in refused_create(**given)[1]
     reply = LocalApp().call("TransactWriteItems", TransactItems=[])
     assert reply.error == "UnknownOperationException"
     assert "TransactWriteItems" in reply.json()["message"]

@@ -7,19 +7,24 @@ from typing import Any
 import botocore.loaders
 import pytest
 
-from trilith.dynamodb import request_shapes, shapes, validation
+from trilith.dynamodb import request_shapes, shapes, stream_shapes, validation
 from trilith.dynamodb.errors import DynamoDBError
 
 MODEL = botocore.loaders.Loader().load_service_model("dynamodb", "service-2")
-SHAPES = MODEL["shapes"]
+STREAMS = botocore.loaders.Loader().load_service_model("dynamodbstreams", "service-2")
+SHAPES = {**STREAMS["shapes"], **MODEL["shapes"]}
 # Named in the table's docstring: a table's name is not taken for an ARN.
 RENAMED = {"TableArn": "TableName"}
 
 
-@pytest.mark.parametrize("operation", sorted(request_shapes.INPUTS))
-def test_every_input_is_the_one_of_the_service_model(operation: str) -> None:
-    shape = MODEL["operations"][operation]["input"]["shape"]
-    assert request_shapes.INPUTS[operation] == shape
+@pytest.mark.parametrize(
+    ("model", "inputs"), [(MODEL, request_shapes.INPUTS), (STREAMS, stream_shapes.INPUTS)]
+)
+def test_every_input_is_the_one_of_the_service_model(
+    model: dict[str, Any], inputs: dict[str, str]
+) -> None:
+    for operation, shape in inputs.items():
+        assert shape == model["operations"][operation]["input"]["shape"]
 
 
 @pytest.mark.parametrize("name", sorted(shapes.SHAPES))
@@ -47,6 +52,8 @@ def test_every_shape_is_the_one_of_the_service_model(name: str) -> None:
     elif isinstance(shape, shapes.Whole):
         assert shape.kind.lower() == expected["type"]
         assert (shape.least, shape.most) == bounds
+    elif isinstance(shape, shapes.Timestamp):
+        assert expected["type"] == "timestamp"
     elif isinstance(shape, shapes.Boolean):
         assert expected["type"] == "boolean"
 

@@ -10,6 +10,7 @@ from trilith.dynamodb.metering import Meter
 from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
 from trilith.tables.service import TableService
+from trilith.tables.streams import Streams
 from trilith.tables.usage import TableUsage
 
 
@@ -26,6 +27,7 @@ class Context:
     spawn: Callable[[Coroutine[Any, Any, None]], None]
     meter: Meter
     usage: TableUsage
+    streams: Streams
 
     def arn(self, table_name: str) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account_id}:table/{table_name}"

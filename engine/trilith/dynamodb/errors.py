@@ -39,6 +39,7 @@ THROUGHPUT_EXCEEDED = (
     "The level of configured provisioned throughput for the table was exceeded. Consider "
     "increasing your provisioning level with the UpdateTable API."
 )
+TRIMMED = "The operation attempted to read past the oldest stream record in a shard."
 TABLE_NOT_FOUND = "Requested resource not found"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, unsupported
-from trilith.dynamodb.operations import batches, items, pages, tables
+from trilith.dynamodb.operations import batches, items, pages, streams, tables
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[bytes]]
 
@@ -38,6 +38,13 @@ SERVED: dict[str, Handler] = {
     "UntagResource": tables.untag_resource,
     "UpdateItem": items.update_item,
     "UpdateTable": tables.update_table,
+}
+
+SERVED_OF_STREAMS: dict[str, Handler] = {
+    "DescribeStream": streams.describe_stream,
+    "GetRecords": streams.get_records,
+    "GetShardIterator": streams.get_shard_iterator,
+    "ListStreams": streams.list_streams,
 }
 
 REFUSED = frozenset(
@@ -87,11 +94,9 @@ REFUSED = frozenset(
         "UpdateTimeToLive",
     }
 )
-REFUSED_OF_STREAMS = frozenset({"DescribeStream", "GetRecords", "GetShardIterator", "ListStreams"})
-
 _BY_TARGET = {
     **{(TARGET_PREFIX + name).encode(): name for name in (*SERVED, *REFUSED)},
-    **{(STREAMS_PREFIX + name).encode(): name for name in REFUSED_OF_STREAMS},
+    **{(STREAMS_PREFIX + name).encode(): name for name in SERVED_OF_STREAMS},
 }
 
 
@@ -105,7 +110,7 @@ def operation_of(target: bytes) -> str:
 
 def handler_of(operation: str) -> Handler:
     """Raises UnknownOperationException with the operation's name when it is not served."""
-    handler = SERVED.get(operation)
+    handler = SERVED.get(operation) or SERVED_OF_STREAMS.get(operation)
     if handler is None:
         raise unsupported(operation)
     return handler

@@ -129,6 +129,18 @@ class Boolean:
         """Nothing more."""
 
 
+class Timestamp:
+    """Seconds since 1970, whole or with a fraction."""
+
+    def convert(self, value: Any, _shape: str) -> Any:
+        if type(value) in (int, float):
+            return value
+        raise serialization(not_a_scalar(value, "Date"))
+
+    def check(self, _value: Any, _path: str, _faults: list[str]) -> None:
+        """Nothing more."""
+
+
 class AnyValue:
     """An attribute value, a map or a list of them: checked by attribute_values.py."""
 
@@ -233,7 +245,7 @@ class Structure:
             SHAPES[self.members[name]].check(one, prefix + lower_first(name), faults)
 
 
-Shape = String | Whole | Boolean | AnyValue | ListOf | MapOf | Structure
+Shape = String | Whole | Boolean | Timestamp | AnyValue | ListOf | MapOf | Structure
 
 # All shapes by botocore's names; request_shapes.py fills it.
 SHAPES: dict[str, Shape] = {}

@@ -89,6 +89,7 @@ from trilith.tables.catalog import Catalog
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
+from trilith.tables.streams import Streams
 from trilith.tables.throughput import Kind, Spent, SpentElsewhere, Throughput
 from trilith.tables.usage import TableUsage
 
@@ -497,6 +498,11 @@ class Node:
                 self._spawn,
                 meter,
                 TableUsage(self.router, runtime.clock, self._spawn),
+                Streams(
+                    self.router,
+                    self._item_keys,
+                    retention_ms=config.tables.stream_retention_seconds * 1000,
+                ),
             ),
             Authenticator(credentials, runtime.clock, region=config.s3.region),
             runtime.clock,

@@ -51,9 +51,9 @@ anchored at the empty key.
 from __future__ import annotations
 
 from trilith.tables import key_codec
-from trilith.tables.definitions import TABLE_ID_SIZE
+from trilith.tables.definitions import TABLE_ID_SIZE, KeyAttribute
 from trilith.tables.expressions.key_conditions import KeyCondition
-from trilith.tables.values import Value
+from trilith.tables.values import Item, Value
 from trilith_native.codec import escape_bytes, unescape_bytes
 
 SYSTEM_KEYSPACE = 1
@@ -136,6 +136,15 @@ def entry_key(
 def index_start(entry: bytes) -> bytes:
     """Where the slot of an entry's key begins within its index."""
     return entry[:_PREFIX_SIZE]
+
+
+def key_attributes(key: bytes, partition: KeyAttribute, sort: KeyAttribute | None) -> Item:
+    """The key attributes that an item's logical key is made of."""
+    encoded, end = unescape_bytes(key, _PREFIX_SIZE + key_codec.TOKEN_SIZE)
+    item = {partition.name: key_codec.decode_key_value(partition.kind, encoded)}
+    if sort is not None:
+        item[sort.name] = key_codec.decode_key_value(sort.kind, key[end:])
+    return item
 
 
 def slot_ranges(table_id: bytes, first: int = 0, last: int = SLOTS) -> list[tuple[bytes, bytes]]:

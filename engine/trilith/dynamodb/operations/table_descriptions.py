@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from trilith.dynamodb.context import Context
+from trilith.dynamodb.operations.stream_settings import described
 from trilith.tables.definitions import (
     CREATING,
     DELETING,
@@ -44,6 +45,7 @@ def description(context: Context, record: TableRecord, status: str) -> dict[str,
         ),
         "DeletionProtectionEnabled": record.is_protected,
     }
+    found.update(described(context, record))
     if record.billing_mode == PAY_PER_REQUEST:
         found["BillingModeSummary"] = {
             "BillingMode": PAY_PER_REQUEST,

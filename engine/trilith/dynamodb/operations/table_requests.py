@@ -16,12 +16,12 @@ from trilith.dynamodb.operations.index_requests import (
     not_served,
     require_few_included,
 )
+from trilith.dynamodb.operations.stream_settings import first_streams
 from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, TableRecord
 
 # Members of CreateTable whose effect is not built: refused by name, never ignored.
 _NOT_SERVED = (
     "SSESpecification",
-    "StreamSpecification",
     "ResourcePolicy",
     "OnDemandThroughput",
     "WarmThroughput",
@@ -55,6 +55,7 @@ def new_record(document: dict[str, Any], new_id: Callable[[], bytes], now_ms: in
         table_class=document.get("TableClass", "STANDARD"),
         tags=tags_of(document),
         global_indexes=global_indexes(document, attributes, billing_mode, indexes, new_id, now_ms),
+        streams=first_streams(document, now_ms),
     )
     _require_used(attributes, record)
     require_few_included(record)

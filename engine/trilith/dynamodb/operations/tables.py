@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from trilith.dynamodb.operations.index_requests import (
     with_billing,
     with_updates,
 )
+from trilith.dynamodb.operations.stream_settings import changed_streams
 from trilith.dynamodb.operations.table_descriptions import description
 from trilith.dynamodb.operations.table_requests import (
     changed_billing,
@@ -21,13 +23,12 @@ from trilith.dynamodb.operations.table_requests import (
     tags_of,
 )
 from trilith.dynamodb.wire import encode
-from trilith.errors import TableNotFound
+from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable
 from trilith.tables.definitions import TableRecord
 
 LIST_LIMIT_MAX = 100
 TAGS_MAX = 50
 _UPDATE_NOT_SERVED = (
-    "StreamSpecification",
     "SSESpecification",
     "ReplicaUpdates",
     "MultiRegionConsistency",
@@ -80,6 +81,7 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
         "DeletionProtectionEnabled",
         "TableClass",
         "GlobalSecondaryIndexUpdates",
+        "StreamSpecification",
     )
     if all(document.get(member) in (None, []) for member in members):
         raise validation(
@@ -99,11 +101,18 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
             write_units=write_units,
             is_protected=document.get("DeletionProtectionEnabled", record.is_protected),
             table_class=document.get("TableClass", record.table_class),
+            streams=changed_streams(
+                document, record, context.clock.wall_ms(), context.streams.retention_ms
+            ),
         )
         changed = with_billing(changed, document, record.billing_mode)
         return with_updates(changed, document, index_id, context.clock.wall_ms())
 
     record = await _changed(context, name, change)
+    if "StreamSpecification" in document:
+        # Should a partition be out of reach, the next DescribeStream or write sees to it.
+        with suppress(Unavailable, OutcomeUnknown):
+            await context.streams.roll(record)
     return encode({"TableDescription": description(context, record, "UPDATING")})
 
 
