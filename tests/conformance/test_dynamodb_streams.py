@@ -1,0 +1,179 @@
+"""DynamoDB Streams by boto3 over real sockets, and that takeovers neither lose nor repeat."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from .cluster import ZONES, Cluster
+from .conftest import OUTSIDE
+from .processes import wait_until
+from .test_dynamodb import options
+
+SPEC = {"StreamEnabled": True, "StreamViewType": "NEW_AND_OLD_IMAGES"}
+KEYS: dict[str, Any] = {
+    "KeySchema": [{"AttributeName": "pk", "KeyType": "HASH"}],
+    "AttributeDefinitions": [{"AttributeName": "pk", "AttributeType": "S"}],
+    "BillingMode": "PAY_PER_REQUEST",
+}
+WRITERS = 8
+
+
+class Consumer:
+    """Reads all shards of a stream, parents before their children, as KCL does."""
+
+    def __init__(self, streams: Any, arn: str) -> None:
+        self._streams = streams
+        self._arn = arn
+        self._iterators: dict[str, str] = {}
+        self._done: set[str] = set()
+        self.records: list[dict[str, Any]] = []
+
+    def poll(self) -> int:
+        """Reads once what every shard that may be read has; how many records that were."""
+        shards = {one["ShardId"]: one for one in self._shards()}
+        count = 0
+        for name, shard in shards.items():
+            parent = shard.get("ParentShardId")
+            if name in self._done or (parent in shards and parent not in self._done):
+                continue
+            if name not in self._iterators:
+                self._iterators[name] = self._streams.get_shard_iterator(
+                    StreamArn=self._arn, ShardId=name, ShardIteratorType="TRIM_HORIZON"
+                )["ShardIterator"]
+            page = self._streams.get_records(ShardIterator=self._iterators[name])
+            self.records += page["Records"]
+            count += len(page["Records"])
+            following = page.get("NextShardIterator")
+            if following is None:
+                self._done.add(name)
+            else:
+                self._iterators[name] = following
+        return count
+
+    def _shards(self) -> Iterator[dict[str, Any]]:
+        found = self._streams.describe_stream(StreamArn=self._arn)["StreamDescription"]
+        yield from found["Shards"]
+        while "LastEvaluatedShardId" in found:
+            found = self._streams.describe_stream(
+                StreamArn=self._arn, ExclusiveStartShardId=found["LastEvaluatedShardId"]
+            )["StreamDescription"]
+            yield from found["Shards"]
+
+
+def make_table(client: Any) -> tuple[str, str]:
+    """Name and stream ARN of a new table."""
+    name = f"streams-{secrets.token_hex(6)}"
+    client.create_table(TableName=name, StreamSpecification=SPEC, **KEYS)
+    client.get_waiter("table_exists").wait(TableName=name)
+    arn: str = client.describe_table(TableName=name)["Table"]["LatestStreamArn"]
+    return name, arn
+
+
+def test_a_change_can_be_read_as_soon_as_it_is_acknowledged(cluster: Cluster) -> None:
+    client = boto3.client("dynamodb", **options(cluster))
+    streams = boto3.client("dynamodbstreams", **options(cluster))
+    name, arn = make_table(client)
+    consumer = Consumer(streams, arn)
+    for number in range(20):
+        item = {"pk": {"S": f"item-{number}"}, "raw": {"B": b"\x00\xff"}}
+        client.put_item(TableName=name, Item=item)
+        assert consumer.poll() == 1
+        record = consumer.records[-1]
+        assert record["eventName"] == "INSERT"
+        assert record["dynamodb"]["NewImage"] == item
+    client.delete_item(TableName=name, Key={"pk": {"S": "item-3"}})
+    assert consumer.poll() == 1
+    assert consumer.records[-1]["dynamodb"]["OldImage"]["pk"] == {"S": "item-3"}
+    client.update_table(TableName=name, StreamSpecification={"StreamEnabled": False})
+    description = streams.describe_stream(StreamArn=arn)["StreamDescription"]
+    assert description["StreamStatus"] == "DISABLED"
+    assert consumer.poll() == 0
+    assert streams.list_streams(TableName=name)["Streams"][0]["StreamArn"] == arn
+    client.delete_table(TableName=name)
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+    with pytest.raises(streams.exceptions.ResourceNotFoundException):
+        streams.describe_stream(StreamArn=arn)
+
+
+class Writer:
+    """Counts one item up, one acknowledged put after the other."""
+
+    def __init__(self, client: Any, table: str, pk: str, stop: threading.Event) -> None:
+        self._client = client
+        self._table = table
+        self.pk = pk
+        self._stop = stop
+        self.count = 0
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            number = str(self.count + 1)
+            try:
+                self._client.put_item(
+                    TableName=self._table, Item={"pk": {"S": self.pk}, "n": {"N": number}}
+                )
+            except (ClientError, BotoCoreError):
+                continue  # whether it was applied or not: putting the same again makes no record
+            self.count += 1
+
+
+@pytest.fixture
+def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
+    cluster = start_cluster()
+    yield cluster
+    cluster.remove()
+
+
+@pytest.mark.load
+def test_takeovers_neither_lose_nor_repeat_a_change(own_cluster: Cluster) -> None:
+    client = boto3.client("dynamodb", **options(own_cluster))
+    streams = boto3.client("dynamodbstreams", **options(own_cluster))
+    name, arn = make_table(client)
+    stop = threading.Event()
+    writers = [Writer(client, name, f"item-{number}", stop) for number in range(WRITERS)]
+
+    def let_run() -> None:
+        goals = [writer.count + 20 for writer in writers]
+        wait_until(
+            lambda: all(w.count >= goal for w, goal in zip(writers, goals, strict=True)),
+            deadline_s=60,
+            what="every item is written on",
+        )
+
+    try:
+        let_run()
+        for zone in ZONES:
+            own_cluster.zone("kill", zone)
+            let_run()
+            own_cluster.zone("start", zone)
+            own_cluster.wait_in_sync()
+        let_run()
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.thread.join()
+    consumer = Consumer(streams, arn)
+    while consumer.poll():
+        pass
+    seen = defaultdict(list)
+    for record in consumer.records:
+        change = record["dynamodb"]
+        seen[change["Keys"]["pk"]["S"]].append(int(change["NewImage"]["n"]["N"]))
+    for writer in writers:
+        numbers = seen[writer.pk]
+        # The last put may have been applied without its acknowledgement.
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert writer.count <= len(numbers) <= writer.count + 1
