@@ -23,6 +23,7 @@ help:
 	@echo 'make fuzz         hostile bytes against every parser (FUZZ_SECONDS=30 FUZZ_TARGETS="...")'
 	@echo 'make model        the replication protocol, checked by TLC (MODEL_RUNS="quick mutants")'
 	@echo 'make bench        benchmarks and load runs'
+	@echo 'make proto        the messages in engine/trilith/wire, from proto/'
 	@echo 'make wheel        a wheel in dist/'
 	@echo 'make setup        .venv with everything; the others do it themselves'
 	@echo 'make clean        remove what was built (never data)'
@@ -92,9 +93,9 @@ bench: setup
 wheel: setup
 	$(PY) -m pip wheel -q --no-deps --no-build-isolation --wheel-dir dist .
 
-# The public gRPC services come in a later version; there is nothing to generate yet.
-proto:
-	@echo 'there are no .proto files yet'
+# The messages of the public gRPC services, from proto/ into engine/trilith/wire.
+proto: setup
+	tools/generate_wire.sh
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

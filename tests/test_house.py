@@ -24,7 +24,7 @@ NAMELESS = re.compile(r"utils?|help\w+|common|manager|base|misc")
 
 # Floors that talk to the world themselves. All others go through trilith.runtime's ports, so that
 # a simulation can run them on virtual time.
-OUTSIDE_WORLD = ("runtime", "cli", "supervisor", "edge")
+OUTSIDE_WORLD = ("runtime", "cli", "supervisor", "edge", "client")
 # The composition root and its parts are of this process, as are the settings read at its start.
 PROCESS_FILES = {
     "node/composition.py",

@@ -185,6 +185,9 @@ class Limits(Section, frozen=True, kw_only=True):
     requests_inflight_max: Annotated[Positive, Meta(description="requests in work in a node")] = (
         1_024
     )
+    grpc_calls_inflight_max: Annotated[
+        Positive, Meta(description="gRPC calls in work in a node, each with up to 6 MiB")
+    ] = 256
     request_header_bytes_max: Annotated[
         Positive, Meta(description="request line and headers together")
     ] = 32 * KIB

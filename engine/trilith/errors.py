@@ -13,7 +13,8 @@ effect, and whose fault it is.
     │   ├── PreconditionFailed, InvalidPart, InvalidPartOrder, PartTooSmall
     │   ├── TableNotFound, TableAlreadyExists
     │   ├── BodyMismatch (digest), IncompleteBody, EntityTooLarge
-    │   └── AccessDenied
+    │   ├── Unauthenticated, AccessDenied
+    │   └── NotServed
     ├── Unavailable                      not applied; retry, perhaps elsewhere
     │   ├── NotLeader, WrongRange, NotInSync, NotEnoughZones
     │   ├── ConditionalConflict, Overloaded, DiskFull, Stopping, PeerUnreachable
@@ -147,8 +148,16 @@ class EntityTooLarge(CallerError):
     """The body is larger than the operation allows."""
 
 
+class Unauthenticated(CallerError):
+    """The caller has not proven who it is."""
+
+
 class AccessDenied(CallerError):
     """The caller may not do this."""
+
+
+class NotServed(CallerError):
+    """This version does not serve the operation."""
 
 
 class Unavailable(TrilithError):

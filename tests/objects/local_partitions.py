@@ -243,6 +243,7 @@ class LocalPartitions:
         command: msgspec.Struct,
         *,
         token: bytes | None = None,
+        repeated: bool = False,
         deadline_s: float | None = None,
     ) -> Any:
         if self.gate is not None:

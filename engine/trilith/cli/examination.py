@@ -19,6 +19,7 @@ import msgspec
 
 from trilith import config
 from trilith.errors import DataDirectoryUnusable
+from trilith.node_options import ZONES
 from trilith.supervisor import data_directory, reserved_ports
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -317,10 +318,19 @@ def _ports(data: Path, settings: config.Config) -> Iterator[Finding]:
     if data_directory.lock_holder(data):
         return  # our own cluster holds them
     server = settings.server
-    for name, port in (("s3", server.s3_port), ("console", server.console_port)):
+    shared = (("s3", server.s3_port), ("dynamodb", server.dynamodb_port))
+    for name, port in (*shared, ("console", server.console_port)):
         try:
             reserved_ports.reserve(server.host, port, name).close()
         except config.ConfigError as error:
             yield Finding(FAILED, f"{name} port", f"{port} cannot be used", f"{error}.")
         else:
             yield Finding(OK, f"{name} port", f"{port} is free")
+    first = server.grpc_port
+    try:
+        for reserved in reserved_ports.reserve_grpc(server.host, first, len(ZONES)):
+            reserved.close()
+    except config.ConfigError as error:
+        yield Finding(FAILED, "grpc ports", f"{first} upward cannot be used", f"{error}.")
+    else:
+        yield Finding(OK, "grpc ports", f"{first} upward are free")

@@ -20,7 +20,7 @@ PORTS = {
     "s3": "S3",
     "dynamodb": "DynamoDB",
     "console": "console and admin: /livez, /readyz, /metrics",
-    "grpc": "gRPC (not served in this version)",
+    "grpc": "gRPC, for the Python SDK; `trilith serve` takes this port and the two above it",
 }
 
 data_option = click.option(

@@ -21,13 +21,17 @@ class NodeState(StrEnum):
 
 
 class NodeRecord(msgspec.Struct, frozen=True, array_like=True):
-    """A node. `weight` is its share of its zone's chunks, in proportion; 0: it keeps none."""
+    """A node. `weight` is its share of its zone's chunks, in proportion; 0: it keeps none.
+
+    `grpc_address`: host:port of its public gRPC services, empty where clients must know it.
+    """
 
     node_id: str
     zone: str
     address: str  # host:port of its peer listener
     state: NodeState = NodeState.ACTIVE
     weight: int = 1
+    grpc_address: str = ""
 
 
 class ClusterMap:

@@ -176,9 +176,10 @@ class Router:
         command: msgspec.Struct,
         *,
         token: bytes | None = None,
+        repeated: bool = False,
         deadline_s: float | None = None,
     ) -> Any:
-        retry = False
+        retry = False  # whether an attempt of this call may have been applied
         if token is None:
             token = self.new_token()
         deadline = self._clock.monotonic() + (deadline_s or DEADLINE_S)
@@ -192,11 +193,13 @@ class Router:
             replica = self._host.replicas.get(partition_id)
             try:
                 if replica is not None and replica.leader is not None:
-                    return await self._propose(replica, key, command, token, retry, deadline)
+                    return await self._propose(
+                        replica, key, command, token, retry or repeated, deadline
+                    )
                 if encoded is None:
                     encoded = self._codecs[keyspace].encode(command)
                 return await self._forward(
-                    partition_id, keyspace, key, encoded, token, retry, deadline
+                    partition_id, keyspace, key, encoded, token, retry or repeated, deadline
                 )
             except NOT_RETRIED as caught:
                 if retry:  # an earlier attempt may have been applied, whatever became of this one

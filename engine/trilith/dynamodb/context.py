@@ -16,7 +16,10 @@ from trilith.tables.usage import TableUsage
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`spawn` runs work that goes on after the answer."""
+    """`spawn` runs work that goes on after the answer.
+
+    `token`: of the request, when its caller may send it again; its writes are then applied once.
+    """
 
     tables: TableService
     catalog: Catalog
@@ -28,6 +31,7 @@ class Context:
     meter: Meter
     usage: TableUsage
     streams: Streams
+    token: bytes | None = None
 
     def arn(self, table_name: str) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account_id}:table/{table_name}"

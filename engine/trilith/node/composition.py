@@ -32,23 +32,15 @@ from trilith.cluster.forwarding import Forwarding, ModelCodec
 from trilith.cluster.membership import Membership
 from trilith.cluster.placement import Placement
 from trilith.cluster.router import Router
-from trilith.console.app import ConsoleApp
-from trilith.dynamodb.app import DynamoDBApp
-from trilith.dynamodb.authentication import Authenticator
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.metering import Meter
-from trilith.edge.access_log import AccessLog
-from trilith.edge.http_server import HttpServer, limits_from, listening_socket
 from trilith.edge.log_file import LogFile
 from trilith.edge.metrics import Metrics
-from trilith.edge.request_observer import RequestObserver
 from trilith.errors import Corruption, TrilithError
 from trilith.event_log import EventLog
 from trilith.iam.credentials import (
     ROOT_ACCOUNT_ID,
-    StaticCredentials,
     canonical_user_id,
-    root_credential,
 )
 from trilith.node.directory import (
     DirectoryLock,
@@ -56,9 +48,11 @@ from trilith.node.directory import (
     open_identity,
     set_damaged_store_aside,
 )
+from trilith.node.edges import Edges
 from trilith.node.facts import NodeFacts
 from trilith.node.indexes import IndexStation
 from trilith.node.peers import NodePeers
+from trilith.node.public_grpc import public_address
 from trilith.node.quarantine import Damage, Quarantine
 from trilith.node.repair import RepairStation
 from trilith.node.upkeep import Upkeep
@@ -80,8 +74,6 @@ from trilith.runtime.ports import Runtime
 from trilith.runtime.system_disk import SystemDisk
 from trilith.runtime.tcp_network import TcpNetwork
 from trilith.runtime.workers import ThreadWorkers
-from trilith.s3.app import S3App
-from trilith.s3.sigv4 import SigV4Authenticator
 from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 from trilith.storage.journal import Journal, JournalConfig
 from trilith.storage.rocks_store import RocksOrderedStore
@@ -281,7 +273,9 @@ class Node:
         """Take the node's place in the cluster and open the public ports."""
         options, node_id = self._options, self._identity.node_id
         await confirm_disk(self.coordinator, node_id, self._identity.disk_id, self.events)
-        await self.membership.register(NodeRecord(node_id, options.zone, self._address))
+        await self.membership.register(
+            NodeRecord(node_id, options.zone, self._address, grpc_address=public_address(options))
+        )
         nodes = await self.membership.wait_for_zones(options.zones)
         await create_partitions(self.coordinator, nodes, options.zones)
         self._build_replication()
@@ -461,23 +455,23 @@ class Node:
         return {bucket.bucket_id: bucket.name for bucket in buckets}
 
     async def _open_edges(self) -> None:
-        options, config, runtime = self._options, self._options.config, self._runtime
-        self._access_log = AccessLog(self._write_log)
-        access_log = self._access_log if config.log.access else None
-        root = options.root_credentials
-        credentials = StaticCredentials([root_credential(root.access_key, root.secret_key)])
-        s3 = S3App(
-            self.objects,
-            SigV4Authenticator(credentials, runtime.clock, region=config.s3.region),
-            runtime.clock,
-            runtime.entropy,
-            RequestObserver(self.metrics.requests("s3"), access_log),
+        self._edges = Edges(
+            self._options,
+            self._runtime,
+            self.metrics,
             node_id=self._identity.node_id,
-            region=config.s3.region,
-            domains=config.s3.domains,
-            requests_inflight_max=config.limits.requests_inflight_max,
+            write_log=self._write_log,
+            objects=self.objects,
+            tables=self._table_requests(),
+            facts=self.facts,
+            peers=self.peers,
+            cluster_map=self.map,
         )
-        dynamodb_requests = self.metrics.requests("dynamodb")
+        await self._edges.open()
+
+    def _table_requests(self) -> Context:
+        """What DynamoDB's operations reach, from whichever protocol."""
+        options, runtime = self._options, self._runtime
         meter = Meter(self.tables, self._throughput)
         for kind, name in ((Kind.READ, "Read"), (Kind.WRITE, "Write")):
             self.metrics.add_collector(
@@ -487,49 +481,22 @@ class Node:
                 partial(meter.consumed, kind),
                 labels=("TableName",),
             )
-        dynamodb = DynamoDBApp(
-            Context(
-                self.tables,
-                self.tables.catalog,
-                runtime.clock,
-                config.s3.region,
-                ROOT_ACCOUNT_ID,
-                f"{options.host}:{options.dynamodb_port}",
-                self._spawn,
-                meter,
-                TableUsage(self.router, runtime.clock, self._spawn),
-                Streams(
-                    self.router,
-                    self._item_keys,
-                    retention_ms=config.tables.stream_retention_seconds * 1000,
-                ),
-            ),
-            Authenticator(credentials, runtime.clock, region=config.s3.region),
+        return Context(
+            self.tables,
+            self.tables.catalog,
             runtime.clock,
-            runtime.entropy,
-            RequestObserver(dynamodb_requests, access_log, self.metrics.table_metrics()),
-            requests_inflight_max=config.limits.requests_inflight_max,
+            options.config.s3.region,
+            ROOT_ACCOUNT_ID,
+            f"{options.host}:{options.dynamodb_port}",
+            self._spawn,
+            meter,
+            TableUsage(self.router, runtime.clock, self._spawn),
+            Streams(
+                self.router,
+                self._item_keys,
+                retention_ms=options.config.tables.stream_retention_seconds * 1000,
+            ),
         )
-        dynamodb_requests.in_flight = lambda: dynamodb.in_flight
-        console = ConsoleApp(
-            readiness=self.facts.readiness,
-            gather_metrics=self.peers.gather_metrics,
-            status=self.peers.status,
-            token=options.control_token,
-        )
-        limits = limits_from(config.limits)
-        self._servers = [
-            HttpServer(
-                app, listening_socket(options.host, port, reuse_port=options.reuse_port), limits
-            )
-            for app, port in (
-                (s3, options.s3_port),
-                (dynamodb, options.dynamodb_port),
-                (console, options.console_port),
-            )
-        ]
-        for server in self._servers:
-            await server.start()
 
     # stop
 
@@ -540,10 +507,10 @@ class Node:
             self._pulse.close()
         if hasattr(self, "host"):
             await self.host.drain()
-        if hasattr(self, "_servers"):
-            await asyncio.gather(*(server.stop(grace_s) for server in self._servers))
+        if hasattr(self, "_edges"):
+            await self._edges.stop(grace_s)
             self.router.close()
-            await self._access_log.close()
+            await self._edges.close()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -87,6 +87,10 @@ class NodeFacts:
         checks.append(("quarantine", not self._quarantine.entries(), self._damage()))
         return ready, checks
 
+    def is_reachable(self, node: str) -> bool:
+        """Whether this node has a link to another; it is in touch with itself."""
+        return node == self._hub.node_id or self._hub.is_reachable(node)
+
     def _damage(self) -> str:
         entries = self._quarantine.entries()
         if not entries:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import msgspec
+
 from trilith.errors import BucketClosed, BucketNotFound, ConditionalConflict
 from trilith.objects.chunk_port import ChunkPipeline
 from trilith.objects.commands import (
     Command,
     FoundBucket,
     GetBucket,
+    PutObject,
     Query,
     ReopenBucket,
+    Stored,
     UpdateGeneration,
 )
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.keys import OBJECTS_KEYSPACE, SYSTEM_KEYSPACE, successor
 from trilith.objects.types import BucketInfo
+from trilith.replication.proposal import scoped_token
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.entropy import Entropy
 
@@ -69,20 +74,47 @@ class Access:
             touched=(stem, successor(stem)),
         )
 
-    async def _execute(self, stem: bytes, command: Command, token: bytes | None = None) -> Any:
-        return await self._partitions.execute(OBJECTS_KEYSPACE, stem, command, token=token)
+    async def _execute(
+        self, stem: bytes, command: Command, token: bytes | None = None, *, repeated: bool = False
+    ) -> Any:
+        return await self._partitions.execute(
+            OBJECTS_KEYSPACE, stem, command, token=token, repeated=repeated
+        )
 
-    async def _commit(self, bucket: BucketInfo, stem: bytes, command: Command, token: bytes) -> Any:
+    async def _commit(
+        self,
+        bucket: BucketInfo,
+        stem: bytes,
+        command: Command,
+        token: bytes,
+        *,
+        repeated: bool = False,
+    ) -> Any:
         """Run a command that may create the first record of a key: it may meet a closed bucket.
 
-        Raises BucketNotFound when the bucket was deleted meanwhile (rules/fence.py).
+        `repeated`: the token is of a caller who may have sent it before. Raises BucketNotFound
+        when the bucket was deleted meanwhile (rules/fence.py).
         """
         for _ in range(_REOPEN_ATTEMPTS):
             try:
-                return await self._execute(stem, command, token)
+                return await self._execute(stem, command, token, repeated=repeated)
             except BucketClosed as closed:
                 await self._reopen(bucket, stem, closed.details["generation"])
-        return await self._execute(stem, command, token)
+        return await self._execute(stem, command, token, repeated=repeated)
+
+    async def _commit_object(
+        self, bucket: BucketInfo, command: PutObject, version_id: bytes, token: bytes | None
+    ) -> Stored:
+        """Store an object whose version id is its command's token; or under a caller's `token`:
+        then the answer may be of that caller's earlier attempt, with another version id.
+        """
+        if token is None:
+            stored = await self._commit(bucket, command.stem, command, version_id)
+        else:
+            scoped = scoped_token(token, "PutObject", command.stem)
+            named = msgspec.structs.replace(command, version_id=version_id)
+            stored = await self._commit(bucket, command.stem, named, scoped, repeated=True)
+        return cast(Stored, stored)
 
     async def _reopen(self, bucket: BucketInfo, key: bytes, closed_generation: int) -> None:
         """One attempt to take the bucket back from a deletion that closed `key`'s partition."""

@@ -46,7 +46,7 @@ class Result(msgspec.Struct, frozen=True, array_like=True, tag=True, gc=False):
 
 
 class PutObject(Command, frozen=True, tag=1):
-    """Store an object under the version id that is the command's token.
+    """Store an object under a version id: the command's token, unless it is named.
 
     Either `body` (sealed) is given, or the bytes are in the manifest of owner = version id, whose
     first `pieces_ahead` segments were written before and whose last is `segment`.
@@ -64,6 +64,7 @@ class PutObject(Command, frozen=True, tag=1):
     pieces_ahead: int = 0
     missed: list[Missed] = []
     expires_ms: int = 0
+    version_id: bytes = b""
 
 
 class DeleteObject(Command, frozen=True, tag=2):

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 from trilith.chunks.types import StoredChunk
-from trilith.objects.commands import PutObject, Stored
+from trilith.objects.commands import PutObject
 from trilith.objects.digests import RunningChecksum
 from trilith.objects.keys import stem_of
 from trilith.objects.manifest import CHUNKS_PER_SEGMENT
@@ -105,6 +105,7 @@ class CopyOperations(MultipartOperations):
         *,
         conditions: WriteConditions = NO_CONDITIONS,
         checksum_algorithm: str | None = None,
+        token: bytes | None = None,
     ) -> ObjectInfo:
         """The source may be the destination itself: that changes its metadata."""
         info = await self._bucket(bucket)
@@ -116,11 +117,11 @@ class CopyOperations(MultipartOperations):
                 running.update(small)
                 checksum = running.result()
             return await self._put_inline(
-                info, key, small, source.info.etag, metadata, checksum, conditions
+                info, key, small, source.info.etag, metadata, checksum, conditions, token
             )
         whole = _by_reference(source, info, checksum_algorithm)
         if whole is not None:
-            return await self._copy_references(whole, info, key, metadata, conditions)
+            return await self._copy_references(whole, info, key, metadata, conditions, token)
         carried = source.info.checksum
         computed = (
             None
@@ -128,7 +129,7 @@ class CopyOperations(MultipartOperations):
             else RunningChecksum(cast(str, checksum_algorithm))
         )
         body = _reread(source, 0, source.info.size - 1, computed, carried)
-        return await self._put_streamed(info, key, body, metadata, conditions)
+        return await self._put_streamed(info, key, body, metadata, conditions, lambda: token)
 
     async def _copy_references(
         self,
@@ -137,6 +138,7 @@ class CopyOperations(MultipartOperations):
         key: str,
         metadata: ObjectMetadata,
         conditions: WriteConditions,
+        token: bytes | None,
     ) -> ObjectInfo:
         stem = stem_of(bucket.bucket_id, key)
         version_id = self._partitions.new_token()
@@ -159,13 +161,15 @@ class CopyOperations(MultipartOperations):
                 manifest.missed,
                 manifest.expires_ms,
             )
-            stored = cast(Stored, await self._commit(bucket, stem, command, version_id))
+            stored = await self._commit_object(bucket, command, version_id, token)
+            if stored.version_id != version_id:
+                await manifest.abandon()
         except BaseException:
             await manifest.abandon()
             raise
         return ObjectInfo(
             key,
-            version_id,
+            stored.version_id,
             facts.size,
             facts.etag,
             stored.last_modified_ms,

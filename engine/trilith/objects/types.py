@@ -5,7 +5,7 @@ Nothing here knows HTTP, partitions or disks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -188,7 +188,12 @@ class Objects(Protocol):
         *,
         conditions: WriteConditions = NO_CONDITIONS,
         expected_md5: bytes | None = None,
-    ) -> ObjectInfo: ...
+        token: Callable[[], bytes | None] = lambda: None,
+    ) -> ObjectInfo:
+        """`token`, asked after the body's end: of a caller who may send the request again (a
+        UUIDv7): it is applied once.
+        """
+        ...
 
     async def open_object(
         self, bucket: str, key: str, *, consistent: bool = True
@@ -203,7 +208,12 @@ class Objects(Protocol):
     ) -> ObjectInfo: ...
 
     async def delete_object(
-        self, bucket: str, key: str, *, conditions: WriteConditions = NO_CONDITIONS
+        self,
+        bucket: str,
+        key: str,
+        *,
+        conditions: WriteConditions = NO_CONDITIONS,
+        token: bytes | None = None,
     ) -> bool:
         """Whether there was one; deleting what is absent succeeds (unless if_match is given)."""
         ...
@@ -217,6 +227,7 @@ class Objects(Protocol):
         *,
         conditions: WriteConditions = NO_CONDITIONS,
         checksum_algorithm: str | None = None,
+        token: bytes | None = None,
     ) -> ObjectInfo:
         """Copies by reference to chunks where it can: the bytes are not moved."""
         ...

@@ -5,7 +5,9 @@ on the way is reachable from the commit alone: a failure leaves nothing half-sto
 `inline_size_bytes_max` travel sealed in the command; larger ones stream through the chunk
 pipeline, whose window bounds the memory, and leave one reference per chunk, up to a segment.
 
-The token of the command is the version id: a retry of the same command is applied once.
+The token of the command is the version id: a retry of the same command is applied once. A caller
+who may send the whole request again brings a token of its own; what a second attempt stored is let
+go when the first turns out to have been applied.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import TypeVar, cast
 
 from trilith.errors import BodyMismatch
 from trilith.objects.access import Access
-from trilith.objects.commands import Deleted, DeleteObject, PutObject, Stored
+from trilith.objects.commands import Deleted, DeleteObject, PutObject
 from trilith.objects.keys import stem_of
 from trilith.objects.manifests import ManifestWriter
 from trilith.objects.types import (
@@ -28,9 +30,15 @@ from trilith.objects.types import (
     ObjectMetadata,
     WriteConditions,
 )
+from trilith.replication.proposal import scoped_token
 from trilith.runtime.disk import Buffer
 
 _Committed = TypeVar("_Committed")
+Token = Callable[[], bytes | None]  # of the caller; asked when the body has ended
+
+
+def no_token() -> None:
+    """Of a caller who does not send its request again."""
 
 
 def given(conditions: WriteConditions) -> WriteConditions | None:
@@ -100,17 +108,18 @@ class WriteOperations(Access):
         *,
         conditions: WriteConditions = NO_CONDITIONS,
         expected_md5: bytes | None = None,
+        token: Token = no_token,
     ) -> ObjectInfo:
         info = await self._bucket(bucket)
         small, runs = await self._read_small(body)
         if small is None:
             source = incoming(body, runs, expected_md5)
-            return await self._put_streamed(info, key, source, metadata, conditions)
+            return await self._put_streamed(info, key, source, metadata, conditions, token)
         digest = hashlib.md5(small, usedforsecurity=False)
         if expected_md5 is not None:
             require_md5(expected_md5, digest.digest())
         return await self._put_inline(
-            info, key, small, digest.hexdigest(), metadata, body.checksum(), conditions
+            info, key, small, digest.hexdigest(), metadata, body.checksum(), conditions, token()
         )
 
     async def _read_small(self, body: Body) -> tuple[Buffer | None, list[Buffer]]:
@@ -136,14 +145,15 @@ class WriteOperations(Access):
         metadata: ObjectMetadata,
         checksum: Checksum | None,
         conditions: WriteConditions,
+        token: bytes | None = None,
     ) -> ObjectInfo:
         stem = stem_of(bucket.bucket_id, key)
         version_id = self._partitions.new_token()
         sealed = self._keys.seal_inline(bucket.bucket_id, version_id, body)
         command = PutObject(stem, len(body), etag, metadata, sealed, checksum, given(conditions))
-        stored = await self._commit(bucket, stem, command, version_id)
+        stored = await self._commit_object(bucket, command, version_id, token)
         return ObjectInfo(
-            key, version_id, len(body), etag, stored.last_modified_ms, metadata, checksum
+            key, stored.version_id, len(body), etag, stored.last_modified_ms, metadata, checksum
         )
 
     async def _put_streamed(
@@ -153,6 +163,7 @@ class WriteOperations(Access):
         source: Incoming,
         metadata: ObjectMetadata,
         conditions: WriteConditions,
+        token: Token,
     ) -> ObjectInfo:
         stem = stem_of(bucket.bucket_id, key)
         version_id = self._partitions.new_token()
@@ -175,10 +186,12 @@ class WriteOperations(Access):
                 streamed.manifest.missed,
                 streamed.manifest.expires_ms,
             )
-            stored = cast(Stored, await self._commit(bucket, stem, command, version_id))
+            stored = await self._commit_object(bucket, command, version_id, token())
+            if stored.version_id != version_id:
+                await streamed.manifest.abandon()
             return ObjectInfo(
                 key,
-                version_id,
+                stored.version_id,
                 streamed.size,
                 etag,
                 stored.last_modified_ms,
@@ -218,9 +231,16 @@ class WriteOperations(Access):
             raise
 
     async def delete_object(
-        self, bucket: str, key: str, *, conditions: WriteConditions = NO_CONDITIONS
+        self,
+        bucket: str,
+        key: str,
+        *,
+        conditions: WriteConditions = NO_CONDITIONS,
+        token: bytes | None = None,
     ) -> bool:
         info = await self._bucket(bucket)
         stem = stem_of(info.bucket_id, key)
         command = DeleteObject(stem, given(conditions))
-        return cast(Deleted, await self._execute(stem, command)).existed
+        scoped = None if token is None else scoped_token(token, "DeleteObject", stem)
+        deleted = await self._execute(stem, command, scoped, repeated=token is not None)
+        return cast(Deleted, deleted).existed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -53,6 +54,14 @@ def make_token(now_ms: int, random_bytes: bytes) -> bytes:
     tail[0] = (tail[0] & 0x0F) | 0x70
     tail[2] = (tail[2] & 0x3F) | 0x80
     return now_ms.to_bytes(6, "big") + bytes(tail)
+
+
+def scoped_token(token: bytes, command: str, key: bytes) -> bytes:
+    """The token of one command of a request that a caller may send again: as old as the request's
+    own, and another for every kind of command and key.
+    """
+    digest = hashlib.blake2b(key, digest_size=10, key=token, person=command.encode()[:16])
+    return token[:6] + digest.digest()
 
 
 def token_floor(now_ms: int) -> bytes:

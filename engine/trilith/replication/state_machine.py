@@ -124,11 +124,13 @@ class Partitions(Protocol):
         command: msgspec.Struct,
         *,
         token: bytes | None = None,
+        repeated: bool = False,
         deadline_s: float | None = None,
     ) -> Any:
         """Run a command on the partition of `key`.
 
-        When it returns, its effects are durable in every in-sync zone.
+        When it returns, its effects are durable in every in-sync zone. `repeated`: the token is
+        of a caller who may have sent it before, and whose first result then answers.
         """
         ...
 

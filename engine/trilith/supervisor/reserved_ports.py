@@ -16,6 +16,7 @@ from trilith.supervisor import proc
 # Below Linux's default range for outgoing connections (32768 upward): a remembered peer port is
 # not taken by some client's connection while its node is down.
 _PEER_PORTS = range(20_000, 32_000)
+PORT_MAX = 65535
 _PEER_HOST = "127.0.0.1"
 
 
@@ -65,6 +66,32 @@ def _refuse_shared(family: socket.AddressFamily, host: str, port: int) -> None:
 def port_of(reserved: socket.socket) -> int:
     port: int = reserved.getsockname()[1]
     return port
+
+
+def reserve_grpc(host: str, first: int, count: int) -> list[socket.socket]:
+    """Ports that follow each other, one for each zone; `first` 0 picks them. Raises ConfigError."""
+    if first:
+        if first + count - 1 > PORT_MAX:
+            raise ConfigError(f"--grpc-port {first}: each zone needs one, and there are none above")
+        return _reserve_run(host, first, count)
+    for port in random.sample(range(_PEER_PORTS.start, _PEER_PORTS.stop - count), 200):
+        try:
+            return _reserve_run(host, port, count)
+        except ConfigError:
+            continue
+    raise ConfigError(f"no {count} free ports next to each other for gRPC: name --grpc-port")
+
+
+def _reserve_run(host: str, first: int, count: int) -> list[socket.socket]:
+    reserved: list[socket.socket] = []
+    try:
+        for port in range(first, first + count):
+            reserved.append(reserve(host, port, "grpc"))  # noqa: PERF401 - closed on a failure
+    except BaseException:
+        for one in reserved:
+            one.close()
+        raise
+    return reserved
 
 
 def pick_peer_port(remembered: int, taken: set[int]) -> int:

@@ -59,9 +59,7 @@ class Supervisor:
             self._generated = kept if is_new else None
         self._reserved: list[socket.socket] = []
         self._config = self._with_real_ports(settings)
-        self._nodes = {
-            zone: self._node_process(zone, number, environment) for number, zone in enumerate(ZONES)
-        }
+        self._nodes = {zone: self._node_process(zone, environment) for zone in ZONES}
         # A node drains for its grace period; the rest is for flushing.
         grace_s = settings.server.shutdown_grace_ms / 1000
         self._stop_timeout_s = max(STOP_TIMEOUT_S, grace_s + 5.0)
@@ -155,6 +153,7 @@ class Supervisor:
             s3_url=self._url(self._config.server.s3_port),
             dynamodb_url=self._url(self._config.server.dynamodb_port),
             console_url=self._url(self._config.server.console_port),
+            grpc_addresses=self._grpc_addresses(),
             region=self._config.s3.region,
             data=self._data.path,
             generated=self._generated,
@@ -165,6 +164,11 @@ class Supervisor:
     def _url(self, port: int) -> str:
         host = console_client.client_host(self._config.server.host)
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def _grpc_addresses(self) -> list[str]:
+        host = console_client.client_host(self._config.server.host)
+        name = f"[{host}]" if ":" in host else host
+        return [f"{name}:{port}" for port in self._grpc_ports.values()]
 
     async def _console_get(self, path: str) -> tuple[int, bytes]:
         host = console_client.client_host(self._config.server.host)
@@ -239,14 +243,13 @@ class Supervisor:
         }
         return {"partitions": [], "repair_queue": None, **(facts or {}), **own}
 
-    def _ports(self, zone: str) -> dict[str, int | None]:
-        """Null: the protocol is not served in this version."""
+    def _ports(self, zone: str) -> dict[str, int]:
         server = self._config.server
         return {
             "s3": server.s3_port,
             "dynamodb": server.dynamodb_port,
             "console": server.console_port,
-            "grpc": None,
+            "grpc": self._grpc_ports[zone],
             "peer": self._data.node(zone).peer_port,
         }
 
@@ -263,8 +266,12 @@ class Supervisor:
             }
             for name, port in shared.items():
                 self._reserved.append(reserved_ports.reserve(server.host, port, name))
-            s3_port, dynamodb_port, console_port = map(reserved_ports.port_of, self._reserved)
-            taken = {s3_port, dynamodb_port, console_port, server.grpc_port}
+            self._reserved += reserved_ports.reserve_grpc(server.host, server.grpc_port, len(ZONES))
+            s3_port, dynamodb_port, console_port, *grpc_ports = map(
+                reserved_ports.port_of, self._reserved
+            )
+            self._grpc_ports = dict(zip(ZONES, grpc_ports, strict=True))
+            taken = {s3_port, dynamodb_port, console_port, *grpc_ports}
             for zone in ZONES:
                 remembered = self._data.node(zone).peer_port
                 port = reserved_ports.pick_peer_port(remembered, taken)
@@ -277,11 +284,15 @@ class Supervisor:
         return msgspec.structs.replace(
             settings,
             server=msgspec.structs.replace(
-                server, s3_port=s3_port, dynamodb_port=dynamodb_port, console_port=console_port
+                server,
+                s3_port=s3_port,
+                dynamodb_port=dynamodb_port,
+                console_port=console_port,
+                grpc_port=grpc_ports[0],
             ),
         )
 
-    def _node_process(self, zone: str, number: int, environment: Mapping[str, str]) -> NodeProcess:
+    def _node_process(self, zone: str, environment: Mapping[str, str]) -> NodeProcess:
         data, server = self._data, self._config.server
         arguments = {
             "--zone": zone,
@@ -289,7 +300,7 @@ class Supervisor:
             "--data": str(data.zone_directory(zone)),
             "--coordinator": data.coordinator_url,
             "--config": str(data.effective_config_file),
-            "--grpc-port": str(server.grpc_port + number if server.grpc_port else 0),
+            "--grpc-port": str(self._grpc_ports[zone]),
             "--peer-address": f"127.0.0.1:{data.node(zone).peer_port}",
             "--root-key-file": str(data.root_key_file),
             "--control-token-file": str(data.control_token_file),
@@ -306,7 +317,12 @@ class Supervisor:
             command,
             environment=node_environment(environment, self._environment_credentials),
             output_file=data.output_file(zone),
-            ready_ports={server.s3_port, server.dynamodb_port, server.console_port},
+            ready_ports={
+                server.s3_port,
+                server.dynamodb_port,
+                server.console_port,
+                self._grpc_ports[zone],
+            },
             report=report,
             spawned=self._record_pids,
             patience=_patience(self._config),

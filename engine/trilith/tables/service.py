@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, cast
 
+from trilith.replication.proposal import scoped_token
 from trilith.replication.state_machine import Partitions
 from trilith.tables import layout
 from trilith.tables.catalog import Catalog, Table
@@ -114,26 +115,40 @@ class TableService:
             return NOTHING
         return Read(self._keys.open_item(table.table_id, logical, record), size_in(record))
 
-    async def put_item(self, table: Table, item: Item, size: int, wanted: Wanted) -> Change:
-        """`size`: of the item, as AWS counts it."""
+    async def put_item(
+        self, table: Table, item: Item, size: int, wanted: Wanted, token: bytes | None = None
+    ) -> Change:
+        """`size`: of the item, as AWS counts it. `token`: the caller's, whose retry is applied
+        once.
+        """
         logical = item_key(table, item)
         command = PutItem(logical, _terms(table, wanted), encode_item(item), size)
-        return await self._write(table, logical, command)
+        return await self._write(table, logical, command, token)
 
-    async def update_item(self, table: Table, key: Item, update: Update, wanted: Wanted) -> Change:
+    async def update_item(
+        self, table: Table, key: Item, update: Update, wanted: Wanted, token: bytes | None = None
+    ) -> Change:
         logical = item_key(table, key)
         command = UpdateItem(logical, _terms(table, wanted), encode_item(key), update)
-        return await self._write(table, logical, command)
+        return await self._write(table, logical, command, token)
 
-    async def delete_item(self, table: Table, key: Item, wanted: Wanted) -> Change:
+    async def delete_item(
+        self, table: Table, key: Item, wanted: Wanted, token: bytes | None = None
+    ) -> Change:
         logical = item_key(table, key)
-        return await self._write(table, logical, DeleteItem(logical, _terms(table, wanted)))
+        command = DeleteItem(logical, _terms(table, wanted))
+        return await self._write(table, logical, command, token)
 
     async def _write(
-        self, table: Table, logical: bytes, command: PutItem | UpdateItem | DeleteItem
+        self,
+        table: Table,
+        logical: bytes,
+        command: PutItem | UpdateItem | DeleteItem,
+        token: bytes | None,
     ) -> Change:
+        scoped = None if token is None else scoped_token(token, type(command).__name__, logical)
         done: Written | ConditionFailed = await self._partitions.execute(
-            TABLES_KEYSPACE, logical, command
+            TABLES_KEYSPACE, logical, command, token=scoped, repeated=token is not None
         )
         old = None
         if done.old is not None:

@@ -122,9 +122,13 @@ class _Write:
         try:
             context.meter.admit(self.table, Kind.WRITE, attributes)
             if self.item is None:
-                change = await context.tables.delete_item(self.table, self.key, _PLAIN)
+                change = await context.tables.delete_item(
+                    self.table, self.key, _PLAIN, context.token
+                )
             else:
-                change = await context.tables.put_item(self.table, self.item, self.size, _PLAIN)
+                change = await context.tables.put_item(
+                    self.table, self.item, self.size, _PLAIN, context.token
+                )
         except Unavailable as error:
             return error
         units = write_units(change.old_size, change.new_size)

@@ -94,7 +94,7 @@ async def put_item(context: Context, document: dict[str, Any]) -> bytes:
     check_new_item(table, item)
     wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
     context.meter.admit(table, Kind.WRITE, item)
-    change = await context.tables.put_item(table, item, size, wanted)
+    change = await context.tables.put_item(table, item, size, wanted, context.token)
     return await _written(context, document, table, item, change, change.old)
 
 
@@ -115,7 +115,7 @@ async def delete_item(context: Context, document: dict[str, Any]) -> bytes:
     require_key(table, key)
     wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
     context.meter.admit(table, Kind.WRITE, key)
-    change = await context.tables.delete_item(table, key, wanted)
+    change = await context.tables.delete_item(table, key, wanted, context.token)
     return await _written(context, document, table, key, change, change.old)
 
 
@@ -138,7 +138,7 @@ async def update_item(context: Context, document: dict[str, Any]) -> bytes:
         failed=_shows_failed(document),
     )
     context.meter.admit(table, Kind.WRITE, key)
-    change = await context.tables.update_item(table, key, update, wanted)
+    change = await context.tables.update_item(table, key, update, wanted, context.token)
     shown = change.old if change.new is None else change.new
     if returned in ("UPDATED_OLD", "UPDATED_NEW"):
         shown = update.touched(shown)

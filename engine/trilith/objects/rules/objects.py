@@ -48,7 +48,8 @@ def remove_content(
 
 
 def put_object(command: PutObject, view: View, effects: Effects, context: Context) -> Stored:
-    stem, now_ms, version_id = command.stem, context.now_ms, context.token
+    stem, now_ms = command.stem, context.now_ms
+    version_id = command.version_id or context.token
     key = stem + NULL_VERSION
     raw = view.get(OBJECT, key)
     if raw is None:

@@ -1,0 +1,153 @@
+"""A bucket of the asynchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import grpc
+
+from trilith.client import object_calls, types
+from trilith.client.async_bodies import AsyncData, AsyncUpload, async_source_of
+from trilith.client.async_object_reader import AsyncObjectReader
+from trilith.client.async_session import AsyncSession
+from trilith.client.bucket import RETRY_S, STREAM_S_MAX
+from trilith.client.object_calls import PUT_OBJECT, Range
+from trilith.client.reading import Progress
+
+
+class AsyncBucket:
+    """Objects by their keys."""
+
+    def __init__(self, session: AsyncSession, name: str) -> None:
+        self._session = session
+        self.name = name
+
+    async def put(
+        self,
+        key: str,
+        data: AsyncData,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        if_match: str | None = None,
+        if_absent: bool = False,
+        timeout_s: float | None = None,
+    ) -> types.ObjectInfo:
+        """Store an object: bytes, a pathlib.Path, a binary file, an iterable of bytes or
+        an asynchronous one.
+
+        Streams in constant memory. It is there whole, synced in every in-sync zone, when this
+        returns, and not at all when it raises, but for OutcomeUnknown. `if_absent`: only where
+        there is none; `if_match`: only over an object of this ETag. Raises PreconditionFailed,
+        BucketNotFound. An iterable is read once, so such a put is not made again after a failure.
+        """
+        source = async_source_of(data)
+        head = object_calls.put_head(
+            self.name,
+            key,
+            size=source.size,
+            content_type=content_type,
+            metadata=metadata,
+            headers=headers,
+            if_match=if_match,
+            if_absent=if_absent,
+        )
+        upload = AsyncUpload(head, source)
+
+        async def attempt(channel: grpc.aio.Channel, attempt_s: float) -> Any:
+            del attempt_s  # however long the body takes
+            send = channel.stream_unary(PUT_OBJECT.path, PUT_OBJECT.encode, PUT_OBJECT.decode)
+            try:
+                return await send(
+                    upload.messages(), timeout=timeout_s, metadata=self._session.metadata()
+                )
+            except grpc.RpcError:
+                if upload.failure is not None:
+                    raise upload.failure from None
+                raise
+
+        answer = await self._session.attempts(
+            attempt, timeout_s or STREAM_S_MAX, repeatable=source.is_repeatable, retry_s=RETRY_S
+        )
+        return types.object_info(answer)
+
+    async def get(
+        self,
+        key: str,
+        *,
+        range: Range | None = None,  # noqa: A002
+        eventual: bool = False,
+    ) -> AsyncObjectReader:
+        """Open an object. `range`: its (first, last) bytes, inclusive; (-n, None): the last n.
+
+        `eventual`: a replica may answer that cannot prove to be current. Raises ObjectNotFound.
+        """
+        progress = Progress(self.name, key, range, eventual=eventual)
+        return await AsyncObjectReader(self._session, progress, RETRY_S).open()
+
+    async def head(self, key: str, *, eventual: bool = False) -> types.ObjectInfo:
+        """Raises ObjectNotFound."""
+        return await self._session.run(object_calls.head_object(self.name, key, eventual=eventual))
+
+    async def delete(self, key: str, *, if_match: str | None = None) -> bool:
+        """Whether there was one."""
+        return await self._session.run(
+            object_calls.delete_object(self.name, key, if_match=if_match)
+        )
+
+    async def copy(
+        self,
+        source_key: str,
+        key: str,
+        *,
+        source_bucket: str | None = None,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        if_match: str | None = None,
+        if_absent: bool = False,
+    ) -> types.ObjectInfo:
+        """Copy an object into this bucket, without moving its bytes. Keeps its metadata unless
+        some is given. Raises ObjectNotFound.
+        """
+        call = object_calls.copy_object(
+            (source_bucket or self.name, source_key),
+            self.name,
+            key,
+            metadata=object_calls.metadata_message(content_type, metadata, None),
+            if_match=if_match,
+            if_absent=if_absent,
+        )
+        return await self._session.run(call)
+
+    async def list(
+        self, prefix: str = "", *, after: str = "", eventual: bool = False
+    ) -> AsyncIterator[types.ListedObject]:
+        """All objects under a prefix, in the order of their keys, page by page."""
+        following: str | None = after
+        while following is not None:
+            page = await self.list_page(prefix, after=following, eventual=eventual)
+            for one in page.objects:
+                yield one
+            following = page.next_after
+
+    async def list_page(
+        self,
+        prefix: str = "",
+        *,
+        delimiter: str = "",
+        after: str = "",
+        limit: int = 0,
+        eventual: bool = False,
+    ) -> types.ObjectPage:
+        """One page; keys that have `delimiter` behind the prefix are summed up as prefixes."""
+        call = object_calls.list_objects(
+            self.name,
+            prefix=prefix,
+            delimiter=delimiter,
+            after=after,
+            limit=limit,
+            eventual=eventual,
+        )
+        return await self._session.run(call)

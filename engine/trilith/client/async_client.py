@@ -1,0 +1,171 @@
+"""The asynchronous client: `trilith.connect_async`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterable, Mapping
+from types import TracebackType
+from typing import Self
+
+from trilith.client import object_calls, table_calls, types
+from trilith.client.access import Access, find_keys
+from trilith.client.async_bucket import AsyncBucket
+from trilith.client.async_session import AsyncSession
+from trilith.client.async_table import AsyncTable
+from trilith.client.client import DEFAULT_ENDPOINT, TIMEOUT_S
+from trilith.client.endpoints import Endpoints, parse_endpoints
+from trilith.client.transact_calls import TransactionParts
+
+
+class AsyncTransaction(TransactionParts):
+    """Collects parts; leaving its `with` block without an exception commits them."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__()
+        self._session = session
+
+    async def commit(self, timeout_s: float | None = None) -> None:
+        """All parts, or none. Raises PreconditionFailed and its like; nothing was done then."""
+        if len(self):
+            await self._session.run(self.call(), timeout_s)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            await self.commit()
+
+
+class AsyncClient:
+    """A connection to a cluster. It belongs to one event loop.
+
+    Every write that returns is synced in every in-sync zone. Errors are those of trilith.errors:
+    an `Unavailable` was not applied, an `OutcomeUnknown` may have been, and both are raised only
+    after the call's time is up.
+    """
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections; calls in work fail."""
+        await self._session.close()
+
+    def bucket(self, name: str) -> AsyncBucket:
+        """A bucket by its name; asks nobody whether there is one."""
+        return AsyncBucket(self._session, name)
+
+    async def create_bucket(self, name: str) -> AsyncBucket:
+        """Raises BucketAlreadyOwned, BucketAlreadyExists."""
+        await self._session.run(object_calls.create_bucket(name))
+        return AsyncBucket(self._session, name)
+
+    async def delete_bucket(self, name: str) -> None:
+        """Raises BucketNotFound, BucketNotEmpty."""
+        await self._session.run(object_calls.delete_bucket(name))
+
+    async def buckets(self, prefix: str = "") -> AsyncIterator[types.BucketInfo]:
+        """In the order of their names."""
+        after: str | None = ""
+        while after is not None:
+            found, after = await self._session.run(object_calls.list_buckets(prefix, after))
+            for one in found:
+                yield one
+
+    def table(self, name: str) -> AsyncTable:
+        """A table by its name; asks nobody whether there is one."""
+        return AsyncTable(self._session, name)
+
+    async def create_table(
+        self,
+        name: str,
+        partition_key: tuple[str, str],
+        sort_key: tuple[str, str] | None = None,
+        *,
+        local_indexes: Iterable[types.Index] = (),
+        global_indexes: Iterable[types.Index] = (),
+        throughput: tuple[int, int] | None = None,
+        tags: Mapping[str, str] | None = None,
+        deletion_protection: bool = False,
+        timeout_s: float | None = None,
+    ) -> AsyncTable:
+        """Keys are (name, "S" | "N" | "B"); `throughput` (read, write) units, else on demand.
+
+        Returns when the table is ACTIVE. Raises TableAlreadyExists, InvalidRequest.
+        """
+        call = table_calls.create_table(
+            name,
+            partition_key,
+            sort_key,
+            local_indexes=local_indexes,
+            global_indexes=global_indexes,
+            throughput=throughput,
+            tags=tags,
+            deletion_protection=deletion_protection,
+        )
+        await self._session.run(call, timeout_s)
+        table = AsyncTable(self._session, name)
+        await table.wait_active(timeout_s)
+        return table
+
+    async def delete_table(self, name: str) -> types.TableInfo:
+        """The table answers no more from now on. Raises TableNotFound."""
+        return await self._session.run(table_calls.delete_table(name))
+
+    async def tables(self) -> AsyncIterator[str]:
+        """Names, in order."""
+        after: str | None = ""
+        while after is not None:
+            found, after = await self._session.run(table_calls.list_tables(after))
+            for one in found:
+                yield one
+
+    def transact(self) -> AsyncTransaction:
+        """Items and objects written together or not at all.
+
+        async with db.transact() as transaction:
+            transaction.put_object("photos", "cat.jpg", data)
+            transaction.put_item("pictures", {"id": "cat", "key": "cat.jpg"})
+        """
+        return AsyncTransaction(self._session)
+
+    async def status(self) -> types.ClusterStatus:
+        """What the cluster says of itself."""
+        return await self._session.run(object_calls.status())
+
+
+async def connect_async(
+    endpoints: str = DEFAULT_ENDPOINT,
+    *,
+    access_key: str | None = None,
+    secret_key: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    discover: bool = True,
+) -> AsyncClient:
+    """A client of the cluster at `host:port[,host:port...]`; connects with its first call.
+
+    The access key: as given, else from TRILITH_ROOT_ACCESS_KEY and TRILITH_ROOT_SECRET_KEY, else
+    from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else from the data directory here.
+    `timeout_s` is for each call with its retries. `discover`: learn the cluster's other nodes, for
+    when this one fails. Raises Unauthenticated where no key is found, ValueError.
+    """
+    keys = find_keys(access_key, secret_key, os.environ)
+    found = Endpoints(parse_endpoints(endpoints))
+    return AsyncClient(AsyncSession(found, Access(*keys), timeout_s=timeout_s, discover=discover))

@@ -1,0 +1,111 @@
+"""The asynchronous way to the cluster: as session.py, on grpc.aio."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+
+from trilith.client import object_calls
+from trilith.client.access import Access
+from trilith.client.endpoints import Endpoints
+from trilith.client.failures import failure_of
+from trilith.client.retries import Attempts
+from trilith.client.rpc import CHANNEL_OPTIONS, Call, Rpc
+from trilith.errors import TrilithError, Unauthenticated
+
+T = TypeVar("T")
+
+
+class AsyncSession:
+    """For one event loop."""
+
+    def __init__(
+        self, endpoints: Endpoints, access: Access, *, timeout_s: float, discover: bool
+    ) -> None:
+        self._endpoints = endpoints
+        self._access = access
+        self._timeout_s = timeout_s
+        self._discover = discover
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def close(self) -> None:
+        channels, self._channels = list(self._channels.values()), {}
+        await asyncio.gather(*(channel.close() for channel in channels))
+
+    def channel(self, address: str) -> grpc.aio.Channel:
+        channel = self._channels.get(address)
+        if channel is None:
+            channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            self._channels[address] = channel
+        return channel
+
+    async def run(self, call: Call[T], timeout_s: float | None = None) -> T:
+        """The call's answer. Raises TrilithError."""
+
+        async def attempt(channel: grpc.aio.Channel, attempt_s: float) -> Any:
+            send = channel.unary_unary(call.rpc.path, call.rpc.encode, call.rpc.decode)
+            return await send(call.request, timeout=attempt_s, metadata=self._access.metadata())
+
+        await self._find_nodes()
+        return call.parse(await self.attempts(attempt, timeout_s, repeatable=call.repeatable))
+
+    async def attempts(
+        self,
+        attempt: Callable[[grpc.aio.Channel, float], Awaitable[T]],
+        timeout_s: float | None,
+        *,
+        repeatable: bool,
+        retry_s: float | None = None,
+    ) -> T:
+        """`attempt(channel, seconds)` until it succeeds or may not be made again: within
+        `timeout_s`, and `retry_s` after the first failure.
+        """
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        attempts = Attempts(time.monotonic(), timeout_s, retry_s, repeatable=repeatable)
+        while True:
+            address = self._endpoints.current
+            try:
+                return await attempt(self.channel(address), attempts.time_s(time.monotonic()))
+            except grpc.RpcError as error:
+                failure = failure_of(error)
+            except TrilithError as error:
+                failure = error
+            elsewhere = self.leave(address, failure)
+            await asyncio.sleep(attempts.pause_s(failure, time.monotonic(), elsewhere=elsewhere))
+
+    def leave(self, address: str, failure: TrilithError) -> bool:
+        """After a failure: a new token, or another node. Whether it is another node."""
+        if isinstance(failure, Unauthenticated):
+            self._access.renew()
+        return failure.retryable and self._endpoints.leave(address)
+
+    def stream(self, rpc: Rpc, request: Any, address: str) -> Any:
+        """The call of a server's stream: `read()` answers one message, or EOF."""
+        call = self.channel(address).unary_stream(rpc.path, rpc.encode, rpc.decode)
+        return call(request, metadata=self._access.metadata())
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._access.metadata()
+
+    async def address(self) -> str:
+        """The node that is asked now."""
+        await self._find_nodes()
+        return self._endpoints.current
+
+    async def _find_nodes(self) -> None:
+        """Once: where else the cluster serves, should this node fail."""
+        if not self._discover:
+            return
+        self._discover = False
+        try:
+            nodes = await self.run(object_calls.list_nodes())
+        except TrilithError as error:
+            if not error.retryable:
+                raise
+            self._discover = True
+            return
+        self._endpoints.add([node.address for node in nodes])

@@ -1,0 +1,119 @@
+"""The blocking way to the cluster: channels to its nodes, and calls that survive one of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import grpc
+
+from trilith.client import object_calls
+from trilith.client.access import Access
+from trilith.client.endpoints import Endpoints
+from trilith.client.failures import failure_of
+from trilith.client.retries import Attempts
+from trilith.client.rpc import CHANNEL_OPTIONS, Call, Rpc
+from trilith.errors import TrilithError, Unauthenticated
+
+T = TypeVar("T")
+
+
+class Session:
+    """Channels are opened when they are first used. May be used by several threads."""
+
+    def __init__(
+        self, endpoints: Endpoints, access: Access, *, timeout_s: float, discover: bool
+    ) -> None:
+        self._endpoints = endpoints
+        self._access = access
+        self._timeout_s = timeout_s
+        self._discover = discover
+        self._channels: dict[str, grpc.Channel] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        with self._lock:
+            channels, self._channels = list(self._channels.values()), {}
+        for channel in channels:
+            channel.close()
+
+    def channel(self, address: str) -> grpc.Channel:
+        with self._lock:
+            channel = self._channels.get(address)
+            if channel is None:
+                channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+                self._channels[address] = channel
+            return channel
+
+    def run(self, call: Call[T], timeout_s: float | None = None) -> T:
+        """The call's answer. Raises TrilithError."""
+
+        def attempt(channel: grpc.Channel, attempt_s: float) -> Any:
+            send = channel.unary_unary(call.rpc.path, call.rpc.encode, call.rpc.decode)
+            return send(call.request, timeout=attempt_s, metadata=self._access.metadata())
+
+        self._find_nodes()
+        return call.parse(self.attempts(attempt, timeout_s, repeatable=call.repeatable))
+
+    def attempts(
+        self,
+        attempt: Callable[[grpc.Channel, float], T],
+        timeout_s: float | None,
+        *,
+        repeatable: bool,
+        retry_s: float | None = None,
+    ) -> T:
+        """`attempt(channel, seconds)` until it succeeds or may not be made again: within
+        `timeout_s`, and `retry_s` after the first failure.
+        """
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        attempts = Attempts(time.monotonic(), timeout_s, retry_s, repeatable=repeatable)
+        while True:
+            address = self._endpoints.current
+            try:
+                return attempt(self.channel(address), attempts.time_s(time.monotonic()))
+            except grpc.RpcError as error:
+                failure = failure_of(error)
+            except TrilithError as error:
+                failure = error
+            elsewhere = self.leave(address, failure)
+            time.sleep(attempts.pause_s(failure, time.monotonic(), elsewhere=elsewhere))
+
+    def leave(self, address: str, failure: TrilithError) -> bool:
+        """After a failure: a new token, or another node. Whether it is another node."""
+        if isinstance(failure, Unauthenticated):
+            self._access.renew()
+        return failure.retryable and self._endpoints.leave(address)
+
+    def stream(self, rpc: Rpc, request: Any, address: str) -> Iterator[Any]:
+        """The answers of a server's stream, as they are read. Raises grpc.RpcError."""
+        call = self.channel(address).unary_stream(rpc.path, rpc.encode, rpc.decode)
+        answers: Iterator[Any] = call(request, metadata=self._access.metadata())
+        return answers
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        return self._access.metadata()
+
+    @property
+    def address(self) -> str:
+        """The node that is asked now."""
+        self._find_nodes()
+        return self._endpoints.current
+
+    def _find_nodes(self) -> None:
+        """Once: where else the cluster serves, should this node fail."""
+        with self._lock:
+            discover, self._discover = self._discover, False
+        if not discover:
+            return
+        try:
+            nodes = self.run(object_calls.list_nodes())
+        except TrilithError as error:
+            if not error.retryable:
+                raise
+            with self._lock:
+                self._discover = True
+            return
+        self._endpoints.add([node.address for node in nodes])

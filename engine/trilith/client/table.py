@@ -1,0 +1,209 @@
+"""A table of the blocking client."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from trilith.client import table_calls, types
+from trilith.client.session import Session
+from trilith.client.table_calls import Condition, Found, Names, Reading
+from trilith.client.values import Item
+from trilith.errors import DeadlineExceeded, Overloaded
+
+ACTIVE_S_MAX = 600.0
+POLL_S = 0.1
+UNPROCESSED_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+
+
+class Table:
+    """Items by their keys. Expressions, limits and errors are DynamoDB's; `names` and `values` are
+    what `#name` and `:value` in them stand for.
+    """
+
+    def __init__(self, session: Session, name: str) -> None:
+        self._session = session
+        self.name = name
+
+    def get(
+        self,
+        key: Item,
+        *,
+        consistent: bool = False,
+        projection: str | None = None,
+        names: Names = None,
+    ) -> Found:
+        """The item, or None. `consistent`: it has every write that was acknowledged before."""
+        return self._session.run(
+            table_calls.get_item(
+                self.name, key, consistent=consistent, projection=projection, names=names
+            )
+        )
+
+    def put(
+        self,
+        item: Item,
+        *,
+        condition: str | None = None,
+        names: Names = None,
+        values: Item | None = None,
+        returning: str = "NONE",
+        return_failed: bool = False,
+    ) -> Found:
+        """Replace an item. `returning` NONE or ALL_OLD. Raises PreconditionFailed, with the item
+        that failed the condition under `details["item"]` where `return_failed` asks for it.
+        """
+        terms = Condition(condition, names, values).terms(returning, return_failed=return_failed)
+        return self._session.run(table_calls.put_item(self.name, item, terms))
+
+    def update(
+        self,
+        key: Item,
+        update: str | None = None,
+        *,
+        condition: str | None = None,
+        names: Names = None,
+        values: Item | None = None,
+        returning: str = "NONE",
+        return_failed: bool = False,
+    ) -> Found:
+        """Change an item, or make it. `returning` NONE, ALL_OLD, ALL_NEW, UPDATED_OLD or
+        UPDATED_NEW. A retry is applied once: an ADD counts once.
+        """
+        terms = Condition(condition, names, values).terms(returning, return_failed=return_failed)
+        return self._session.run(table_calls.update_item(self.name, key, update, terms))
+
+    def delete(
+        self,
+        key: Item,
+        *,
+        condition: str | None = None,
+        names: Names = None,
+        values: Item | None = None,
+        returning: str = "NONE",
+        return_failed: bool = False,
+    ) -> Found:
+        """Delete an item; none is no error."""
+        terms = Condition(condition, names, values).terms(returning, return_failed=return_failed)
+        return self._session.run(table_calls.delete_item(self.name, key, terms))
+
+    def batch_write(self, puts: Iterable[Item] = (), deletes: Iterable[Item] = ()) -> None:
+        """Many writes, each on its own, with no condition; as many calls as it takes.
+
+        Raises Overloaded when some were not done after several attempts.
+        """
+        for batch in table_calls.writes_of(self.name, puts, deletes):
+            left = self._session.run(table_calls.batch_write(batch))
+            for pause_s in UNPROCESSED_S:
+                if not left:
+                    break
+                time.sleep(pause_s)
+                left = self._session.run(table_calls.batch_write(left))
+            if left:
+                raise Overloaded(f"{len(left)} writes of the batch were not done")
+
+    def batch_get(
+        self,
+        keys: Iterable[Item],
+        *,
+        consistent: bool = False,
+        projection: str | None = None,
+        names: Names = None,
+    ) -> list[dict[str, Any]]:
+        """The items that there are of these keys, in no order. Raises Overloaded."""
+        found: list[dict[str, Any]] = []
+        for batch in table_calls.keys_of(
+            self.name, keys, consistent=consistent, projection=projection, names=names
+        ):
+            items, left = self._session.run(table_calls.batch_get(batch))
+            found += items
+            pauses = iter(UNPROCESSED_S)
+            while left is not None:
+                if not items and (pause_s := next(pauses, None)) is None:
+                    raise Overloaded(f"{len(left.keys)} keys of the batch were not read")
+                if not items:
+                    time.sleep(pause_s or 0)
+                items, left = self._session.run(table_calls.batch_get(left))
+                found += items
+        return found
+
+    def query(
+        self,
+        key_condition: str,
+        *,
+        values: Item | None = None,
+        names: Names = None,
+        index: str | None = None,
+        filter: str | None = None,  # noqa: A002
+        projection: str | None = None,
+        limit: int = 0,
+        start_key: Item | None = None,
+        descending: bool = False,
+        consistent: bool = False,
+    ) -> Iterator[dict[str, Any]]:
+        """Items of one partition key in the order of their sort keys, page by page.
+
+        `limit`: items read for one page, not in all.
+        """
+        reading = Reading(
+            index, filter, projection, names, values, limit, start_key, consistent=consistent
+        )
+        while True:
+            page = self.query_page(key_condition, reading, descending=descending)
+            yield from page.items
+            if page.last_key is None:
+                return
+            reading = reading.after(page.last_key)
+
+    def query_page(
+        self, key_condition: str, reading: Reading, *, descending: bool = False
+    ) -> types.ItemPage:
+        """One page."""
+        return self._session.run(
+            table_calls.query(self.name, key_condition, reading, descending=descending)
+        )
+
+    def scan(
+        self,
+        *,
+        filter: str | None = None,  # noqa: A002
+        values: Item | None = None,
+        names: Names = None,
+        index: str | None = None,
+        projection: str | None = None,
+        limit: int = 0,
+        start_key: Item | None = None,
+        consistent: bool = False,
+        segment: tuple[int, int] | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """All items, page by page. `segment`: (number, total) of a parallel scan."""
+        reading = Reading(
+            index, filter, projection, names, values, limit, start_key, consistent=consistent
+        )
+        while True:
+            page = self.scan_page(reading, segment)
+            yield from page.items
+            if page.last_key is None:
+                return
+            reading = reading.after(page.last_key)
+
+    def scan_page(self, reading: Reading, segment: tuple[int, int] | None = None) -> types.ItemPage:
+        """One page."""
+        return self._session.run(table_calls.scan(self.name, reading, segment))
+
+    def describe(self) -> types.TableInfo:
+        """Raises TableNotFound."""
+        return self._session.run(table_calls.describe_table(self.name))
+
+    def wait_active(self, timeout_s: float | None = None) -> types.TableInfo:
+        """Until the table and its indexes are ACTIVE. Raises DeadlineExceeded."""
+        until_s = time.monotonic() + (timeout_s or ACTIVE_S_MAX)
+        while True:
+            info = self.describe()
+            states = {info.status, *(index.status for index in info.global_indexes)}
+            if states == {"ACTIVE"}:
+                return info
+            if time.monotonic() >= until_s:
+                raise DeadlineExceeded(f"the table {self.name} is not ACTIVE yet: {states}")
+            time.sleep(POLL_S)
