@@ -125,6 +125,7 @@ class _Keyspace:
         self.committed = SortedState()
         self.ahead = SortedState()  # committed plus everything in flight
         self.results: dict[bytes, bytes] = {}  # by token
+        self.memos: dict[tuple[bytes, bytes], dict[Any, Any]] = {}  # of the leaders' views
         self.command_decoder = msgspec.msgpack.Decoder(model.command_type)
         self.query_decoder = msgspec.msgpack.Decoder(model.query_type)
         self.result_decoder = msgspec.msgpack.Decoder(model.result_type)
@@ -176,9 +177,9 @@ class LocalPartitions:
         self._sequence += 1
         context = Context(token, self.now_ms, self._sequence << SEQUENCE_FREE_BITS, start, end)
         try:
-            result = space.model.evaluate(
-                command, LocalView(space.ahead, start, end), effects, context
-            )
+            view = LocalView(space.ahead, start, end)
+            view.memo = space.memos.setdefault((start, end), {})
+            result = space.model.evaluate(command, view, effects, context)
         except TrilithError as error:
             raise from_wire(*to_wire(error)) from None
         self.executed.append(command)
@@ -215,6 +216,7 @@ class LocalPartitions:
     def cut(self, keyspace: int, cuts: list[bytes]) -> None:
         """Let the partitions of a keyspace be those between these keys."""
         self._keyspaces[keyspace].starts = [b"", *sorted(cuts)]
+        self._keyspaces[keyspace].memos.clear()
 
     def split(self, cut: bytes, carried: list[tuple[int, bytes, bytes]]) -> None:
         """Split keyspace 2 at `cut`, giving the right child some records."""

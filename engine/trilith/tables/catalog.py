@@ -211,8 +211,11 @@ class Catalog:
             await self._partitions.execute(TABLES_KEYSPACE, start, dropped)
         await self._execute(record.name, RemoveTable(record.name, record.table_id))
 
-    async def remove_index(self, record: TableRecord, index: GlobalIndex) -> None:
-        """Remove the entries of an index that is marked as deleting, then its definition."""
+    async def remove_index(self, record: TableRecord, index: GlobalIndex) -> TableRecord:
+        """Remove the entries of an index that is marked as deleting, then its definition.
+
+        The record without it.
+        """
         await self._drop(index.index_id, DropEntries)
 
         def without(current: TableRecord) -> TableRecord:
@@ -222,7 +225,7 @@ class Catalog:
             attributes = tuple(one for one in current.attributes if one.name in used)
             return msgspec.structs.replace(changed, attributes=attributes)
 
-        await self.change(record.name, without)
+        return await self.change(record.name, without)
 
     async def _drop(self, owner_id: bytes, command: Callable[[bytes, bytes], Any]) -> None:
         """Run a command of [first, last) on each partition that may hold a table or an index."""

@@ -25,7 +25,7 @@ from trilith.tables import layout
 from trilith.tables.catalog import Catalog
 from trilith.tables.changes import ChangeLog
 from trilith.tables.commands import Page, ReadPage
-from trilith.tables.definitions import ACTIVE, CREATING, DELETING, GlobalIndex, TableRecord
+from trilith.tables.definitions import ACTIVE, CREATING, DELETING, Feeds, GlobalIndex, TableRecord
 from trilith.tables.entry_feed import EntryFeed
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import ITEM, TABLES_KEYSPACE
@@ -72,11 +72,28 @@ class TableWorks:
                 return await self._catalog.remove(record)
             for index in record.global_indexes:
                 if index.status == DELETING:
-                    await self._catalog.remove_index(record, index)
+                    await self._remove(record, index)
                 elif index.status == CREATING:
                     await _Filling(self, record, index, is_ours).run()
         except TableNotFound:
             return None  # another node was faster
+
+    async def _remove(self, record: TableRecord, index: GlobalIndex) -> None:
+        """Without its last index a table's writes are recorded no more."""
+        changed = await self._catalog.remove_index(record, index)
+        feeds = changed.feeds() or Feeds(era=changed.revision)
+        pieces = pieces_of(self._partitions, record.table_id)
+        rolls = (self._log.roll(start, record.table_id, feeds) for start, _ in pieces)
+        await asyncio.gather(*rolls)
+
+
+def pieces_of(partitions: Partitions, table_id: bytes) -> list[tuple[bytes, bytes]]:
+    """The parts of a table by partition, [start, end), in order."""
+    pieces = []
+    for start, end in layout.slot_ranges(table_id):
+        starts = partitions.partition_starts(TABLES_KEYSPACE, start, end)
+        pieces += list(zip(starts, [*starts[1:], end], strict=True))
+    return pieces
 
 
 class _Filling:
@@ -96,12 +113,7 @@ class _Filling:
         self._noted_at = works._clock.monotonic()
 
     def _pieces(self) -> list[tuple[bytes, bytes]]:
-        """The parts of the table by partition, [start, end), in order."""
-        pieces = []
-        for start, end in layout.slot_ranges(self._record.table_id):
-            starts = self._works._partitions.partition_starts(TABLES_KEYSPACE, start, end)
-            pieces += list(zip(starts, [*starts[1:], end], strict=True))
-        return pieces
+        return pieces_of(self._works._partitions, self._record.table_id)
 
     async def run(self) -> None:
         """Return when the index is ACTIVE, or is not to be filled any more."""
