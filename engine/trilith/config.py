@@ -162,6 +162,15 @@ class Tables(Section, frozen=True, kw_only=True):
     stream_retention_seconds: Annotated[
         Positive, Meta(description="what a stream holds can be read for this long")
     ] = 86_400
+    upkeep_interval_seconds: Annotated[
+        Positive, Meta(description="between looks for what streams and indexes no longer need")
+    ] = 30
+    ttl_interval_seconds: Annotated[
+        Positive, Meta(description="between looks for items whose time to live is over")
+    ] = 30
+    ttl_deletes_per_second_max: Annotated[
+        Positive, Meta(description="of expired items, by each leader")
+    ] = 500
 
 
 class S3(Section, frozen=True, kw_only=True):

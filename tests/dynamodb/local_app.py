@@ -23,6 +23,7 @@ from trilith.iam.credentials import StaticCredentials, root_credential
 from trilith.request_record import RequestRecord
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
+from trilith.tables.expirer import Expirer
 from trilith.tables.streams import Streams
 from trilith.tables.throughput import Spent, Throughput
 from trilith.tables.usage import TableUsage
@@ -74,7 +75,8 @@ class LocalApp:
             self._spawn,
             Meter(tables.service, self.throughput),
             TableUsage(tables, clock, self._spawn),
-            Streams(tables, tables.keys, retention_ms=24 * 3600 * 1000),
+            Streams(tables, tables.keys, 24 * 3600),
+            Expirer(tables, tables.catalog, clock),
         )
         credentials = StaticCredentials([root_credential(ACCESS, SECRET)])
         self.app = DynamoDBApp(

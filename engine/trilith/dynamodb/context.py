@@ -9,6 +9,7 @@ from typing import Any
 from trilith.dynamodb.metering import Meter
 from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
+from trilith.tables.expirer import Expirer
 from trilith.tables.service import TableService
 from trilith.tables.streams import Streams
 from trilith.tables.usage import TableUsage
@@ -31,6 +32,7 @@ class Context:
     meter: Meter
     usage: TableUsage
     streams: Streams
+    expirer: Expirer
     token: bytes | None = None
 
     def arn(self, table_name: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, unsupported
-from trilith.dynamodb.operations import batches, items, pages, streams, tables
+from trilith.dynamodb.operations import batches, items, pages, streams, tables, time_to_live
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[bytes]]
 
@@ -27,7 +27,7 @@ SERVED: dict[str, Handler] = {
     "DescribeEndpoints": tables.describe_endpoints,
     "DescribeLimits": tables.describe_limits,
     "DescribeTable": tables.describe_table,
-    "DescribeTimeToLive": tables.describe_time_to_live,
+    "DescribeTimeToLive": time_to_live.describe_time_to_live,
     "GetItem": items.get_item,
     "ListTables": tables.list_tables,
     "ListTagsOfResource": tables.list_tags_of_resource,
@@ -38,6 +38,7 @@ SERVED: dict[str, Handler] = {
     "UntagResource": tables.untag_resource,
     "UpdateItem": items.update_item,
     "UpdateTable": tables.update_table,
+    "UpdateTimeToLive": time_to_live.update_time_to_live,
 }
 
 SERVED_OF_STREAMS: dict[str, Handler] = {
@@ -91,7 +92,6 @@ REFUSED = frozenset(
         "UpdateGlobalTableSettings",
         "UpdateKinesisStreamingDestination",
         "UpdateTableReplicaAutoScaling",
-        "UpdateTimeToLive",
     }
 )
 _BY_TARGET = {

@@ -55,6 +55,7 @@ from trilith.node.peers import NodePeers
 from trilith.node.public_grpc import public_address
 from trilith.node.quarantine import Damage, Quarantine
 from trilith.node.repair import RepairStation
+from trilith.node.tables import TableUpkeep
 from trilith.node.upkeep import Upkeep
 from trilith.node_options import NodeOptions
 from trilith.objects.key_ring import KeyRing
@@ -292,6 +293,7 @@ class Node:
             self._upkeep.keep_house,
             self._upkeep.collect,
             self._indexes.sweep,
+            self._table_upkeep.run,
         ):
             self._spawn(self._keep_up(work))
         await self._open_edges()
@@ -407,6 +409,7 @@ class Node:
             self._repair,
             self._upkeep,
             self._indexes,
+            self._table_upkeep,
             self.metrics,
         )
 
@@ -423,6 +426,9 @@ class Node:
             activity=self._items_model.activity,
             spawn=self._spawn,
             log=self.events,
+        )
+        self._table_upkeep = TableUpkeep(
+            self.host, self.router, catalog, runtime.clock, config.tables, self.events
         )
         self._throughput = Throughput(
             runtime.clock,
@@ -447,6 +453,7 @@ class Node:
         self._repair.register(self.metrics)
         self._upkeep.register(self.metrics)
         self._indexes.register(self.metrics)
+        self._table_upkeep.register(self.metrics)
 
     async def _bucket_names(self) -> dict[bytes, str]:
         """Bucket id -> name."""
@@ -491,11 +498,8 @@ class Node:
             self._spawn,
             meter,
             TableUsage(self.router, runtime.clock, self._spawn),
-            Streams(
-                self.router,
-                self._item_keys,
-                retention_ms=options.config.tables.stream_retention_seconds * 1000,
-            ),
+            Streams(self.router, self._item_keys, options.config.tables.stream_retention_seconds),
+            self._table_upkeep.expirer,
         )
 
     # stop

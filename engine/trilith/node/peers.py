@@ -13,6 +13,7 @@ from trilith.errors import TrilithError
 from trilith.node.facts import NodeFacts
 from trilith.node.indexes import IndexStation
 from trilith.node.repair import RepairStation
+from trilith.node.tables import TableUpkeep
 from trilith.node.upkeep import Upkeep
 from trilith.peers.hub import PeerHub
 from trilith.runtime.network import Buffer
@@ -32,6 +33,7 @@ class NodePeers:
         repair: RepairStation,
         upkeep: Upkeep,
         indexes: IndexStation,
+        tables: TableUpkeep,
         metrics: Metrics,
     ) -> None:
         self._hub = hub
@@ -40,6 +42,7 @@ class NodePeers:
         self._repair = repair
         self._upkeep = upkeep
         self._indexes = indexes
+        self._tables = tables
         self._metrics = metrics
         hub.serve(METRICS, self._serve_metrics)
         hub.serve(FACTS, self._serve_facts)
@@ -62,6 +65,7 @@ class NodePeers:
             "repair": self._repair.facts(),
             "collection": self._upkeep.facts(),
             "global_indexes": self._indexes.facts(),
+            "tables": self._tables.facts(),
         }
 
     async def _ask_all(self, method: str) -> dict[str, bytes]:

@@ -116,6 +116,7 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
     streams: tuple[Stream, ...] = ()  # the newest last
     ttl_attribute: str = ""  # empty: items do not expire
     ttl_changed_ms: int = 0
+    ttl_settled: bool = True  # False: entries of items are still being made or removed
 
     def index(self, name: str) -> LocalIndex | None:
         for index in self.indexes:
@@ -159,7 +160,11 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
 
     def has_work(self) -> bool:
         """Whether a deletion, or the making or unmaking of an index, is under way."""
-        return self.deleting or any(index.status != ACTIVE for index in self.global_indexes)
+        return (
+            self.deleting
+            or not self.ttl_settled
+            or any(index.status != ACTIVE for index in self.global_indexes)
+        )
 
     def key_names(self) -> tuple[str, ...]:
         if self.sort is None:

@@ -138,6 +138,22 @@ def index_start(entry: bytes) -> bytes:
     return entry[:_PREFIX_SIZE]
 
 
+def expiry_key(start: bytes, table_id: bytes, time_s: int, item: bytes) -> bytes:
+    """Of the entry that says when the item of a logical key expires."""
+    return start + _ANCHOR + table_id + time_s.to_bytes(8, "big") + item
+
+
+def anchored_size(start_size: int) -> int:
+    """How long `anchored` of a start of that length is."""
+    return start_size + len(_ANCHOR) + TABLE_ID_SIZE
+
+
+def parse_expiry(key: bytes, start_size: int) -> tuple[bytes, int, bytes]:
+    """Table id, time and the item's logical key of an EXPIRY entry's key."""
+    at = anchored_size(start_size)
+    return key[at - TABLE_ID_SIZE : at], int.from_bytes(key[at : at + 8], "big"), key[at + 8 :]
+
+
 def key_attributes(key: bytes, partition: KeyAttribute, sort: KeyAttribute | None) -> Item:
     """The key attributes that an item's logical key is made of."""
     encoded, end = unescape_bytes(key, _PREFIX_SIZE + key_codec.TOKEN_SIZE)

@@ -14,9 +14,10 @@ from trilith.errors import InternalError
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables import commands as c
 from trilith.tables import entry_commands as e
+from trilith.tables import expiry_commands as x
 from trilith.tables.changes import ChangeActivity
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.rules import changes, definitions, global_indexes, pages, usage
+from trilith.tables.rules import changes, definitions, expiry, global_indexes, pages, usage
 from trilith.tables.rules.items import ItemRules, drop_items, get_item
 
 _Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
@@ -65,6 +66,10 @@ class ItemsModel(_DispatchingModel):
                 c.RollShards: items.changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
                 c.TrimChanges: changes.trim_changes,
+                x.ExpireItem: items.expire_item,
+                x.DropExpiry: expiry.drop_expiry,
+                x.FillExpiry: expiry.ExpiryRules(keys).fill,
+                x.ClearExpiry: expiry.clear_expiry,
                 e.FeedEntries: global_indexes.feed_entries,
                 e.DropEntries: global_indexes.drop_entries,
                 e.SweepGone: global_indexes.sweep_gone,
@@ -79,11 +84,13 @@ class ItemsModel(_DispatchingModel):
                 e.ReadTail: global_indexes.read_tail,
                 e.GetFed: global_indexes.get_fed,
                 c.ReadChanges: changes.read_changes,
+                x.ListDue: expiry.list_due,
                 c.LocateChange: changes.locate_change,
             },
             (
                 *(c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
                 *(c.Rolled, c.Trimmed, c.Shards, c.Changes, c.Located),
+                *(x.Expired, x.ExpiryDropped, x.Filled, x.DueItems),
                 *(e.Fed, e.Swept, e.Mark),
             ),
         )

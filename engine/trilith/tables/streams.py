@@ -61,8 +61,8 @@ def shard_name(shard: Shard) -> str:
 class Streams:
     """One gateway's way to streams."""
 
-    def __init__(self, partitions: Partitions, keys: ItemKeys, *, retention_ms: int) -> None:
-        self.retention_ms = retention_ms
+    def __init__(self, partitions: Partitions, keys: ItemKeys, retention_s: int) -> None:
+        self.retention_ms = retention_s * 1000
         self._partitions = partitions
         self._keys = keys
         self._log = ChangeLog(partitions)

@@ -1,4 +1,5 @@
-"""Works on tables that take their time: deletions, and the making and unmaking of global indexes.
+"""Works on tables that take their time: deletions, the making and unmaking of global indexes, and
+time to live being turned on or off.
 
 What is to be done stands in the table's record, so that anybody can go on with it: one node does,
 the one that leads the definitions. Doing a step twice, or by two at a time, does no harm.
@@ -27,6 +28,7 @@ from trilith.tables.changes import ChangeLog
 from trilith.tables.commands import Page, ReadPage
 from trilith.tables.definitions import ACTIVE, CREATING, DELETING, Feeds, GlobalIndex, TableRecord
 from trilith.tables.entry_feed import EntryFeed
+from trilith.tables.expirer import Expirer
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import ITEM, TABLES_KEYSPACE
 
@@ -50,6 +52,7 @@ class TableWorks:
         self._clock = clock
         self._log = ChangeLog(partitions)
         self._feed = EntryFeed(partitions, keys, clock)
+        self._expirer = Expirer(partitions, catalog, clock)
         self.filled = 0
 
     async def finish_all(self, is_ours: Callable[[], bool]) -> None:
@@ -70,6 +73,8 @@ class TableWorks:
             record = await self._catalog.describe(name)
             if record.deleting:
                 return await self._catalog.remove(record)
+            if not record.ttl_settled:
+                await self._expirer.settle(record)
             for index in record.global_indexes:
                 if index.status == DELETING:
                     await self._remove(record, index)

@@ -167,12 +167,6 @@ async def list_tags_of_resource(context: Context, document: dict[str, Any]) -> b
     return encode({"Tags": [{"Key": k, "Value": v} for k, v in record.tags.items()]})
 
 
-async def describe_time_to_live(context: Context, document: dict[str, Any]) -> bytes:
-    """Always off: UpdateTimeToLive is refused."""
-    await _record(context, document["TableName"])
-    return encode({"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}})
-
-
 async def describe_limits(_context: Context, _document: dict[str, Any]) -> bytes:
     """AWS's defaults: nothing here is bounded by account."""
     return encode(

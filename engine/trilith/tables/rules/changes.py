@@ -53,6 +53,8 @@ from trilith.tables.layout import (
     change_key,
     sequence_in,
 )
+from trilith.tables.rules.expiry import drop_entries
+from trilith.tables.rules.fed import noted_sequence
 
 _HEADS_MAX = 1024
 
@@ -77,14 +79,17 @@ class ChangeRules:
         context: Context,
         *,
         by_ttl: bool = False,
-    ) -> None:
-        """Add the change of an item from one record to another (None: no item) to the log."""
+    ) -> Feeds:
+        """Add the change of an item from one record to another (None: no item) to the log.
+
+        Returns what is known here of what follows from the table's writes.
+        """
         if not feeds.stream and not feeds.is_indexed:
-            return
+            return feeds
         head = self._head(table_id, feeds, view, effects, context)
         feeds = head.feeds
         if not feeds.stream and not feeds.is_indexed:
-            return
+            return feeds
         old, new = images
         kind = INSERT if old is None else REMOVE if new is None else MODIFY
         flags = (
@@ -106,6 +111,7 @@ class ChangeRules:
             self._activity.changed.add((start, table_id))
         sequence = context.sequence + self._ordinal(effects)
         effects.put(CHANGE, change_key(start, table_id, sequence), CHANGE_RECORD.encode(change))
+        return feeds
 
     def feeds_here(self, table_id: bytes, view: View, context: Context) -> Feeds | None:
         """What the partition knows to follow from a write whose sender knew of nothing.
@@ -221,6 +227,7 @@ def _shards_in(table_id: bytes, view: View, context: Context) -> list[Shard]:
 
 
 def drop_feeds(command: DropFeeds, view: View, effects: Effects, context: Context) -> Dropped:
+    drop_entries(command.table_id, view, effects, context)
     starts = {context.start}
     for shard in _shards_in(command.table_id, view, context):
         effects.delete(SHARD, change_key(shard.start, command.table_id, shard.first))
@@ -294,13 +301,14 @@ def locate_change(query: LocateChange, view: View) -> Located:
 def trim_changes(command: TrimChanges, view: View, effects: Effects, _context: Context) -> Trimmed:
     """The floor of each shard is kept in its record: behind it, nothing was ever removed."""
     start, table_id = command.key, command.table_id
+    until = max(command.until, noted_sequence(start, table_id, view))
     shards = _shards_at(start, table_id, view)
     trimmed = min((shard.trimmed for shard in shards), default=0)
     count, more, stays = 0, False, SEQUENCE_MAX  # `stays`: the first that is not removed
     low, high = change_key(start, table_id, trimmed + 1), change_key(start, table_id, SEQUENCE_MAX)
     for key, raw in view.scan(CHANGE, low, high):
         change, sequence = CHANGE_RECORD.decode(raw), sequence_in(key)
-        waits = change.flags & FOR_INDEX and sequence > command.until
+        waits = change.flags & FOR_INDEX and sequence > until
         if waits or (change.flags & IN_STREAM and change.time_ms >= command.before_ms):
             stays = sequence
             break

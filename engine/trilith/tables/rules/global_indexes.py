@@ -33,6 +33,7 @@ from trilith.tables.entry_commands import (
 )
 from trilith.tables.layout import CHANGE, FED, GLOBAL, GONE, SEQUENCE_MAX, sequence_in
 from trilith.tables.records import entry_record, sequence_of_entry
+from trilith.tables.rules.fed import noted_sequence
 
 FEED_AGE_MS_MAX = 5 * 60 * 1000
 GONE_KEPT_MS = 15 * 60 * 1000  # far above the age of a change, whatever the wall clocks say
@@ -115,14 +116,14 @@ def mark_sequence(_command: MarkSequence, _view: View, _effects: Effects, contex
 
 
 def note_fed(command: NoteFed, view: View, effects: Effects, _context: Context) -> Fed:
-    if command.sequence > _fed(command.key, command.table_id, view):
+    if command.sequence > noted_sequence(command.key, command.table_id, view):
         key = layout.anchored(command.key, command.table_id)
         effects.put(FED, key, _VERSION + command.sequence.to_bytes(8, "big"))
     return Fed()
 
 
 def get_fed(query: GetFed, view: View) -> Mark:
-    return Mark(_fed(query.key, query.table_id, view))
+    return Mark(noted_sequence(query.key, query.table_id, view))
 
 
 def read_tail(query: ReadTail, view: View) -> Changes:
@@ -136,14 +137,6 @@ def read_tail(query: ReadTail, view: View) -> Changes:
             return Changes(None, records, is_whole=False)
         records.append((sequence_in(key), record))
     return Changes(None, records, is_whole=True)
-
-
-def _fed(start: bytes, table_id: bytes, view: View) -> int:
-    raw = view.get(FED, layout.anchored(start, table_id))
-    if raw is None:
-        return 0
-    _require_version(raw)
-    return int.from_bytes(raw[1:9], "big")
 
 
 def _gone(sequence: int, now_ms: int) -> bytes:

@@ -16,12 +16,15 @@ from trilith.tables.commands import (
     UpdateItem,
     Written,
 )
+from trilith.tables.expiry import expiry_of
+from trilith.tables.expiry_commands import Expired, ExpireItem
 from trilith.tables.expressions.updates import require_size_after_update
 from trilith.tables.item_codec import decode_item, encode_item
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import INDEX, ITEM
 from trilith.tables.records import size_in
 from trilith.tables.rules.changes import ChangeRules
+from trilith.tables.rules.expiry import replace_entry
 from trilith.tables.rules.indexes import IndexRules, global_units, require_index_keys
 from trilith.tables.sizes import item_size
 from trilith.tables.values import Item
@@ -86,6 +89,20 @@ class ItemRules:
             return Written(0, 0)
         return self._store(terms, key, (record, old), None, view, effects, context)
 
+    def expire_item(
+        self, command: ExpireItem, view: View, effects: Effects, context: Context
+    ) -> Expired:
+        """Deletes what the entry says only if that is still so."""
+        terms, key, now_s = command.terms, command.key, context.now_ms // 1000
+        record = view.get(ITEM, key)
+        if record is None or terms.feeds is None or command.time_s > now_s:
+            return Expired(is_deleted=False)
+        old = self._keys.open_item(terms.table_id, key, record)
+        if expiry_of(old, terms.feeds.ttl) != command.time_s:
+            return Expired(is_deleted=False)
+        self._store(terms, key, (record, old), None, view, effects, context, by_ttl=True)
+        return Expired(is_deleted=True)
+
     def _store(
         self,
         terms: Terms,
@@ -95,6 +112,8 @@ class ItemRules:
         view: View,
         effects: Effects,
         context: Context,
+        *,
+        by_ttl: bool = False,
     ) -> Written:
         """What every write of an item comes to: its record and whatever follows from it.
 
@@ -116,14 +135,21 @@ class ItemRules:
             effects.delete(ITEM, key)
             if feeds is not None:
                 gone = (record, None)
-                self.changes.emit(terms.table_id, feeds, key, gone, view, effects, context)
+                feeds = self.changes.emit(
+                    terms.table_id, feeds, key, gone, view, effects, context, by_ttl=by_ttl
+                )
+                if feeds.ttl:
+                    replace_entry(terms.table_id, feeds.ttl, key, (old, None), effects, context)
             return Written(old_size, 0, old_shown, None, units, fed)
         encoded, new_size, _ = after
         new_record = self._keys.seal_item(terms.table_id, key, encoded, new_size)
         effects.put(ITEM, key, new_record)
         if feeds is not None and (after[2] != old or terms.feeds is None):
             images = (record, new_record)
-            self.changes.emit(terms.table_id, feeds, key, images, view, effects, context)
+            feeds = self.changes.emit(terms.table_id, feeds, key, images, view, effects, context)
+            if feeds.ttl:
+                new = decode_item(encoded) if after[2] is None else after[2]
+                replace_entry(terms.table_id, feeds.ttl, key, (old, new), effects, context)
         new_shown = new_record if terms.show_new else None
         return Written(old_size, new_size, old_shown, new_shown, units, fed)
 
