@@ -23,6 +23,7 @@ from trilith.client.object_calls import GET_OBJECT, PUT_OBJECT
 from trilith.wire.v1 import objects_pb2, tables_pb2
 
 from .cluster import Cluster
+from .processes import wait_until
 
 MIB = 1 << 20
 
@@ -326,6 +327,25 @@ def test_a_table_says_what_it_is(table: Any, db: Client) -> None:
     db.delete_table(table.name)
     with pytest.raises(errors.TableNotFound):
         table.get({"id": "a", "n": 1})
+
+
+def test_a_global_index_is_made_with_its_table_and_queried(db: Client) -> None:
+    by_colour = Index("by_colour", ("colour", "S"), ("id", "S"), projection="KEYS_ONLY")
+    table = db.create_table(f"sdk-{secrets.token_hex(6)}", ("id", "S"), global_indexes=[by_colour])
+    described = table.describe().global_indexes[0]
+    assert (described.name, described.partition_key, described.sort_key, described.status) == (
+        "by_colour",
+        ("colour", "S"),
+        ("id", "S"),
+        "ACTIVE",
+    )
+    table.batch_write({"id": str(n), "colour": "red" if n % 2 else "blue"} for n in range(10))
+
+    def red() -> list[str]:
+        found = table.query("colour = :c", values={":c": "red"}, index="by_colour")
+        return [one["id"] for one in found]
+
+    wait_until(lambda: red() == ["1", "3", "5", "7", "9"], deadline_s=20, what="the index has it")
 
 
 def test_both_protocols_see_the_same_items(table: Any, cluster: Cluster) -> None:

@@ -65,7 +65,7 @@ class LocalApp:
         self.tables = tables
         self.shared: list[Spent] = []
         self.throughput = Throughput(clock, self.shared.extend)
-        context = Context(
+        self.context = context = Context(
             tables.service,
             tables.catalog,
             clock,

@@ -47,6 +47,20 @@ def test_a_port_of_another_program_is_refused_even_if_that_one_shares_it() -> No
     reserved_ports.reserve(HOST, port, "s3").close()
 
 
+def test_grpc_ports_follow_each_other_or_none_is_taken() -> None:
+    picked = reserved_ports.reserve_grpc(HOST, 0, 3)
+    ports = [reserved_ports.port_of(one) for one in picked]
+    assert ports == list(range(ports[0], ports[0] + 3))
+    for one in picked:
+        one.close()
+    with shared_listener(ports[2]), pytest.raises(ConfigError, match=f"port {ports[2]}.*--grpc"):
+        reserved_ports.reserve_grpc(HOST, ports[0], 3)
+    for one in reserved_ports.reserve_grpc(HOST, ports[0], 3):
+        one.close()
+    with pytest.raises(ConfigError, match="none above"):
+        reserved_ports.reserve_grpc(HOST, 65_534, 3)
+
+
 def test_connections_that_still_close_do_not_hold_a_port() -> None:
     with reserved_ports.reserve(HOST, 0, "s3") as picked:
         port = reserved_ports.port_of(picked)

@@ -98,6 +98,7 @@ class GrpcServer:
         self._request_prefix = entropy.token_bytes(_PREFIX_SIZE).hex()
         self._request_count = 0
         self.in_flight = 0
+        self.port = 0
 
     async def start(self, host: str, port: int, *, reuse_port: bool) -> None:
         """Accepts calls when it returns. Raises OSError."""
@@ -109,7 +110,7 @@ class GrpcServer:
         server.add_generic_rpc_handlers((self,))  # type: ignore[arg-type]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            server.add_insecure_port(address)
+            self.port = server.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address} for gRPC: {error}") from error
         await server.start()

@@ -1,0 +1,65 @@
+"""Writes of items that their caller sends again under one token: they count once."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.dynamodb.local_app import LocalApp
+
+from trilith.edge.grpc_call import Call
+from trilith.edge.grpc_tables import TablesService
+from trilith.errors import OutcomeUnknown
+from trilith.iam.credentials import root_credential
+from trilith.replication.proposal import scoped_token
+from trilith.runtime.clock import SystemClock
+from trilith.tables.commands import UpdateItem
+from trilith.wire.v1 import tables_pb2 as wire
+
+
+def test_tokens_of_one_request_differ_by_command_and_key_and_keep_its_time() -> None:
+    token = bytes(range(16))
+    scoped = {
+        scoped_token(token, command, key)
+        for command in ("PutItem", "DeleteItem", "ACommandOfAVeryLongName")
+        for key in (b"a", b"b", b"x" * 5000)
+    }
+    assert len(scoped) == 9
+    assert {one[:6] for one in scoped} == {token[:6]}
+    assert {len(one) for one in scoped} == {16}
+
+
+def test_an_update_whose_answer_was_lost_counts_once() -> None:
+    app = LocalApp()
+    app.ok(
+        "CreateTable",
+        TableName="counters",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    service = TablesService(app.context)
+    identity = root_credential("a", "b").identity
+    nobody: Any = None
+
+    async def update(token: bytes) -> int:
+        request = wire.UpdateItemRequest(table="counters", update="ADD hits :one")
+        request.key.attributes["id"].string = "c"
+        request.terms.token = token
+        request.terms.returned = wire.RETURNED_ALL_NEW
+        request.terms.placeholders.values[":one"].number = "1"
+        call = Call(nobody, SystemClock(), "UpdateItem", "id", identity)
+        answer = await service.update_item(call, request)
+        return int(answer.attributes.attributes["hits"].number)
+
+    async def scenario() -> None:
+        token = app.tables.new_token()
+        app.tables.lose_answers_to = UpdateItem
+        with pytest.raises(OutcomeUnknown):
+            await update(token)
+        assert await update(token) == 1
+        assert await update(app.tables.new_token()) == 2
+        assert await update(token) == 1  # the first result
+
+    asyncio.run(scenario())
