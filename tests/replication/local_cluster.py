@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.replication.register_model import RegisterModel
+from tests.replication.register_model import Anywhere, RegisterModel
 
 from trilith.cluster import forwarding
 from trilith.cluster.bootstrap import create_partitions
@@ -74,6 +74,7 @@ class LocalNode:
             coordinator=self.coordinator,
             timing=TIMING,
             model_of=lambda _: RegisterModel(),
+            division_of=lambda _: Anywhere(),
             ready_to_join=self._ready,
             log=self._log,
         )

@@ -8,6 +8,7 @@ from trilith.errors import PreconditionFailed
 from trilith.replication.state_machine import Context, Effects, View
 
 REGISTERS = 0x10
+SIGNS = 0x11
 
 
 class Write(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -36,6 +37,19 @@ class Value(msgspec.Struct, frozen=True, array_like=True, tag=1):
 
 class Pairs(msgspec.Struct, frozen=True, array_like=True, tag=2):
     pairs: list[tuple[bytes, bytes]]
+
+
+class Anywhere:
+    """Registers may be split at any key."""
+
+    route_bytes_max = 64
+
+    def boundary(self, key: bytes) -> bytes | None:
+        return key[: self.route_bytes_max]
+
+    def carried(self, view: View, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
+        del view
+        return [(SIGNS, split_key, b"split here")]
 
 
 class RegisterModel:

@@ -64,7 +64,10 @@ class Node:
             send=self._send,
             lease_of=self.heartbeats.lease_of,
             model_of=lambda _: RegisterModel(),
+            division_of=lambda _: None,
             on_newer_epoch=lambda _: None,
+            on_split=lambda *_: None,
+            is_coming=lambda _: False,
             log=lambda *_, **__: None,
         )
         self.descriptor = Descriptor(
@@ -247,7 +250,7 @@ def test_a_damaged_replica_takes_no_grant(tmp_path: Path) -> None:
     def story(node: Node) -> None:
         replica = node.replica
         replica.receive_append("n2", Append(1, 6, 0, 0, 0, []))
-        replica.begin_install("n2", 6, object())
+        replica.begin_install("n2", 6, object(), replica.range)
         replica.receive_grant("n2", Grant(1, 6, granted=True))
         assert not replica.granted
 

@@ -37,7 +37,7 @@ class Faults:
         self.two_were_lost = False
         self.count = 0
         chosen = self.random.sample(sorted(KINDS), self.random.randint(1, 6))
-        self.kinds = chosen if kinds is None else kinds
+        self.kinds = chosen if kinds is None else [kind for kind in kinds if kind in KINDS]
         self.mean_pause_s = self.random.choice((0.5, 1.0, 2.0, 4.0))
 
     async def run(self) -> None:

@@ -143,7 +143,7 @@ def _keep_the_uncommitted_tail() -> list[Patch]:
                 continue  # whatever is there stays
             entry = replica.decode_entry(index, epoch, payload)
             self.log.append(epoch, payload)
-            self._add_pending(entry)
+            self.add_pending(entry)
         self.matched_index = max(self.matched_index, index)
         self._commit_known(message.commit_index)
         self._acknowledge()

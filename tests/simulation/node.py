@@ -27,6 +27,7 @@ from trilith.peers.link import Identity
 from trilith.replication import messages
 from trilith.replication.checkpoint import Checkpoints
 from trilith.replication.host import ReplicaHost, Timing
+from trilith.replication.ranges import Division
 from trilith.replication.state_machine import Model
 from trilith.runtime.ports import Runtime
 from trilith.storage.journal import Journal, JournalConfig
@@ -52,6 +53,7 @@ class NodePlan:
     checkpoint_bytes: int = 16 * 1024
     capacity_bytes: int | None = None
     models: dict[int, Callable[[], Model]] = field(default_factory=dict)
+    divisions: dict[int, Division] = field(default_factory=dict)
 
 
 class SimNode:
@@ -169,6 +171,7 @@ class SimNode:
             coordinator=self.coordinator,
             timing=TIMING,
             model_of=models.__getitem__,
+            division_of=plan.divisions.get,
             ready_to_join=self._ready_to_join,
             log=self.log,
         )

@@ -7,13 +7,14 @@ import time
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.replication.register_model import RegisterModel
+from tests.replication.register_model import Anywhere, RegisterModel
 from tests.simulation.cluster import SimCluster
 from tests.simulation.faults import Faults
 from tests.simulation.loop import Deadlock, Livelock
 from tests.simulation.node import NodePlan
 from tests.simulation.objects import ObjectCalls, ObjectCluster, models
 from tests.simulation.registers import KEYSPACE, Registers
+from tests.simulation.splits import Splits
 from tests.simulation.verdicts import acknowledged_alone, converged, differences
 
 from trilith.cluster.bootstrap import SYSTEM
@@ -40,6 +41,7 @@ class Result:
     cpu_s: float = 0.0
     digest: int = 0
     beyond_design: bool = False
+    splits: int = 0
     lines: list[str] = field(default_factory=list)
 
 
@@ -53,6 +55,7 @@ def plans_of(random: Random) -> list[NodePlan]:
             retain_bytes=random.choice((0, 16 * 1024, 256 * 1024)),
             checkpoint_bytes=random.choice((4 * 1024, 32 * 1024, 1024 * 1024)),
             models={KEYSPACE: RegisterModel},
+            divisions={KEYSPACE: Anywhere()},
         )
         for _ in range(count)
     ]
@@ -121,6 +124,11 @@ def beyond_design(cluster: SimCluster, faults: Faults) -> bool:
     return False
 
 
+def splits_too(seed: int, kinds: list[str] | None) -> bool:
+    """Half of all seeds; with kinds of fault given, when "split" is among them."""
+    return Random(f"{seed}/plan of splits").random() < 0.5 if kinds is None else "split" in kinds
+
+
 async def _story(
     cluster: SimCluster, workload: Registers, result: Result, kinds: list[str] | None
 ) -> None:
@@ -133,7 +141,12 @@ async def _story(
     faults = Faults(cluster, duration_s=workload.faults_s, kinds=kinds)
     result.kinds = faults.kinds
     workload.watch(faults)
+    splits = Splits(cluster, ends_at=faults.ends_at)
+    splitting = cluster.loop.create_task(splits.run()) if splits_too(result.seed, kinds) else None
     await faults.run()
+    if splitting is not None:
+        await splitting
+        result.splits = splits.count
     result.faults = faults.count
     faults.heal()
     stuck = await workload.progress(PROGRESS_WITHIN_S)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from tests.linearizability.checker import Kind
-from tests.replication.register_model import RegisterModel
+from tests.replication.register_model import Anywhere, RegisterModel
 from tests.simulation.cluster import SimCluster
 from tests.simulation.node import NodePlan
 from tests.simulation.registers import KEYSPACE, Call, Registers
@@ -50,9 +50,13 @@ class Scene:
         return [line for line in self.cluster.lines if word in line]
 
 
+def registers_plan() -> NodePlan:
+    return NodePlan(models={KEYSPACE: RegisterModel}, divisions={KEYSPACE: Anywhere()})
+
+
 def play(story: Callable[[Scene], Awaitable[None]], *, seed: int = 1, nodes: int = 3) -> None:
     """Run a story on a healthy cluster; then everything must be consistent."""
-    cluster = SimCluster(seed, [NodePlan(models={KEYSPACE: RegisterModel}) for _ in range(nodes)])
+    cluster = SimCluster(seed, [registers_plan() for _ in range(nodes)])
     cluster.create_partitions({KEYSPACE: []})
     scene = Scene(cluster)
 

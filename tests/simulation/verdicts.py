@@ -9,7 +9,8 @@ from tests.simulation.registers import Registers
 from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.entry import applied_key
-from trilith.replication.snapshot import ranges_of
+from trilith.replication.ranges import RangeRecord, decode_range, range_key, ranges_of
+from trilith.storage.ordered_store import OrderedReader
 
 
 def converged(cluster: SimCluster) -> bool:
@@ -45,7 +46,12 @@ def acknowledged_alone(cluster: SimCluster, workload: Registers) -> list[str]:
                 continue
             history.setdefault(descriptor.partition_id, []).append((moment, descriptor))
     found = []
-    for states in history.values():
+    for number, states in history.items():
+        taken = [  # by splits: when, and from which key on
+            (others[0][0], others[0][1].start_key)
+            for others in history.values()
+            if others[0][1].parent == number
+        ]
         alone = [
             (moment, until)
             for (moment, held), until in zip(
@@ -58,11 +64,19 @@ def acknowledged_alone(cluster: SimCluster, workload: Registers) -> list[str]:
         for call, key in calls:
             if call.kind is Kind.READ or not call.applied or call.holds is False:
                 continue
+            ends = min((when for when, first in taken if first <= key), default=float("inf"))
             if covers(states[0][1], key) and any(
-                since < call.called and call.returned < until for since, until in alone
+                since < call.called and call.returned < min(until, ends) for since, until in alone
             ):
                 found.append(f"acknowledged with one zone in sync: {call}")
     return found
+
+
+def held_range(store: OrderedReader, descriptor: Descriptor) -> RangeRecord:
+    stored = store.get(range_key(descriptor.partition_id))
+    if stored is None:
+        return RangeRecord(descriptor.start_key, descriptor.first_end_key)
+    return decode_range(stored)
 
 
 def differences(cluster: SimCluster) -> list[str]:
@@ -72,8 +86,14 @@ def differences(cluster: SimCluster) -> list[str]:
         contents = {}
         for node_id in descriptor.replica_nodes():
             store = cluster.node(node_id).store
-            pairs = [p for start, end in ranges_of(descriptor) for p in store.scan(start, end)]
-            pairs.append((b"applied", store.get(applied_key(descriptor.partition_id)) or b""))
+            number = descriptor.partition_id
+            record = held_range(store, descriptor)
+            owned = ranges_of(store, descriptor.keyspace, number, record)
+            pairs = [p for start, end in owned for p in store.scan(start, end)]
+            pairs.append((b"applied", store.get(applied_key(number)) or b""))
+            pairs.append((b"range", record.start + b" to " + record.end))
+            if (record.start, record.end) != (descriptor.start_key, descriptor.end_key):
+                found.append(f"{node_id}: {record} is not what is known of {descriptor}")
             contents[node_id] = pairs
         first_id, first = next(iter(contents.items()))
         for node_id, pairs in contents.items():

@@ -17,7 +17,6 @@ from trilith.errors import (
     OutcomeUnknown,
     PeerUnreachable,
     TrilithError,
-    WrongRange,
     from_wire,
     to_wire,
 )
@@ -40,6 +39,7 @@ class ForwardedCommand(msgspec.Struct, frozen=True, array_like=True, tag="fc"):
     token: bytes
     retry: bool
     command: bytes
+    until: bytes | None = None
 
 
 class ForwardedQuery(msgspec.Struct, frozen=True, array_like=True, tag="fq"):
@@ -48,6 +48,7 @@ class ForwardedQuery(msgspec.Struct, frozen=True, array_like=True, tag="fq"):
     key: bytes
     whole_range: bool
     query: bytes
+    until: bytes | None = None
 
 
 class ForwardedResult(msgspec.Struct, frozen=True, array_like=True, tag="fr"):
@@ -91,22 +92,37 @@ class Forwarding:
     # asking
 
     def command(
-        self, node: str, partition_id: int, key: bytes, token: bytes, *, retry: bool, command: bytes
+        self,
+        node: str,
+        partition_id: int,
+        key: bytes,
+        token: bytes,
+        *,
+        retry: bool,
+        command: bytes,
+        until: bytes | None = None,
     ) -> asyncio.Future[bytes]:
         """The encoded result, or OutcomeUnknown when the link broke.
 
         Raises PeerUnreachable: nothing was sent.
         """
         call_id = self._new_id()
-        message = ForwardedCommand(call_id, partition_id, key, token, retry, command)
+        message = ForwardedCommand(call_id, partition_id, key, token, retry, command, until)
         return self._ask(node, call_id, message)
 
     def query(
-        self, node: str, partition_id: int, key: bytes, *, whole_range: bool, query: bytes
+        self,
+        node: str,
+        partition_id: int,
+        key: bytes,
+        *,
+        whole_range: bool,
+        query: bytes,
+        until: bytes | None = None,
     ) -> asyncio.Future[bytes]:
         """As `command`."""
         call_id = self._new_id()
-        message = ForwardedQuery(call_id, partition_id, key, whole_range, query)
+        message = ForwardedQuery(call_id, partition_id, key, whole_range, query, until)
         return self._ask(node, call_id, message)
 
     def _new_id(self) -> int:
@@ -137,12 +153,10 @@ class Forwarding:
 
     # answering
 
-    def _replica(self, partition_id: int, key: bytes) -> Replica:
+    def _replica(self, partition_id: int) -> Replica:
         replica = self._host.replicas.get(partition_id)
         if replica is None:
             raise NotLeader(f"partition {partition_id} is not here", leader="")
-        if not replica.covers(key):
-            raise WrongRange(f"partition {partition_id} does not hold the key")
         return replica
 
     def _reply_error(self, node: str, call_id: int, error: TrilithError) -> None:
@@ -156,12 +170,12 @@ class Forwarding:
             self._hub.send(node, ForwardedResult(call_id, encoded, wire))
 
         try:
-            replica = self._replica(message.partition_id, message.key)
+            replica = self._replica(message.partition_id)
             if replica.leader is None:
                 raise NotLeader("the leader moved", leader=replica.leader_node)
             command = self._codecs[replica.descriptor.keyspace].command(message.command)
             replica.leader.propose(
-                Proposal(message.key, command, message.token, message.retry, done)
+                Proposal(message.key, command, message.token, message.retry, done, message.until)
             )
         except TrilithError as error:
             self._reply_error(node, call_id, error)
@@ -175,12 +189,17 @@ class Forwarding:
 
     async def _answer_query(self, node: str, message: ForwardedQuery) -> None:
         try:
-            replica = self._replica(message.partition_id, message.key)
+            replica = self._replica(message.partition_id)
             codec = self._codecs[replica.descriptor.keyspace]
             query = codec.query(message.query)
             async with asyncio.timeout(QUERY_WAIT_S_MAX):
                 result = await read_here(
-                    replica, self._clock, message.key, query, whole_range=message.whole_range
+                    replica,
+                    self._clock,
+                    message.key,
+                    query,
+                    whole_range=message.whole_range,
+                    until=message.until,
                 )
             self._hub.send(node, ForwardedResult(message.call_id, codec.encode(result)))
         except TrilithError as error:
@@ -192,12 +211,21 @@ class Forwarding:
 
 
 async def read_here(
-    replica: Replica, clock: Clock, key: bytes, query: msgspec.Struct, *, whole_range: bool
+    replica: Replica,
+    clock: Clock,
+    key: bytes,
+    query: msgspec.Struct,
+    *,
+    whole_range: bool,
+    until: bytes | None,
 ) -> Any:
-    """A linearizable answer of this replica. Raises NotInSync when it cannot prove to be current.
+    """A linearizable answer of this replica. Raises NotInSync when it cannot prove to be current,
+    WrongRange when it does not hold the key and all of [key, until).
 
-    The proof is checked before and after a wait: the lease may have run out meanwhile.
+    Both are checked before and after a wait: the lease may have run out meanwhile, and what was
+    waited for may be a split.
     """
+    replica.require(key, until)
     if not replica.can_read(clock.monotonic()):
         raise NotInSync("this replica is not provably current", leader=replica.leader_node)
     index = replica.wait_index_of_range() if whole_range else replica.wait_index(key)
@@ -205,4 +233,5 @@ async def read_here(
         await replica.wait_applied(index)
         if not replica.can_read(clock.monotonic()):
             raise NotInSync("this replica lost its lease", leader=replica.leader_node)
+        replica.require(key, until)
     return replica.model.answer(query, replica.view)

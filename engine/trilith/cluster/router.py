@@ -25,6 +25,7 @@ from trilith.errors import (
     Stopping,
     TrilithError,
     Unavailable,
+    WrongRange,
 )
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.host import ReplicaHost
@@ -85,6 +86,17 @@ class Router:
     def partition_of(self, keyspace: int, key: bytes) -> int:
         return self._find(keyspace, key)
 
+    def _require_reach(self, keyspace: int, key: bytes, until: bytes | None) -> None:
+        """Raises WrongRange when the map has a partition that starts within (key, until)."""
+        if until is not None and len(self.partition_starts(keyspace, key, until)) > 1:
+            raise WrongRange("the partitions changed: ask for each part")
+
+    def _learn(self, error: TrilithError) -> None:
+        """A partition says that a key is not its own: read the child's descriptor at once."""
+        child = error.details.get("child")
+        if isinstance(error, WrongRange) and child and child not in self._host.descriptors:
+            self._host.refresh_soon(child)
+
     def partition_starts(self, keyspace: int, start: bytes, end: bytes) -> list[bytes]:
         inner = self._starts.get(keyspace, ())
         return [start, *(s for s in inner if s > start and (not end or s < end))]
@@ -101,6 +113,7 @@ class Router:
         replica = self._host.replicas.get(self._ids[keyspace][bisect_right(starts, key) - 1])
         if (
             replica is None
+            or not replica.covers(key)
             or replica.wait_index(key) > replica.applied_index
             or not replica.can_read(self._clock.monotonic())
         ):
@@ -115,6 +128,7 @@ class Router:
         *,
         consistent: bool = True,
         touched: tuple[bytes, bytes] | None = None,
+        until: bytes | None = None,
         deadline_s: float | None = None,
     ) -> Any:
         deadline = self._clock.monotonic() + (deadline_s or DEADLINE_S)
@@ -123,21 +137,23 @@ class Router:
         while True:
             if self._closed:
                 raise Stopping("the node is shutting down")
+            self._require_reach(keyspace, key, until)
             partition_id = self._find(keyspace, key)
             descriptor = self._host.descriptors[partition_id][0]
             replica = self._host.replicas.get(partition_id)
-            if not consistent and replica is not None and not replica.damaged:
+            if not consistent and replica is not None and replica.can_tell(key, until):
                 return replica.model.answer(query, replica.view)
             left_s = deadline - self._clock.monotonic()
             try:
                 async with asyncio.timeout(max(0.001, min(left_s, QUERY_ATTEMPT_S))):
                     return await self._query_once(
-                        descriptor, replica, key, query, whole_range=whole_range
+                        descriptor, replica, key, query, whole_range=whole_range, until=until
                     )
             except TimeoutError:
                 error: TrilithError = NotInSync("no replica answered in time")
             except (Unavailable, OutcomeUnknown) as caught:
                 error = caught  # a query has no effect, so it may always be asked again
+                self._learn(caught)
             if self._clock.monotonic() + delay_s >= deadline:
                 raise _as_not_applied(error)
             await asyncio.sleep(delay_s)
@@ -151,10 +167,13 @@ class Router:
         query: msgspec.Struct,
         *,
         whole_range: bool,
+        until: bytes | None,
     ) -> Any:
         me = self._host.node_id
         if replica is not None and replica.can_read(self._clock.monotonic()):
-            return await read_here(replica, self._clock, key, query, whole_range=whole_range)
+            return await read_here(
+                replica, self._clock, key, query, whole_range=whole_range, until=until
+            )
         if descriptor.leader == me:
             raise NotInSync("this node leads, and its lease does not hold")
         codec = self._codecs[descriptor.keyspace]
@@ -164,6 +183,7 @@ class Router:
             key,
             whole_range=whole_range,
             query=codec.encode(query),
+            until=until,
         )
         return codec.result(result)
 
@@ -177,6 +197,7 @@ class Router:
         *,
         token: bytes | None = None,
         repeated: bool = False,
+        until: bytes | None = None,
         deadline_s: float | None = None,
     ) -> Any:
         retry = False  # whether an attempt of this call may have been applied
@@ -189,17 +210,19 @@ class Router:
             if self._closed:
                 stopping = "the node is shutting down"
                 raise OutcomeUnknown(stopping) if retry else Stopping(stopping)
+            if until is not None and not retry:
+                self._require_reach(keyspace, key, until)
             partition_id = self._find(keyspace, key)
             replica = self._host.replicas.get(partition_id)
             try:
                 if replica is not None and replica.leader is not None:
                     return await self._propose(
-                        replica, key, command, token, retry or repeated, deadline
+                        replica, key, command, token, retry or repeated, deadline, until
                     )
                 if encoded is None:
                     encoded = self._codecs[keyspace].encode(command)
                 return await self._forward(
-                    partition_id, keyspace, key, encoded, token, retry or repeated, deadline
+                    partition_id, keyspace, key, encoded, token, retry or repeated, deadline, until
                 )
             except NOT_RETRIED as caught:
                 if retry:  # an earlier attempt may have been applied, whatever became of this one
@@ -210,6 +233,7 @@ class Router:
                 retry = True
             except Unavailable as caught:
                 error = caught
+                self._learn(caught)
             if self._clock.monotonic() + delay_s >= deadline:
                 raise OutcomeUnknown(str(error)) if retry else error
             await asyncio.sleep(delay_s)
@@ -223,6 +247,7 @@ class Router:
         token: bytes,
         retry: bool,
         deadline: float,
+        until: bytes | None,
     ) -> Any:
         """Run a command on the leader that is here."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -239,7 +264,7 @@ class Router:
         leader = replica.leader
         if leader is None:
             raise NotLeader("the leader moved", leader="")
-        leader.propose(Proposal(key, command, token, retry, done))
+        leader.propose(Proposal(key, command, token, retry, done, until))
         return await self._bounded(future, deadline)
 
     async def _forward(
@@ -251,12 +276,13 @@ class Router:
         token: bytes,
         retry: bool,
         deadline: float,
+        until: bytes | None,
     ) -> Any:
         descriptor = self._host.descriptors[partition_id][0]
         if descriptor.leader == self._host.node_id:
             raise NotLeader("this node is about to lead", leader="")
         asked = self._forwarding.command(
-            descriptor.leader, partition_id, key, token, retry=retry, command=command
+            descriptor.leader, partition_id, key, token, retry=retry, command=command, until=until
         )
         return self._codecs[keyspace].result(await self._bounded(asked, deadline))
 

@@ -18,6 +18,10 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     `complete_until_ms`: for a node that left the set, the wall clock before it did: everything
     acknowledged until then is in its log. `recovered`: an operator made the one node in `in_sync`
     the sole source (DESIGN rule 9); it commits what it inherited alone, and takes no new writes.
+
+    `start` and `end` are for routing, and follow the log (ranges.py): `generation` counts the
+    changes of the range that are told here. `parent`: the partition whose split made this one; 0:
+    none. `first_end`: the end that the range had at the log's beginning; None: as now.
     """
 
     partition_id: int
@@ -31,6 +35,9 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     preferred_leader: str = ""
     complete_until_ms: dict[str, int] = {}
     recovered: bool = False
+    generation: int = 0
+    parent: int = 0
+    first_end: str | None = None
 
     @property
     def start_key(self) -> bytes:
@@ -39,6 +46,10 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def end_key(self) -> bytes:
         return bytes.fromhex(self.end)
+
+    @property
+    def first_end_key(self) -> bytes:
+        return bytes.fromhex(self.end if self.first_end is None else self.first_end)
 
     def left(self, node: str, now_ms: int) -> dict[str, int]:
         """`complete_until_ms` of a descriptor that the node is no longer in sync in."""

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from trilith.replication.ranges import Split
 from trilith.storage.ordered_store import Operation
 from trilith_native.codec import decode_batch, encode_batch
 
 STATE_PREFIX = b"\x00\x02"  # in the store: partition id -> (applied index, epoch of that entry)
-TOKEN_FAMILY = 0xF1  # within the partition's keyspace: partition id, token -> encoded result
 
 
 class EntryPayload(msgspec.Struct, frozen=True, array_like=True):
@@ -19,6 +19,7 @@ class EntryPayload(msgspec.Struct, frozen=True, array_like=True):
 
     keys: list[bytes]
     batch: bytes
+    split: Split | None = None
 
 
 class Applied(msgspec.Struct, frozen=True, array_like=True):
@@ -37,6 +38,7 @@ class PendingEntry:
     keys: list[bytes]
     batch: bytes
     operations: list[Operation] | None  # known on the leader; decoded elsewhere when applied
+    split: Split | None = None
 
     def effects(self) -> list[Operation]:
         return decode_batch(self.batch) if self.operations is None else self.operations
@@ -47,16 +49,18 @@ _applied = msgspec.msgpack.Decoder(Applied)
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def encode_payload(keys: list[bytes], operations: Sequence[Operation]) -> tuple[bytes, bytes]:
+def encode_payload(
+    keys: list[bytes], operations: Sequence[Operation], split: Split | None = None
+) -> tuple[bytes, bytes]:
     """(payload for the journal, the batch inside it)."""
     batch = encode_batch(operations)
-    return _encode(EntryPayload(keys, batch)), batch
+    return _encode(EntryPayload(keys, batch, split)), batch
 
 
 def decode_entry(index: int, epoch: int, payload: bytes) -> PendingEntry:
     """Raises what `undecodable` lists for what is not an entry."""
     decoded = _payload.decode(payload)
-    return PendingEntry(index, epoch, decoded.keys, decoded.batch, None)
+    return PendingEntry(index, epoch, decoded.keys, decoded.batch, None, decoded.split)
 
 
 def applied_key(partition_id: int) -> bytes:
@@ -69,7 +73,3 @@ def encode_applied(index: int, epoch: int) -> bytes:
 
 def decode_applied(value: bytes | None) -> Applied:
     return Applied(0, 0) if value is None else _applied.decode(value)
-
-
-def token_key(keyspace: int, partition_id: int, token: bytes) -> bytes:
-    return bytes((keyspace, TOKEN_FAMILY)) + partition_id.to_bytes(8, "big") + token

@@ -289,7 +289,10 @@ class Followers:
         progress.state = State.STREAM
         progress.match_index = message.commit_index
         progress.next_index = message.commit_index + 1
-        self._pump(progress)
+        if progress.next_index > self._replica.log.last_index:
+            self._probe(progress)  # a greeting, with nothing to send: its answer confirms us
+        else:
+            self._pump(progress)
 
     # grants
 

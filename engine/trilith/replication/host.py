@@ -21,8 +21,10 @@ from trilith.replication.followers import State
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
 from trilith.replication.leader import Leader
+from trilith.replication.ranges import Division
 from trilith.replication.replica import Replica, ReplicaPorts
 from trilith.replication.snapshot import Snapshots, send_and_report
+from trilith.replication.splitting import Splitting
 from trilith.replication.state_machine import Model
 from trilith.replication.swaps import Swaps
 from trilith.replication.takeover import Takeover
@@ -61,9 +63,11 @@ class ReplicaHost:
         coordinator: Coordinator,
         timing: Timing,
         model_of: Callable[[int], Model],
+        division_of: Callable[[int], Division | None] = lambda _: None,
         ready_to_join: ReadyToJoin,
         log: Callable[..., None],
     ) -> None:
+        """`division_of`: by keyspace, where partitions may be split."""
         self.node_id = hub.node_id
         self.replicas: dict[int, Replica] = {}
         self.descriptors: dict[int, tuple[Descriptor, int]] = {}
@@ -100,6 +104,7 @@ class ReplicaHost:
             swaps=self._swaps,
             lease_s=timing.lease_s,
         )
+        self.splitting = self._splitting()
         self._in_sync_set = InSyncSet(
             swap=self._swaps.swap,
             ready_to_join=ready_to_join,
@@ -107,23 +112,47 @@ class ReplicaHost:
             follower_timeout_s=timing.follower_timeout_s,
             stall_timeout_s=timing.follower_timeout_s * STALL_TIMEOUT_FACTOR,
         )
-        self._ports = ReplicaPorts(
-            node_id=self.node_id,
-            clock=runtime.clock,
-            journal=journal,
-            store=store,
-            send=hub.send,
-            lease_of=self.heartbeats.lease_of,
-            model_of=model_of,
-            on_newer_epoch=self._refresh_soon,
-            log=log,
-            on_commit=self._committed,
-        )
+        self._ports = self._replica_ports(store, model_of, division_of)
         self._snapshots = Snapshots(hub, store, runtime.workers, self.replicas)
         self._register(hub)
 
     def _committed(self, partition_id: int) -> None:
         self.on_commit(partition_id)
+
+    def _replica_ports(
+        self,
+        store: OrderedStore,
+        model_of: Callable[[int], Model],
+        division_of: Callable[[int], Division | None],
+    ) -> ReplicaPorts:
+        return ReplicaPorts(
+            node_id=self.node_id,
+            clock=self._clock,
+            journal=self._journal,
+            store=store,
+            send=self._hub.send,
+            lease_of=self.heartbeats.lease_of,
+            model_of=model_of,
+            division_of=division_of,
+            on_newer_epoch=self.refresh_soon,
+            on_split=self.splitting.applied,
+            is_coming=self._is_coming,
+            log=self._log,
+            on_commit=self._committed,
+        )
+
+    def _splitting(self) -> Splitting:
+        return Splitting(
+            node_id=self.node_id,
+            coordinator=self._coordinator,
+            replicas=self.replicas,
+            known=self.descriptors,
+            changed=self._descriptor_changed,
+            swaps=self._swaps,
+            takeover=self._takeover,
+            spawn=self._spawn,
+            log=self._log,
+        )
 
     def _register(self, hub: PeerHub) -> None:
         hub.on_up(self._link_up)
@@ -143,8 +172,35 @@ class ReplicaHost:
 
         Raises CoordinatorUnavailable.
         """
-        self._spawn(self._follow_map(await self._load_map()))
+        revision = await self._load_map()
+        self._replay_splits()
+        self._spawn(self._follow_map(revision))
         self._tick()
+
+    def _replay_splits(self) -> None:
+        """A child's log begins behind an entry that its parent had applied here: what the store
+        lost of the parent since, up to there, is known to be committed, and applied again.
+        """
+        progress = True
+        while progress:
+            progress = False
+            for child in list(self.replicas.values()):
+                parent = self.replicas.get(child.descriptor.parent)
+                base = child.log.first_index - 1
+                if (
+                    child.awaited
+                    and child.log.last_index > 0
+                    and parent is not None
+                    and not parent.damaged
+                    and not parent.awaited
+                    and parent.commit_index < base <= parent.log.last_index
+                ):
+                    parent.commit_to(base)
+                    progress = not child.awaited
+
+    def _is_coming(self, replica: Replica) -> bool:
+        """Whether a split yet to be applied here will make a child that is awaited."""
+        return any(other.may_make(replica) for other in self.replicas.values())
 
     async def drain(self) -> None:
         """Hand every leadership to an in-sync follower, so that a clean stop interrupts nobody."""
@@ -220,10 +276,18 @@ class ReplicaHost:
         if self.node_id in descriptor.replicas.values():
             if replica is None:
                 replica = self.replicas[partition_id] = Replica(self._ports, descriptor, revision)
-                if descriptor.leader == self.node_id:
+                if descriptor.parent and not replica.awaited:
+                    replica.greet()
+                if (
+                    descriptor.leader == self.node_id
+                    and partition_id not in self.splitting.creating
+                ):
                     self._elect_soon(replica)
-            elif replica.set_descriptor(descriptor, revision):
-                self._act_on(replica, descriptor)
+            else:
+                before = replica.descriptor.in_sync
+                if replica.set_descriptor(descriptor, revision):
+                    self._act_on(replica, descriptor)
+                    self._believe_nothing_of(replica, set(before) - set(descriptor.in_sync))
         self.on_map_change()
 
     def _act_on(self, replica: Replica, descriptor: Descriptor) -> None:
@@ -247,7 +311,23 @@ class ReplicaHost:
         ):
             self._takeover.lead(replica, descriptor, deposed=None)  # handed over to us
 
-    def _refresh_soon(self, partition_id: int) -> None:
+    def _believe_nothing_of(self, replica: Replica, gone: set[str]) -> None:
+        """Followers that left the in-sync set by themselves have lost their disks: what they
+        acknowledged is gone, and what is still on its way over this link may be of before.
+        """
+        if replica.leader is None:
+            return
+        for node in sorted(gone):
+            progress = replica.leader.followers.progress.get(node)
+            if progress is not None and not progress.dropping:
+                progress.match_index = 0
+                if progress.state is not State.DOWN:
+                    replica.leader.followers.link_down(node)
+                    self._hub.drop(node, "it left an in-sync set by itself")
+
+    def refresh_soon(self, partition_id: int) -> None:
+        """Read a descriptor anew: somebody knows more than we do."""
+
         async def refresh() -> None:
             await self._swaps.refresh(partition_id)
 
@@ -269,6 +349,7 @@ class ReplicaHost:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()
                 leader.followers.probe_again(now)
+                self.splitting.publish(replica)
                 if not replica.log.accepting:
                     self._elect_soon(replica)  # that is, hand it to who has room
                 self._in_sync_set.check(leader, now)
@@ -325,6 +406,8 @@ class ReplicaHost:
             try:
                 if replica.descriptor.leader != self.node_id:
                     await self._takeover.run(replica)
+                elif replica.awaited and not replica.damaged:
+                    replica.damaged = not self._is_coming(replica)
                 elif (
                     not replica.damaged
                     and replica.log.accepting
@@ -453,7 +536,7 @@ class ReplicaHost:
             return  # a probe: it is repeated until the disk works
         replica = self.replicas.get(message.partition_id)
         if replica is None:
-            self._refresh_soon(message.partition_id)
+            self.refresh_soon(message.partition_id)
             return
         try:
             replica.receive_append(node, message)
@@ -484,7 +567,7 @@ class ReplicaHost:
         del node
         known = self.descriptors.get(message.partition_id)
         if known is None or known[1] < message.revision:
-            self._refresh_soon(message.partition_id)
+            self.refresh_soon(message.partition_id)
 
     # facts for status and metrics
 

@@ -72,29 +72,44 @@ class Overlay:
 
 
 class DirtyKeys:
-    """Routing keys of uncommitted entries, with the index of the last entry that touches each."""
+    """Routing keys of uncommitted entries, with the index of the last entry that touches each.
 
-    __slots__ = ("_last",)
+    A split touches every key that it takes away: whoever has applied it knows better than to
+    answer for them (a child may have committed writes without this replica).
+    """
+
+    __slots__ = ("_from", "_last")
 
     def __init__(self) -> None:
         self._last: dict[bytes, int] = {}
+        self._from: list[tuple[int, bytes]] = []  # (index, split key), in order
 
     def add(self, index: int, keys: Iterable[bytes]) -> None:
         for key in keys:
             self._last[key] = index
 
+    def add_from(self, index: int, key: bytes) -> None:
+        """The entry touches `key` and everything above it."""
+        self._from.append((index, key))
+
     def release(self, index: int, keys: Iterable[bytes]) -> None:
         last = self._last
+        if self._from:
+            self._from = [one for one in self._from if one[0] > index]
         for key in keys:
             if last.get(key, index + 1) <= index:
                 del last[key]
 
     def clear(self) -> None:
         self._last.clear()
+        self._from.clear()
 
     def wait_index(self, key: bytes) -> int:
         """The index that must be applied before `key` may be read; 0: none."""
-        return self._last.get(key, 0)
+        index = self._last.get(key, 0)
+        if self._from:
+            index = max([index, *(at for at, first in self._from if first <= key)])
+        return index
 
     def __bool__(self) -> bool:
-        return bool(self._last)
+        return bool(self._last or self._from)

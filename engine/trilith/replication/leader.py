@@ -13,6 +13,7 @@ from collections import deque
 import msgspec
 
 from trilith.errors import (
+    ConditionalConflict,
     DiskFull,
     InternalError,
     NotEnoughZones,
@@ -21,9 +22,15 @@ from trilith.errors import (
     Overloaded,
     TrilithError,
     Unavailable,
+    WrongRange,
 )
 from trilith.replication.descriptor import IN_SYNC_MIN
-from trilith.replication.entry import PendingEntry, encode_payload, token_key
+from trilith.replication.entry import (
+    PendingEntry,
+    applied_key,
+    encode_applied,
+    encode_payload,
+)
 from trilith.replication.followers import Followers
 from trilith.replication.in_flight import Overlay
 from trilith.replication.messages import Ack, Append, Commit, Reject
@@ -33,6 +40,16 @@ from trilith.replication.proposal import (
     Proposal,
     is_expired,
     token_floor,
+)
+from trilith.replication.ranges import (
+    RangeRecord,
+    Split,
+    encode_range,
+    floor_key,
+    legacy_token_key,
+    range_key,
+    result_key,
+    result_ranges,
 )
 from trilith.replication.replica import Replica
 from trilith.replication.state_machine import (
@@ -47,6 +64,9 @@ ENTRY_BYTES_MAX = 1024 * 1024  # a larger batch becomes several entries
 IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024  # proposals beyond this are shed
 PROPOSALS_MAX = 8192
 ENTRIES_IN_FLIGHT_MAX = 2  # while so many wait for their commit, commands gather into the next one
+ROUTE_BYTES_MAX = 4096  # where partitions are never split: any routing key as a whole
+RECENT_KEYS = 512
+RECENT_KEYS_STEP = 16
 COMMIT_NOTICE_DELAY_S = 0.002  # an append that leaves meanwhile carries the commit index instead
 
 
@@ -64,6 +84,11 @@ class Leader:
         self.started_at = replica.ports.clock.monotonic()
         self.followers = Followers(self)
         self._ports = replica.ports
+        self._keyspace = replica.descriptor.keyspace
+        self._division = replica.ports.division_of(self._keyspace)
+        self._route_bytes = self._division.route_bytes_max if self._division else ROUTE_BYTES_MAX
+        self.commands = 0
+        self.recent_keys: deque[bytes] = deque(maxlen=RECENT_KEYS)  # of one command in so many
         self._overlay = Overlay()
         self._view = self._make_view()
         self._proposals: list[Proposal] = []
@@ -86,13 +111,26 @@ class Leader:
     def start(self) -> None:
         """Log an entry of the new epoch: once it is committed, so is everything inherited."""
         self._load_overlay()
+        self._view = self._make_view()
         self.start_index = self._append_entry()
         self.followers.probe_all()
 
     def _make_view(self) -> LeaderView:
-        d = self.replica.descriptor
-        self._range = d.start_key, d.end_key
-        return LeaderView(self._ports.store, d.keyspace, *self._range, self._overlay)
+        """Of the range as it will be once all that is logged is applied."""
+        replica = self.replica
+        start, end = self._range = replica.range.start, replica.logged_end
+        return LeaderView(self._ports.store, self._keyspace, start, end, self._overlay)
+
+    def range_changed(self) -> None:
+        """A split was applied."""
+        self._view = self._make_view()
+
+    def _require(self, key: bytes, until: bytes | None) -> None:
+        """As `Replica.require`, of the range that the next entry is for. Raises WrongRange."""
+        end = self._range[1]
+        self.replica.require(key, until)
+        if end and (key >= end or (until is not None and (not until or until > end))):
+            raise WrongRange(f"partition {self.replica.partition_id} is being split")
 
     # leases
 
@@ -128,6 +166,7 @@ class Leader:
             raise NotEnoughZones("an in-sync zone is silent")
         if len(self.replica.descriptor.in_sync) < IN_SYNC_MIN:
             raise NotEnoughZones("fewer than two zones are in sync")
+        self._require(proposal.key, proposal.until)
         self._proposals.append(proposal)
         self._evaluate_soon()
 
@@ -148,6 +187,9 @@ class Leader:
         if self._stopped:
             return
         proposals, self._proposals = self._proposals, []
+        for proposal in proposals[-self.commands % RECENT_KEYS_STEP :: RECENT_KEYS_STEP]:
+            self.recent_keys.append(proposal.key)
+        self.commands += len(proposals)
         now_ms = self._ports.clock.wall_ms()
         self._sweep_tokens(now_ms)
         for proposal in proposals:
@@ -176,7 +218,12 @@ class Leader:
 
     def _evaluate(self, proposal: Proposal, now_ms: int) -> None:
         replica = self.replica
-        keyspace = replica.descriptor.keyspace
+        keyspace = self._keyspace
+        try:
+            self._require(proposal.key, proposal.until)  # a split may have been logged meanwhile
+        except WrongRange as error:
+            proposal.done(None, b"", error)
+            return
         try:
             if proposal.retry and self._answer_retry(proposal, now_ms):
                 return
@@ -196,7 +243,7 @@ class Leader:
         encoded = self._encode(result)
         operations = effects.operations
         if operations:
-            key = token_key(keyspace, replica.partition_id, proposal.token)
+            key = result_key(keyspace, proposal.key[: self._route_bytes], proposal.token)
             operations.append((PUT, key, encoded))
             self._overlay.add(replica.log.last_index + 1, operations)
             self._batch.extend(operations)
@@ -216,42 +263,95 @@ class Leader:
             raise OutcomeUnknown(
                 "the retry came too late: its first attempt is no longer on record"
             )
-        swept = self._recorded(b"")
+        swept = self._read(floor_key(self._keyspace, self.replica.partition_id))
         if swept is not None and proposal.token < swept:
             raise OutcomeUnknown("the record of the first attempt was swept")
-        value = self._recorded(proposal.token)
+        value = self._recorded(proposal)
         if value is None:
             return False
         result = self._result_decoder.decode(value)
         self._batch_outcomes.append(Outcome(proposal.done, result, value, None))
         return True
 
-    def _recorded(self, token: bytes) -> bytes | None:
-        """The recorded result of a command; of the empty token: below what all are swept."""
-        key = token_key(self.replica.descriptor.keyspace, self.replica.partition_id, token)
+    def _read(self, key: bytes) -> bytes | None:
         decided, value = self._overlay.get(key)
         return value if decided else self._ports.store.get(key)
+
+    def _recorded(self, proposal: Proposal) -> bytes | None:
+        """The recorded result of a command."""
+        token = proposal.token
+        value = self._read(result_key(self._keyspace, proposal.key[: self._route_bytes], token))
+        if value is None:
+            value = self._read(legacy_token_key(self._keyspace, self.replica.partition_id, token))
+        return value
 
     def _sweep_tokens(self, now_ms: int) -> None:
         """Forget old commands, and say so in the log: wall clocks differ between leaders."""
         if now_ms - self._tokens_swept_ms < TOKEN_SWEEP_INTERVAL_MS:
             return
         if self._tokens_swept_ms:
-            d = self.replica.descriptor
-            start = token_key(d.keyspace, self.replica.partition_id, b"")
-            floor = max(token_floor(now_ms), self._recorded(b"") or b"")
-            end = token_key(d.keyspace, self.replica.partition_id, floor)
-            self._batch += [(DELETE_RANGE, start, end), (PUT, start, floor)]
+            replica, store = self.replica, self._ports.store
+            first = floor_key(self._keyspace, replica.partition_id)
+            floor = max(token_floor(now_ms), self._read(first) or b"")
+            start, end = self._range
+            swept = RangeRecord(start, end)
+            last = legacy_token_key(self._keyspace, replica.partition_id, floor)
+            self._batch += [(DELETE_RANGE, first, last), (PUT, first, floor)]
+            for low, high in result_ranges(store, self._keyspace, swept, until=floor):
+                self._batch.append((DELETE_RANGE, low, high))
         self._tokens_swept_ms = now_ms
 
-    def _append_entry(self) -> int:
+    # the range
+
+    def split(self, key: bytes, child: int) -> int:
+        """Log that keys from `key` on are partition `child`'s; the entry's index.
+
+        Raises ConditionalConflict while another split is on its way, WrongRange, Unavailable.
+        """
+        replica, record = self.replica, self.replica.range
+        if (
+            self._stopped
+            or self._refusing
+            or replica.commit_index < self.start_index
+            or len(replica.descriptor.in_sync) < IN_SYNC_MIN
+            or replica.logged_end != record.end
+            or record.generation != replica.descriptor.generation
+        ):
+            raise ConditionalConflict("the partition cannot be split right now")
+        self._require(key, None)
+        if key == record.start or self._division is None:
+            raise WrongRange("a partition is split within its range")
+        index = replica.log.last_index + 1
+        generation = record.generation + 1
+        left = msgspec.structs.replace(
+            record, end=key, generation=generation, child=child, child_end=record.end
+        )
+        right = RangeRecord(key, record.end, base_index=index, base_epoch=self.epoch)
+        self._batch += [
+            (PUT, range_key(replica.partition_id), encode_range(left)),
+            (PUT, range_key(child), encode_range(right)),
+            (PUT, applied_key(child), encode_applied(index, self.epoch)),
+        ]
+        floor = self._read(floor_key(self._keyspace, replica.partition_id))
+        if floor is not None:
+            self._batch.append((PUT, floor_key(self._keyspace, child), floor))
+        for family, logical, value in self._division.carried(self._view, key):
+            self._batch.append((PUT, bytes((self._keyspace, family)) + logical, value))
+        try:
+            self._append_entry(Split(key, child))
+        except Unavailable:
+            self._batch, self._batch_keys, self._batch_bytes = [], [], 0
+            raise
+        self._view = self._make_view()
+        return index
+
+    def _append_entry(self, split: Split | None = None) -> int:
         """Log the batch as one entry and send it to the followers."""
         replica, operations, keys = self.replica, self._batch, self._batch_keys
-        payload, batch = encode_payload(keys, operations)
+        payload, batch = encode_payload(keys, operations, split)
         previous_index, previous_epoch = replica.log.last_index, replica.log.last_epoch
         index = replica.log.append(self.epoch, payload)
-        replica.pending.append(PendingEntry(index, self.epoch, keys, batch, operations))
-        replica.dirty.add(index, keys)
+        replica.add_pending(PendingEntry(index, self.epoch, keys, batch, operations, split))
         self._in_flight_bytes += len(batch)
         self._batch, self._batch_keys, self._batch_bytes = [], [], 0
         self._hold(index)

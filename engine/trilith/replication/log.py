@@ -30,9 +30,8 @@ class ReplicaLog:
         self._partition = partition
         self._on_durable = on_durable
         self._cuts = 0
-        recovered = journal.recovered.get(partition)
-        self.last_index = recovered.last_index if recovered else 0
-        self.last_epoch = recovered.last_epoch if recovered else 0
+        self.last_index = journal.last_index(partition)
+        self.last_epoch = journal.last_epoch(partition)
         self.durable_index = self.last_index
 
     @property

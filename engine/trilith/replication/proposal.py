@@ -15,18 +15,28 @@ Done = Callable[[Any, bytes, TrilithError | None], None]
 
 
 class Proposal:
-    """`token`: 16 bytes, time-ordered. `retry`: an earlier attempt may have been applied."""
+    """`token`: 16 bytes, time-ordered. `retry`: an earlier attempt may have been applied.
 
-    __slots__ = ("command", "done", "key", "retry", "token")
+    `until`: the command is for all of [key, until), which one partition must hold; None: for `key`.
+    """
+
+    __slots__ = ("command", "done", "key", "retry", "token", "until")
 
     def __init__(
-        self, key: bytes, command: msgspec.Struct, token: bytes, retry: bool, done: Done
+        self,
+        key: bytes,
+        command: msgspec.Struct,
+        token: bytes,
+        retry: bool,
+        done: Done,
+        until: bytes | None = None,
     ) -> None:
         self.key = key
         self.command = command
         self.token = token
         self.retry = retry
         self.done = done
+        self.until = until
 
 
 class Outcome:

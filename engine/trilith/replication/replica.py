@@ -7,6 +7,8 @@ The replica is a synchronous state machine; everything it needs of the world com
 * an append of an epoch older than `epoch` is refused; a newer epoch is journaled before its first
   acknowledgement leaves (rule 5; FollowerAppend and Learn in the model).
 * effects are visible exactly when committed.
+* a child whose parent has not applied its split here is `awaited`: it has no range and no records
+  yet, and neither takes entries, nor leads, nor answers (ranges.py).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from trilith.errors import (
     StorageFailure,
     TrilithError,
     Unavailable,
+    WrongRange,
 )
 from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
@@ -41,6 +44,7 @@ from trilith.replication.in_flight import DirtyKeys
 from trilith.replication.lease import PeerLease
 from trilith.replication.log import ReplicaLog
 from trilith.replication.messages import Ack, Append, Commit, Grant, Reject
+from trilith.replication.ranges import Division, RangeRecord, decode_range, range_key
 from trilith.replication.state_machine import Model
 from trilith.replication.view import StoreView
 from trilith.runtime.clock import Clock
@@ -65,6 +69,9 @@ class ReplicaPorts:
     lease_of: Callable[[str], PeerLease]
     model_of: Callable[[int], Model]
     on_newer_epoch: Callable[[int], None]  # partition id: the coordinator knows more than we do
+    division_of: Callable[[int], Division | None]  # keyspace: where its partitions may be split
+    on_split: Callable[[Replica, int], None]  # it has applied a split; the child's id
+    is_coming: Callable[[Replica], bool]  # whether a split applied here will make the awaited one
     log: Callable[..., None]
     on_commit: Callable[[int], None] = lambda _: None  # a partition that is led here
 
@@ -83,7 +90,7 @@ class Replica:
         self.leader_node = descriptor.leader
         recovered = ports.journal.recovered.get(self.partition_id)
         # A partition that the journal does not know may be what a lost region held.
-        self.damaged = recovered.damaged if recovered else bool(ports.journal.lost_regions)
+        self.damaged = recovered.damaged if recovered else self._may_be_lost(descriptor)
         self.epoch = self.log.last_epoch
         if recovered and recovered.state is not None:
             self.epoch = max(self.epoch, descriptors.decode(recovered.state).epoch)
@@ -103,23 +110,124 @@ class Replica:
         self.dirty = DirtyKeys()
         self.granted = False  # the leader extends our grant for this partition
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self.awaited = False
+        self.range = self._load_range()
         self.view = self._make_view()
         self._load_pending()
         if descriptor.epoch > self.epoch:
             with suppress(Unavailable):  # a full disk: adopted with the leader's next append
                 self.save_epoch(descriptor.epoch)
 
+    def _may_be_lost(self, descriptor: Descriptor) -> bool:
+        """Whether a log that the journal does not know may have been in a region that it lost:
+        not when it belongs to a split that this process was the first to log here.
+        """
+        journal = self.ports.journal
+        if not journal.lost_regions or self.log.last_index > 0:
+            return False
+        stored = self.ports.store.get(range_key(self.partition_id))
+        parent = journal.recovered.get(descriptor.parent)
+        if stored is None or parent is None or parent.damaged:
+            return True
+        return decode_range(stored).base_index <= parent.last_index
+
+    def _load_range(self) -> RangeRecord:
+        """The range as the applied log makes it; a child may have to wait for its parent."""
+        d = self.descriptor
+        stored = self.ports.store.get(range_key(self.partition_id))
+        if stored is not None:
+            record = decode_range(stored)
+            is_new = self.log.last_index == 0 and 0 < record.base_index == self.applied_index
+            if is_new and not self.damaged:
+                self._begin_log(record)
+            return record
+        if d.parent:
+            self.awaited = True
+            self.applied_index = self.commit_index = self.log.first_index - 1
+            self.matched_index = self._known_commit = self.applied_index
+        return RangeRecord(d.start_key, d.first_end_key)
+
+    def _begin_log(self, record: RangeRecord) -> None:
+        """The store has the child of a split, and the journal not yet: its log begins there."""
+        try:
+            self.log.reset(record.base_index, record.base_epoch, self._log_durable)
+        except Unavailable:
+            self.awaited = True  # until the disk has room
+
+    def arrive(self) -> None:
+        """The parent has applied the split: nothing is awaited any more."""
+        if not self.awaited:
+            return
+        applied = decode_applied(self.ports.store.get(applied_key(self.partition_id)))
+        self.awaited = False
+        self.applied_index = self.commit_index = self.matched_index = applied.index
+        self._known_commit, self.applied_epoch = applied.index, applied.epoch
+        self.pending.clear()
+        self.dirty.clear()
+        self.range = self._load_range()
+        self.view = self._make_view()
+        self._load_pending()
+        if not self.awaited:
+            self.greet()
+
+    def greet(self) -> None:
+        """Tell the leader where we are, who may have asked before this replica was here."""
+        if self.leader is None and self.leader_node != self.ports.node_id:
+            self.ports.send(
+                self.leader_node,
+                Reject(self.partition_id, self.epoch, self.commit_index, self.damaged),
+            )
+
     def _make_view(self) -> StoreView:
         d = self.descriptor
-        self._start, self._end = d.start_key, d.end_key
-        return StoreView(self.ports.store, d.keyspace, self._start, self._end)
+        return StoreView(self.ports.store, d.keyspace, self.range.start, self.range.end)
 
     def covers(self, key: bytes) -> bool:
         """Whether the partition's range holds the key."""
-        return self._start <= key and (not self._end or key < self._end)
+        return self.range.covers(key) and not self.awaited
+
+    def holds(self, keyspace: int, record: RangeRecord) -> bool:
+        """Whether this replica's log may still write to a part of a range."""
+        return (
+            not self.awaited
+            and self.descriptor.keyspace == keyspace
+            and self.range.overlaps(record)
+        )
+
+    def may_make(self, child: Replica) -> bool:
+        """Whether a split that is yet to be applied may make a child that is awaited."""
+        return (
+            not self.awaited
+            and self.descriptor.keyspace == child.descriptor.keyspace
+            and self.range.covers(child.range.start)
+        )
+
+    def require(self, key: bytes, until: bytes | None) -> None:
+        """Raises WrongRange unless the range holds the key and all of [key, until).
+
+        An empty `until`: everything above the key.
+        """
+        if self.covers(key) and (until is None or self.range.covers_to(until)):
+            return
+        child = self.range.child if self.range.start <= key else 0
+        raise WrongRange(f"partition {self.partition_id} does not hold all of it", child=child)
+
+    def can_tell(self, key: bytes, until: bytes | None) -> bool:
+        """Whether it holds the key and all of [key, until), of some recent moment."""
+        return (
+            not self.damaged and self.covers(key) and (until is None or self.range.covers_to(until))
+        )
+
+    @property
+    def logged_end(self) -> bytes:
+        """Where the range ends once all that is logged is applied."""
+        splits = [entry.split.key for entry in self.pending if entry.split is not None]
+        return min(splits, default=self.range.end)
 
     def _load_pending(self) -> None:
         """After a restart, entries logged but not applied await a leader (Crash in the model)."""
+        if self.awaited and self.log.last_index == 0:
+            return
         if (
             self.damaged
             or self.applied_index > self.log.last_index
@@ -134,12 +242,17 @@ class Replica:
         while next_index <= self.log.last_index:
             batch = self.log.read(next_index, max_bytes=RECOVERY_READ_BYTES)
             for epoch, index, payload in batch:
-                self._add_pending(decode_entry(index, epoch, payload))
+                self.add_pending(decode_entry(index, epoch, payload))
             next_index += len(batch)
 
-    def _add_pending(self, entry: PendingEntry) -> None:
+    def add_pending(self, entry: PendingEntry) -> None:
         self.pending.append(entry)
+        self._mark_dirty(entry)
+
+    def _mark_dirty(self, entry: PendingEntry) -> None:
         self.dirty.add(entry.index, entry.keys)
+        if entry.split is not None:
+            self.dirty.add_from(entry.index, entry.split.key)
 
     # reads
 
@@ -150,7 +263,11 @@ class Replica:
         """
         if self.leader is not None:
             return self.leader.may_read(now)
-        return self.granted and self.ports.lease_of(self.leader_node).granted_until > now
+        return (
+            self.granted
+            and not self.awaited
+            and self.ports.lease_of(self.leader_node).granted_until > now
+        )
 
     def wait_index(self, key: bytes) -> int:
         """What must be applied before a follower may answer for `key`; 0: it may now."""
@@ -172,6 +289,10 @@ class Replica:
     # following
 
     def receive_append(self, sender: str, message: Append) -> None:
+        if self.awaited and message.epoch >= self.epoch:
+            if self.ports.is_coming(self):
+                return  # the leader is greeted then
+            self.damaged = True  # the parent here went past the split, by a snapshot
         if message.epoch < self.epoch or self.damaged:
             self._reject(sender, message)
             return
@@ -199,7 +320,7 @@ class Replica:
                 self.log.append(epoch, payload, notify=index == last)
             except Unavailable:
                 return  # no room: not acknowledged, so the leader asks again after a while
-            self._add_pending(entry)
+            self.add_pending(entry)
             appended = True
         self.matched_index = max(self.matched_index, index)
         self._commit_known(message.commit_index)
@@ -258,7 +379,7 @@ class Replica:
             self.pending.pop()
         self.dirty.clear()
         for entry in self.pending:
-            self.dirty.add(entry.index, entry.keys)
+            self._mark_dirty(entry)
         self.matched_index = min(self.matched_index, last_index)
 
     def _log_durable(self) -> None:
@@ -269,7 +390,12 @@ class Replica:
             self._commit_known(0)
 
     def _acknowledge(self) -> None:
-        if self._durable_epoch == self.epoch and self.leader is None and not self.damaged:
+        if (
+            self._durable_epoch == self.epoch
+            and self.leader is None
+            and not self.damaged
+            and not self.awaited
+        ):
             index = min(self.log.durable_index, self.matched_index)
             self.ports.send(self.leader_node, Ack(self.partition_id, self.epoch, index))
 
@@ -285,6 +411,8 @@ class Replica:
 
     def apply_again(self) -> None:
         """Every tick: apply what the store refused before."""
+        if self.awaited and self.ports.store.get(range_key(self.partition_id)) is not None:
+            self.arrive()  # its log could not begin before
         if self._known_commit > self.commit_index:
             self._commit_known(0)
 
@@ -293,7 +421,7 @@ class Replica:
 
         `commit_index` stays where it is while the store refuses writes.
         """
-        if index <= self.commit_index:
+        if index <= self.commit_index or self.awaited:
             return
         operations: list[Operation] = []
         done: list[PendingEntry] = []
@@ -318,12 +446,26 @@ class Replica:
         self.apply_failing = False
         self.commit_index = index
         self.applied_index, self.applied_epoch = last.index, last.epoch
+        children = []
         for entry in done:
             pending.popleft()
             self.dirty.release(entry.index, entry.keys)
+            if entry.split is not None:
+                children.append(entry.split.child)
             if self.leader is not None:
                 self.leader.applied(entry)
+        if children:
+            self._was_split(children)
         self._wake_waiters()
+
+    def _was_split(self, children: list[int]) -> None:
+        """What is visible here ends at the split key, from this very moment."""
+        self.range = self._load_range()
+        self.view = self._make_view()
+        if self.leader is not None:
+            self.leader.range_changed()
+        for child in children:
+            self.ports.on_split(self, child)
 
     def _wake_waiters(self) -> None:
         if not self._waiters:
@@ -358,13 +500,7 @@ class Replica:
         """Take note of a newer descriptor (Learn in the model); False when ours is as new."""
         if revision <= self.revision:
             return False
-        bounds_changed = (descriptor.start, descriptor.end) != (
-            self.descriptor.start,
-            self.descriptor.end,
-        )
         self.descriptor, self.revision = descriptor, revision
-        if bounds_changed:
-            self.view = self._make_view()
         if descriptor.leader != self.ports.node_id:
             if self.leader is not None and descriptor.epoch >= self.epoch:
                 self.step_down(f"node {descriptor.leader} leads epoch {descriptor.epoch}")
@@ -373,8 +509,9 @@ class Replica:
                     self._adopt(descriptor.epoch, descriptor.leader)
         return True
 
-    def begin_install(self, sender: str, epoch: int, source: object) -> None:
-        """A snapshot arrives: what was here is gone, and nothing is served until it is whole.
+    def begin_install(self, sender: str, epoch: int, source: object, record: RangeRecord) -> None:
+        """A snapshot of a range arrives: what was here is gone, and nothing is served until it is
+        whole.
 
         From here on a deposed leader's pieces are refused. Raises Unavailable.
         """
@@ -382,7 +519,9 @@ class Replica:
             self._adopt(epoch, sender)
         self.installing_from = source
         self.installing = self.damaged = True
-        self.granted = False
+        self.awaited = self.granted = False
+        self.range = record
+        self.view = self._make_view()
         self.pending.clear()
         self.dirty.clear()
 

@@ -3,7 +3,8 @@
 The leader streams a frozen view of the partition's records in pieces, each acknowledged before the
 next leaves; the follower wipes its range, marks the partition as being installed, writes the
 pieces, flushes, and only then restarts its log behind the snapshot's index. A crash in the middle
-leaves the mark: the replica starts empty and asks again.
+leaves the mark: the replica starts empty and asks again. A snapshot of a range that another replica
+of the node still holds a part of is refused (ranges.py).
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ import msgspec
 
 from trilith.errors import NotInSync, TrilithError
 from trilith.peers.hub import PeerHub
-from trilith.replication.descriptor import Descriptor
-from trilith.replication.entry import TOKEN_FAMILY, applied_key, encode_applied, token_key
+from trilith.replication.entry import applied_key, encode_applied
+from trilith.replication.ranges import (
+    RangeRecord,
+    decode_range,
+    encode_range,
+    range_key,
+    ranges_of,
+)
 from trilith.replication.replica import Replica
-from trilith.replication.state_machine import FAMILY_MAX
 from trilith.runtime.workers import Workers
 from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation, OrderedReader, OrderedStore
 from trilith_native.codec import decode_batch, encode_batch
@@ -38,27 +44,19 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
     index_epoch: int
     first: bool
     last: bool
+    range: bytes = b""  # the partition's RangeRecord at that entry; empty from earlier versions
 
 
 _pieces = msgspec.msgpack.Decoder(Piece)
 
 
-def ranges_of(descriptor: Descriptor) -> Iterator[tuple[bytes, bytes]]:
-    """Physical key ranges that a partition owns: its range of every family, and its tokens."""
-    start, end = descriptor.start_key, descriptor.end_key
-    for family in range(FAMILY_MAX + 1):
-        prefix = bytes((descriptor.keyspace, family))
-        yield prefix + start, prefix + end if end else bytes((descriptor.keyspace, family + 1))
-    partition_id = descriptor.partition_id
-    following = bytes((descriptor.keyspace, TOKEN_FAMILY)) + (partition_id + 1).to_bytes(8, "big")
-    yield token_key(descriptor.keyspace, partition_id, b""), following
-
-
-def _batches(reader: OrderedReader, descriptor: Descriptor) -> Iterator[list[Operation]]:
+def _batches(
+    reader: OrderedReader, keyspace: int, partition_id: int, record: RangeRecord
+) -> Iterator[list[Operation]]:
     """The partition's records in pieces; at least one, perhaps empty."""
     batch: list[Operation] = []
     size = 0
-    for start, end in ranges_of(descriptor):
+    for start, end in ranges_of(reader, keyspace, partition_id, record):
         for key, value in reader.scan(start, end):
             batch.append((PUT, key, value))
             size += len(key) + len(value)
@@ -83,15 +81,17 @@ class Snapshots:
 
     async def send(self, replica: Replica, node: str) -> None:
         """Copy a led partition to a follower. Raises TrilithError when it could not be finished."""
-        descriptor, epoch = replica.descriptor, replica.epoch
+        partition_id, epoch, record = replica.partition_id, replica.epoch, replica.range
         index, index_epoch = replica.applied_index, replica.applied_epoch
-        batches = _batches(self._store.snapshot(), descriptor)
+        keyspace = replica.descriptor.keyspace
+        batches = _batches(self._store.snapshot(), keyspace, partition_id, record)
+        encoded = encode_range(record)
         batch: list[Operation] | None = next(batches)
         first = True
         while batch is not None:
             following = await self._workers.run(next, batches, None)
             piece = Piece(
-                descriptor.partition_id, epoch, index, index_epoch, first, following is None
+                partition_id, epoch, index, index_epoch, first, following is None, encoded
             )
             body = encode_batch(batch)
             header = msgspec.msgpack.encode(piece)
@@ -109,11 +109,15 @@ class Snapshots:
         key = applied_key(piece.partition_id)
         source = (peer_id, piece.epoch, piece.index)
         if piece.first:
-            replica.begin_install(peer_id, piece.epoch, source)
-            wipe: list[Operation] = [
-                (DELETE_RANGE, start, end) for start, end in ranges_of(replica.descriptor)
-            ]
-            self._store.write([(PUT, key, encode_applied(INSTALLING, 0)), *wipe])
+            record = decode_range(piece.range) if piece.range else replica.range
+            self._require_free(replica, record)
+            replica.begin_install(peer_id, piece.epoch, source, record)
+            keyspace, partition_id = replica.descriptor.keyspace, replica.partition_id
+            owned = ranges_of(self._store, keyspace, partition_id, record)
+            wipe: list[Operation] = [(DELETE_RANGE, start, end) for start, end in owned]
+            mark = (PUT, key, encode_applied(INSTALLING, 0))
+            held = (PUT, range_key(partition_id), encode_range(record))
+            self._store.write([mark, held, *wipe])
         elif not replica.installing or replica.installing_from != source:
             raise NotInSync("the first piece of this snapshot is missing")
         self._store.write(decode_batch(body))
@@ -125,6 +129,18 @@ class Snapshots:
                 raise NotInSync("another snapshot has begun meanwhile")
             replica.install(piece.index, piece.index_epoch)
         return b"", b""
+
+    def _require_free(self, replica: Replica, record: RangeRecord) -> None:
+        """Raises NotInSync while another replica here holds a part of the range.
+
+        It has yet to apply a split, or this snapshot was taken before one.
+        """
+        for other in self._replicas.values():
+            if other is not replica and other.holds(replica.descriptor.keyspace, record):
+                raise NotInSync(
+                    f"partition {other.partition_id} still holds a part of the range of partition"
+                    f" {replica.partition_id} here"
+                )
 
 
 async def send_and_report(snapshots: Snapshots, replica: Replica, node: str) -> None:

@@ -109,8 +109,11 @@ class Partitions(Protocol):
     """What models' services see of the cluster: replicated commands and consistent queries.
 
     Both find the partition by `key`, retry on stale routing and on a leader that moves, within
-    `deadline_s`. Errors: whatever the model's code raised; `Unavailable` subclasses when nothing
-    was applied; `OutcomeUnknown` when a command may have been.
+    `deadline_s`. `until`: the caller takes the command or the answer to be complete for all of
+    [key, until), as `partition_starts` told: WrongRange when no one partition holds that any
+    more, so that the caller has to ask `partition_starts` again. Errors: whatever the model's code
+    raised; `Unavailable` subclasses when nothing was applied; `OutcomeUnknown` when a command may
+    have been.
     """
 
     def new_token(self) -> bytes:
@@ -125,6 +128,7 @@ class Partitions(Protocol):
         *,
         token: bytes | None = None,
         repeated: bool = False,
+        until: bytes | None = None,
         deadline_s: float | None = None,
     ) -> Any:
         """Run a command on the partition of `key`.
@@ -142,6 +146,7 @@ class Partitions(Protocol):
         *,
         consistent: bool = True,
         touched: tuple[bytes, bytes] | None = None,
+        until: bytes | None = None,
         deadline_s: float | None = None,
     ) -> Any:
         """Answer a query on the partition of `key`: linearizable, or of a recent state when not

@@ -38,6 +38,8 @@ class Takeover:
         descriptor = replica.descriptor
         if replica.damaged or replica.leader is not None or not replica.log.accepting:
             return False
+        if replica.awaited:
+            return False
         if descriptor.leader == self._node_id or self._node_id not in descriptor.in_sync:
             return False
         lease = self._heartbeats.lease_of(descriptor.leader)
@@ -85,8 +87,8 @@ class Takeover:
         """
         if replica.leader is not None or descriptor.epoch < replica.epoch:
             return
-        if replica.damaged or self._node_id not in descriptor.in_sync:
-            return  # abdicates with the next tick
+        if replica.damaged or replica.awaited or self._node_id not in descriptor.in_sync:
+            return  # abdicates with the next tick, unless it is merely awaited
         now = self._clock.monotonic()
         if descriptor.epoch > replica.epoch:
             try:
@@ -94,8 +96,6 @@ class Takeover:
             except Unavailable as error:
                 replica.ports.log("cannot_lead", partition=replica.partition_id, error=str(error))
                 return
-        replica.granted = False
-        replica.leader_node = self._node_id
         over = now + self._lease_s
         outside = set(descriptor.replica_nodes()) - set(descriptor.in_sync)
         suspects = outside
@@ -103,17 +103,34 @@ class Takeover:
             # Renewed while the swap was under way, if at all.
             over = max(now, self._heartbeats.lease_of(deposed.leader).promise_given_until)
             suspects = outside - {deposed.leader}
-        replica.leader = leader = Leader(replica, waits_until=over + self._lease_s)
+        leader = self._begin(replica, descriptor, waits_until=over + self._lease_s)
         if suspects:
             leader.followers.block_commits_until(over + self._lease_s)
         elif outside:
             leader.followers.block_commits_until(over)
+        self._start(replica, leader)
+
+    def lead_first(self, replica: Replica, descriptor: Descriptor) -> None:
+        """Lead a partition that this node has just created, by a split: nobody else can ever have
+        held a lease of it, so there is nothing to wait for.
+        """
+        if replica.leader is None and descriptor.epoch == replica.epoch and not replica.awaited:
+            now = self._clock.monotonic()
+            self._start(replica, self._begin(replica, descriptor, waits_until=now))
+
+    def _begin(self, replica: Replica, descriptor: Descriptor, *, waits_until: float) -> Leader:
+        replica.granted = False
+        replica.leader_node = self._node_id
+        replica.leader = leader = Leader(replica, waits_until=waits_until)
         replica.ports.log(
             "leading",
             partition=replica.partition_id,
             epoch=descriptor.epoch,
             in_sync=descriptor.in_sync,
         )
+        return leader
+
+    def _start(self, replica: Replica, leader: Leader) -> None:
         try:
             leader.start()
         except Unavailable as error:  # a full disk: whoever finds us leaderless tries again

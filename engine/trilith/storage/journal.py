@@ -461,6 +461,11 @@ class Journal:
         log = self._logs.get(partition)
         return 0 if log is None else log.last_index
 
+    def last_epoch(self, partition: int) -> int:
+        """Epoch of the last entry, or of the one that a RESET named; 0 for none."""
+        log = self._logs.get(partition)
+        return 0 if log is None else log.last_epoch
+
     def entry_epoch(self, partition: int, index: int) -> int | None:
         """Epoch of the entry at `index` (also of the last one trimmed, if known); else None."""
         log = self._logs.get(partition)

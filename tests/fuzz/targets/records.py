@@ -87,7 +87,7 @@ def log_entries(data: bytes) -> None:
             operations = found.effects()
         except ValueError:
             return
-        assert entry.encode_payload(found.keys, operations)[1] == found.batch
+        assert entry.encode_payload(found.keys, operations, found.split)[1] == found.batch
     try:
         applied = entry.decode_applied(data)
     except msgspec.MsgspecError:
