@@ -76,8 +76,8 @@ def described(app: LocalApp) -> dict[str, Any]:
         (
             {"GlobalSecondaryIndexes": [gsi(**UNITS)]},
             (
-                "ProvisionedThroughput should not be specified for index: by_group when BillingMode "
-                "is PAY_PER_REQUEST"
+                "ProvisionedThroughput should not be specified for index: by_group when "
+                "BillingMode is PAY_PER_REQUEST"
             ),
         ),
         (
