@@ -14,7 +14,9 @@ effect, and whose fault it is.
     │   ├── TableNotFound, TableAlreadyExists
     │   ├── BodyMismatch (digest), IncompleteBody, EntityTooLarge
     │   ├── Unauthenticated, AccessDenied
+    │   ├── IdempotentParameterMismatch
     │   └── NotServed
+    ├── TransactionConflict, TransactionInProgress     not applied: a transaction is in the way
     ├── Unavailable                      not applied; retry, perhaps elsewhere
     │   ├── NotLeader, WrongRange, NotInSync, NotEnoughZones
     │   ├── ConditionalConflict, Overloaded, DiskFull, Stopping, PeerUnreachable
@@ -158,6 +160,25 @@ class AccessDenied(CallerError):
 
 class NotServed(CallerError):
     """This version does not serve the operation."""
+
+
+class IdempotentParameterMismatch(CallerError):
+    """The client token was used before, for another transaction."""
+
+
+class TransactionConflict(TrilithError):
+    """A transaction is about to change the item; `details` name its lock between nodes.
+
+    Not applied. Not Unavailable: asking the partition again helps only once the lock is resolved.
+    """
+
+    retryable = True
+
+
+class TransactionInProgress(TrilithError):
+    """A transaction with the same client token is under way."""
+
+    retryable = True
 
 
 class Unavailable(TrilithError):

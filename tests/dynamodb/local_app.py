@@ -33,6 +33,7 @@ ACCESS, SECRET = "AKIDEXAMPLE", "secret-of-the-tests"
 HOST = "tables.example:8000"
 PREFIX = "DynamoDB_20120810."
 STREAMS_PREFIX = "DynamoDBStreams_20120810."
+CUTS = [bytes((slot,)) for slot in (2, 4, 6, 8, 10)]
 
 
 class Reply:
@@ -61,7 +62,7 @@ class LocalApp:
     def __init__(self) -> None:
         self.records: list[RequestRecord] = []
         self._tasks: list[asyncio.Task[None]] = []
-        tables, clock = LocalTables(), SystemClock()
+        tables, clock = LocalTables(cuts=CUTS), SystemClock()
         self.tables = tables
         self.shared: list[Spent] = []
         self.throughput = Throughput(clock, self.shared.extend)
@@ -77,6 +78,8 @@ class LocalApp:
             TableUsage(tables, clock, self._spawn),
             Streams(tables, tables.keys, 24 * 3600),
             Expirer(tables, tables.catalog, clock),
+            tables.transactions,
+            tables.snapshots,
         )
         credentials = StaticCredentials([root_credential(ACCESS, SECRET)])
         self.app = DynamoDBApp(
@@ -132,6 +135,7 @@ class LocalApp:
                 "client": ("127.0.0.1", 1),
             }
             await self.app(scope, receive, send)
+            await self.tables.transactions.settlements.drain()
             await asyncio.gather(*self._tasks)
             self._tasks.clear()
             await self.tables.settle()

@@ -187,9 +187,9 @@ def test_a_table_that_cannot_be_as_asked_is_not_created(members: dict[str, Any])
 def test_what_is_not_served_is_refused_by_its_name() -> None:
     given = {"GlobalTableSourceArn": "arn:aws:dynamodb:us-east-1:1:table/people"}
     assert "GlobalTableSourceArn" in refused_create(**given)[1]
-    reply = LocalApp().call("TransactWriteItems", TransactItems=[])
+    reply = LocalApp().call("ExecuteTransaction", TransactStatements=[])
     assert reply.error == "UnknownOperationException"
-    assert "TransactWriteItems" in reply.json()["message"]
+    assert "ExecuteTransaction" in reply.json()["message"]
 
 
 def test_a_table_lives_from_creating_to_gone(people: LocalApp) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.objects.local_partitions import LocalPartitions, _Keyspace
 
+from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
 from trilith.tables.catalog import Catalog, Table
 from trilith.tables.definitions import KeyAttribute, LocalIndex, TableRecord
@@ -14,7 +15,10 @@ from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import ABOVE_ALL, SYSTEM_KEYSPACE, TABLE_AT_WORK, TABLES_KEYSPACE
 from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
+from trilith.tables.transacting import Snapshots
 from trilith.tables.works import TableWorks
+from trilith.transactions.coordinator import Transactions
+from trilith.transactions.recovery import Recovery
 
 ROOT_KEY = bytes(range(32))
 TABLE_ID = bytes(range(100, 116))
@@ -23,6 +27,16 @@ SORT = KeyAttribute("sk", "N")
 BY_RANK = LocalIndex(0, "by_rank", KeyAttribute("rank", "S"), "ALL")
 BY_COLOR = LocalIndex(1, "by_color", KeyAttribute("color", "S"), "KEYS_ONLY")
 INDEXES = (BY_RANK, BY_COLOR)
+
+
+class PartitionsClock(SystemClock):
+    """Wall clock: that of the partitions' leaders."""
+
+    def __init__(self, partitions: LocalPartitions) -> None:
+        self._partitions = partitions
+
+    def wall_ms(self) -> int:
+        return self._partitions.now_ms
 
 
 class LocalTables(LocalPartitions):
@@ -39,7 +53,11 @@ class LocalTables(LocalPartitions):
         }
         self.clock = LocalClock(self)
         self.catalog = Catalog(self, SystemEntropy())
-        self.service = TableService(self, self.keys, self.catalog)
+        self.lock_clock = PartitionsClock(self)
+        self.recovery = Recovery(self, self.lock_clock)
+        self.transactions = Transactions(self, self.lock_clock, SystemEntropy(), self.recovery)
+        self.snapshots = Snapshots(self, self.keys, self.recovery)
+        self.service = TableService(self, self.keys, self.catalog, self.recovery)
         self.works = TableWorks(self, self.catalog, self.keys, self.clock)
         self.feeders: dict[bytes, Feeder] = {}
 

@@ -12,7 +12,9 @@ from trilith.tables.catalog import Catalog
 from trilith.tables.expirer import Expirer
 from trilith.tables.service import TableService
 from trilith.tables.streams import Streams
+from trilith.tables.transacting import Snapshots
 from trilith.tables.usage import TableUsage
+from trilith.transactions.coordinator import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Context:
     usage: TableUsage
     streams: Streams
     expirer: Expirer
+    transactions: Transactions
+    snapshots: Snapshots
     token: bytes | None = None
 
     def arn(self, table_name: str) -> str:

@@ -40,6 +40,7 @@ THROUGHPUT_EXCEEDED = (
     "increasing your provisioning level with the UpdateTable API."
 )
 TRIMMED = "The operation attempted to read past the oldest stream record in a shard."
+TRANSACTION_ONGOING = "Transaction is ongoing for the item"
 TABLE_NOT_FOUND = "Requested resource not found"
 
 
@@ -90,6 +91,15 @@ _DOMAIN: dict[type[BaseException], tuple[str, str | None]] = {
     errors.PreconditionFailed: ("ConditionalCheckFailedException", CONDITION_FAILED),
     errors.TableNotFound: ("ResourceNotFoundException", None),
     errors.TableAlreadyExists: ("ResourceInUseException", None),
+    errors.IdempotentParameterMismatch: (
+        "IdempotentParameterMismatchException",
+        "Request parameters do not match the parameters of an earlier request with this token",
+    ),
+    errors.TransactionConflict: ("TransactionConflictException", TRANSACTION_ONGOING),
+    errors.TransactionInProgress: (
+        "TransactionInProgressException",
+        "The transaction with the given request token is already in progress",
+    ),
     errors.Unavailable: (
         "ServiceUnavailableException",
         "Service is temporarily unable to handle the request",

@@ -11,7 +11,15 @@ from typing import Any
 
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, unsupported
-from trilith.dynamodb.operations import batches, items, pages, streams, tables, time_to_live
+from trilith.dynamodb.operations import (
+    batches,
+    items,
+    pages,
+    streams,
+    tables,
+    time_to_live,
+    transactions,
+)
 
 Handler = Callable[[Context, dict[str, Any]], Awaitable[bytes]]
 
@@ -35,6 +43,8 @@ SERVED: dict[str, Handler] = {
     "Query": pages.query,
     "Scan": pages.scan,
     "TagResource": tables.tag_resource,
+    "TransactGetItems": transactions.transact_get_items,
+    "TransactWriteItems": transactions.transact_write_items,
     "UntagResource": tables.untag_resource,
     "UpdateItem": items.update_item,
     "UpdateTable": tables.update_table,
@@ -84,8 +94,6 @@ REFUSED = frozenset(
         "RestoreTableToPointInTime",
         "SearchVectors",
         "StartBulkPutItems",
-        "TransactGetItems",
-        "TransactWriteItems",
         "UpdateContinuousBackups",
         "UpdateContributorInsights",
         "UpdateGlobalTable",

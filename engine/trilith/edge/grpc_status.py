@@ -38,6 +38,8 @@ _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     errors.NotServed: grpc.StatusCode.UNIMPLEMENTED,
     errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
     errors.ConditionalConflict: grpc.StatusCode.ABORTED,
+    errors.TransactionConflict: grpc.StatusCode.ABORTED,
+    errors.TransactionInProgress: grpc.StatusCode.ABORTED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.ThroughputExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.DiskFull: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -56,6 +56,7 @@ from trilith.node.public_grpc import public_address
 from trilith.node.quarantine import Damage, Quarantine
 from trilith.node.repair import RepairStation
 from trilith.node.tables import TableUpkeep
+from trilith.node.transactions import TransactionStation
 from trilith.node.upkeep import Upkeep
 from trilith.node_options import NodeOptions
 from trilith.objects.key_ring import KeyRing
@@ -84,6 +85,7 @@ from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
 from trilith.tables.streams import Streams
 from trilith.tables.throughput import Kind, Spent, SpentElsewhere, Throughput
+from trilith.tables.transacting import Snapshots
 from trilith.tables.usage import TableUsage
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -294,6 +296,7 @@ class Node:
             self._upkeep.collect,
             self._indexes.sweep,
             self._table_upkeep.run,
+            self._transactions.run,
         ):
             self._spawn(self._keep_up(work))
         await self._open_edges()
@@ -416,7 +419,10 @@ class Node:
     def _build_tables(self) -> None:
         config, runtime = self._options.config, self._runtime
         catalog = Catalog(self.router, runtime.entropy)
-        self.tables = TableService(self.router, self._item_keys, catalog)
+        self._transactions = TransactionStation(runtime, self.host, self.router, self.events)
+        recovery = self._transactions.recovery
+        self.tables = TableService(self.router, self._item_keys, catalog, recovery)
+        self._transactions.register(self.metrics)
         self._indexes = IndexStation(
             host=self.host,
             router=self.router,
@@ -500,6 +506,8 @@ class Node:
             TableUsage(self.router, runtime.clock, self._spawn),
             Streams(self.router, self._item_keys, options.config.tables.stream_retention_seconds),
             self._table_upkeep.expirer,
+            self._transactions.transactions,
+            Snapshots(self.router, self._item_keys, self._transactions.recovery),
         )
 
     # stop

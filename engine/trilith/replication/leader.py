@@ -102,6 +102,7 @@ class Leader:
         self._commit_notice: asyncio.TimerHandle | None = None
         self._told_commit_index = 0
         self._tokens_swept_ms = 0
+        self._floor = b""
         self._stopped = False
         self._refusing = False
         self.start_index = 0
@@ -192,6 +193,7 @@ class Leader:
         self.commands += len(proposals)
         now_ms = self._ports.clock.wall_ms()
         self._sweep_tokens(now_ms)
+        self._floor = self._read(floor_key(self._keyspace, self.replica.partition_id)) or b""
         for proposal in proposals:
             self._evaluate(proposal, now_ms)
             if self._batch_bytes >= ENTRY_BYTES_MAX:
@@ -225,7 +227,8 @@ class Leader:
             proposal.done(None, b"", error)
             return
         try:
-            if proposal.retry and self._answer_retry(proposal, now_ms):
+            asks = proposal.retry or getattr(proposal.command, "once", False)
+            if asks and self._answer_retry(proposal, now_ms):
                 return
             effects = CollectedEffects(keyspace)
             result = replica.model.evaluate(
@@ -256,7 +259,7 @@ class Leader:
         """Commands without effects share the next one's sequence: they record nothing under it."""
         sequence = (self.replica.log.last_index + 1) << SEQUENCE_INDEX_SHIFT
         sequence |= len(self._batch_outcomes) << SEQUENCE_FREE_BITS
-        return Context(token, now_ms, sequence, *self._range)
+        return Context(token, now_ms, sequence, *self._range, self._floor)
 
     def _answer_retry(self, proposal: Proposal, now_ms: int) -> bool:
         if is_expired(proposal.token, now_ms):

@@ -75,6 +75,9 @@ class Context:
     index of the entry that the effects will be in, and the command's place in it. The lowest
     SEQUENCE_FREE_BITS are left to the model, to number what one command emits. `start` is where
     the partition's range begins and `end` where it ends (empty: no bound).
+
+    `floor`: commands whose token is below it, and that say `once`, are refused from now on, by
+    every leader to come.
     """
 
     token: bytes
@@ -82,6 +85,7 @@ class Context:
     sequence: int = 0
     start: bytes = b""
     end: bytes = b""
+    floor: bytes = b""
 
 
 class Model(Protocol):
@@ -96,7 +100,8 @@ class Model(Protocol):
     ) -> msgspec.Struct:
         """Turn a command into effects and a result. Raises TrilithError: nothing is applied.
 
-        Must not block, await, or read any state but `view`.
+        Must not block, await, or read any state but `view`. A command whose class says
+        `once = True` is looked up by its token even where it does not come as a retry.
         """
         ...
 

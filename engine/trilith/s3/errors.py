@@ -122,6 +122,8 @@ _DOMAIN: dict[type[BaseException], tuple[str, bool]] = {
     errors.IncompleteBody: ("IncompleteBody", False),
     errors.EntityTooLarge: ("EntityTooLarge", False),
     errors.AccessDenied: ("AccessDenied", False),
+    errors.TransactionConflict: ("ConditionalRequestConflict", False),
+    errors.TransactionInProgress: ("ConditionalRequestConflict", False),
     errors.Unavailable: ("ServiceUnavailable", False),
     errors.NotEnoughZones: ("ServiceUnavailable", True),
     errors.ConditionalConflict: ("ConditionalRequestConflict", False),

@@ -13,8 +13,10 @@ import msgspec
 from trilith.tables.definitions import Feeds, GlobalIndex, LocalIndex
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.updates import Update
+from trilith.transactions.commands import LockHead
 
 PAGE_BYTES_MAX = 1 << 20
+LOCKS_MAX = 1000
 
 
 class Command(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -69,6 +71,13 @@ class UpdateItem(Command, frozen=True, tag=2):
 
 
 class DeleteItem(Command, frozen=True, tag=3):
+    key: bytes
+    terms: Terms
+
+
+class CheckItem(Command, frozen=True, tag=40):
+    """An item's condition, in a transaction: nothing is changed."""
+
     key: bytes
     terms: Terms
 
@@ -200,19 +209,24 @@ class ConditionFailed(Result, frozen=True, tag=2):
 
 
 class Found(Result, frozen=True, tag=3):
+    """`lock`: the item is about to be changed by a transaction, or has been."""
+
     record: bytes | None
+    lock: LockHead | None = None
 
 
 class Page(Result, frozen=True, tag=4):
     """`size`: of all records. `is_whole`: the range ends here. `last`: the last key that was read.
 
-    With `fetch`, `records` are items' and `size` counts the entries and the items.
+    With `fetch`, `records` are items' and `size` counts the entries and the items. `locks`: those
+    of transactions on items of the range that was read, LOCKS_MAX at most.
     """
 
     records: list[tuple[bytes, bytes]]
     size: int
     is_whole: bool
     last: bytes = b""
+    locks: list[LockHead] = []
 
 
 class Dropped(Result, frozen=True, tag=5):

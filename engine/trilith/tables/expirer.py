@@ -13,7 +13,13 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable
+from trilith.errors import (
+    ConditionalConflict,
+    OutcomeUnknown,
+    TableNotFound,
+    TransactionConflict,
+    Unavailable,
+)
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import Clock
 from trilith.tables import layout
@@ -84,7 +90,10 @@ class Expirer:
         if table is None or time_s < now_s - FIVE_YEARS_S:
             return
         command = ExpireItem(key, table.plain_terms, time_s)
-        done: Expired = await self._partitions.execute(TABLES_KEYSPACE, key, command)
+        try:
+            done: Expired = await self._partitions.execute(TABLES_KEYSPACE, key, command)
+        except TransactionConflict:
+            raise ConditionalConflict("an item that is due is in a transaction") from None
         self.deleted += done.is_deleted
 
     async def _table(self, table_id: bytes) -> Table | None:

@@ -24,6 +24,7 @@ from trilith_native.convergent import seal
 ROOT_KEY_SIZE = 32
 _TABLE_CONTEXT = "trilith 2026-11 table key"
 _ZERO_NONCE = bytes(12)
+_ACTION = b"action of "  # no logical key starts so: slots are small
 _SALT_SIZE = 16
 _SALTS_DRAWN = 64
 _CACHE_MAX = 4096
@@ -61,6 +62,20 @@ class ItemKeys:
         salt = self._salt()
         item_key = blake3(salt, key=self._table_key(table_id)).digest()
         return item_record(size, salt + seal(item_key, _ZERO_NONCE, item, key))
+
+    def seal_action(self, table_id: bytes, key: bytes, action: bytes) -> bytes:
+        """An encoded action of a transaction on an item, which cannot be passed off as one."""
+        salt = self._salt()
+        item_key = blake3(salt, key=self._table_key(table_id)).digest()
+        return salt + seal(item_key, _ZERO_NONCE, action, _ACTION + key)
+
+    def open_action(self, table_id: bytes, key: bytes, sealed: bytes) -> bytes:
+        """Raises Corruption when it is not what was sealed under this key."""
+        item_key = blake3(sealed[:_SALT_SIZE], key=self._table_key(table_id)).digest()
+        try:
+            return open_sealed(item_key, _ZERO_NONCE, sealed[_SALT_SIZE:], _ACTION + key)
+        except ValueError as error:
+            raise Corruption("a locked action does not authenticate") from error
 
     def open_item(self, table_id: bytes, key: bytes, record: bytes) -> Item:
         """Raises Corruption when the record is not what was sealed under this key."""

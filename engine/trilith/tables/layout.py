@@ -12,6 +12,7 @@ spread over the first partitions from its first item on, in the order of its tok
 one table reads SLOTS ranges and nothing of others.
 
     ITEM            stem + sort key
+    LOCK            stem + sort key                                 see transactions/
     INDEX + number  stem + escape(index sort key) + sort key        one family an index
 
     GLOBAL          stem of the index's partition key, with the index's id in place of a table's,
@@ -70,6 +71,7 @@ EXPIRY = 0x07
 GLOBAL = 0x03
 GONE = 0x09
 FED = 0x0A
+LOCK = 0x05  # of items, by transactions; their ledgers: transactions/layout.py
 INDEX = 0x10  # plus the index's number
 
 _ANCHOR = b"\x00\x00\x00"

@@ -19,9 +19,13 @@ from trilith.tables.changes import ChangeActivity
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.rules import changes, definitions, expiry, global_indexes, pages, usage
 from trilith.tables.rules.items import ItemRules, drop_items, get_item
+from trilith.tables.rules.transactions import ItemStage, while_unlocked
+from trilith.transactions import commands as t
+from trilith.transactions import ledger
+from trilith.transactions.stage import LockRules
 
-_Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
-_Answer = dict[type, Callable[[Any, View], c.Result]]
+_Evaluate = dict[type, Callable[[Any, View, Effects, Context], msgspec.Struct]]
+_Answer = dict[type, Callable[[Any, View], msgspec.Struct]]
 
 
 class _DispatchingModel:
@@ -57,16 +61,18 @@ class ItemsModel(_DispatchingModel):
     def __init__(self, keys: ItemKeys) -> None:
         self.activity = ChangeActivity()
         items = ItemRules(keys, self.activity)
+        stage = ItemStage(items, keys)
+        locks, ledgers = LockRules(stage), ledger.LedgerRules(stage)
         super().__init__(
             {
-                c.PutItem: items.put_item,
-                c.UpdateItem: items.update_item,
-                c.DeleteItem: items.delete_item,
+                c.PutItem: while_unlocked(items.put_item),
+                c.UpdateItem: while_unlocked(items.update_item),
+                c.DeleteItem: while_unlocked(items.delete_item),
                 c.DropItems: drop_items,
                 c.RollShards: items.changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
                 c.TrimChanges: changes.trim_changes,
-                x.ExpireItem: items.expire_item,
+                x.ExpireItem: while_unlocked(items.expire_item),
                 x.DropExpiry: expiry.drop_expiry,
                 x.FillExpiry: expiry.ExpiryRules(keys).fill,
                 x.ClearExpiry: expiry.clear_expiry,
@@ -75,6 +81,12 @@ class ItemsModel(_DispatchingModel):
                 e.SweepGone: global_indexes.sweep_gone,
                 e.MarkSequence: global_indexes.mark_sequence,
                 e.NoteFed: global_indexes.note_fed,
+                t.Prepare: locks.prepare,
+                t.Resolve: locks.resolve,
+                t.Commit: ledgers.commit,
+                t.Settle: ledgers.settle,
+                t.Close: ledgers.close,
+                t.Expire: ledgers.expire,
             },
             {
                 c.GetItem: get_item,
@@ -86,12 +98,18 @@ class ItemsModel(_DispatchingModel):
                 c.ReadChanges: changes.read_changes,
                 x.ListDue: expiry.list_due,
                 c.LocateChange: changes.locate_change,
+                t.ListLocks: locks.list_locks,
+                t.AskLedger: ledger.ask_ledger,
+                t.AskToken: ledger.ask_token,
+                t.ListLedger: ledger.list_ledger,
             },
             (
                 *(c.Written, c.ConditionFailed, c.Found, c.Page, c.Dropped, c.Counted),
                 *(c.Rolled, c.Trimmed, c.Shards, c.Changes, c.Located),
                 *(x.Expired, x.ExpiryDropped, x.Filled, x.DueItems),
                 *(e.Fed, e.Swept, e.Mark),
+                *t.LOCK_RESULTS,
+                *t.LEDGER_RESULTS,
             ),
         )
 

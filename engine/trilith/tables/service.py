@@ -7,13 +7,23 @@ A page is read by as many queries as it touches partitions and slots; it is no s
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import NamedTuple, cast
 
+from trilith.errors import (
+    DeadlineExceeded,
+    OutcomeUnknown,
+    TransactionConflict,
+    TrilithError,
+    Unavailable,
+)
 from trilith.replication.proposal import scoped_token
 from trilith.replication.state_machine import Partitions
+from trilith.runtime.clock import SystemClock
 from trilith.tables import layout
 from trilith.tables.catalog import Catalog, Table
 from trilith.tables.commands import (
+    LOCKS_MAX,
     PAGE_BYTES_MAX,
     ConditionFailed,
     DeleteItem,
@@ -31,10 +41,12 @@ from trilith.tables.expressions.key_conditions import KeyCondition
 from trilith.tables.expressions.updates import Update
 from trilith.tables.item_codec import encode_item
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.layout import TABLES_KEYSPACE
+from trilith.tables.layout import ITEM, TABLES_KEYSPACE
 from trilith.tables.records import size_in
 from trilith.tables.sources import Index, Source, item_key
 from trilith.tables.values import Item
+from trilith.transactions.commands import LockHead, Verdict
+from trilith.transactions.recovery import Recovery
 
 READ_BYTES_MAX = PAGE_BYTES_MAX
 RUN_RECORDS_MAX = 256  # read and opened at once: some milliseconds of the event loop
@@ -84,9 +96,17 @@ class ItemsPage(NamedTuple):
 class TableService:
     """One gateway's way to items."""
 
-    def __init__(self, partitions: Partitions, keys: ItemKeys, catalog: Catalog) -> None:
+    def __init__(
+        self,
+        partitions: Partitions,
+        keys: ItemKeys,
+        catalog: Catalog,
+        recovery: Recovery | None = None,
+    ) -> None:
+        """`recovery`: what finds a way around the locks of transactions."""
         self._partitions = partitions
         self._keys = keys
+        self._recovery = recovery or Recovery(partitions, SystemClock())
         self.catalog = catalog
 
     def partition_of(self, table: Table, key: Item) -> int:
@@ -100,14 +120,35 @@ class TableService:
         """A consistent read answered here and now, or None when it needs a wait or a hop."""
         logical = item_key(table, key)
         found = self._partitions.try_query(TABLES_KEYSPACE, logical, GetItem(logical))
-        return None if found is None else self._read(table, logical, found)
+        if found is None or found.lock is not None:
+            return None
+        return self._read(table, logical, found)
 
     async def get_item(self, table: Table, key: Item, *, consistent: bool) -> Read:
         logical = item_key(table, key)
-        found = await self._partitions.query(
+        found: Found = await self._partitions.query(
             TABLES_KEYSPACE, logical, GetItem(logical), consistent=consistent
         )
+        if found.lock is not None:
+            found = await self._found_behind_lock(logical, found, consistent=consistent)
         return self._read(table, logical, found)
+
+    async def _found_behind_lock(self, logical: bytes, found: Found, *, consistent: bool) -> Found:
+        def ask() -> Awaitable[Found]:
+            return self._partitions.query(TABLES_KEYSPACE, logical, GetItem(logical))
+
+        try:
+            return await self._recovery.behind_locks(
+                TABLES_KEYSPACE,
+                found,
+                lambda answer: () if answer.lock is None else (answer.lock,),
+                ask,
+                lambda _first, _lock: True,
+            )
+        except (Unavailable, OutcomeUnknown) as error:
+            if consistent:
+                raise _not_read(error) from None
+            return found
 
     def _read(self, table: Table, logical: bytes, found: Found) -> Read:
         record = found.record
@@ -122,21 +163,21 @@ class TableService:
         once.
         """
         logical = item_key(table, item)
-        command = PutItem(logical, _terms(table, wanted), encode_item(item), size)
+        command = PutItem(logical, terms_of(table, wanted), encode_item(item), size)
         return await self._write(table, logical, command, token)
 
     async def update_item(
         self, table: Table, key: Item, update: Update, wanted: Wanted, token: bytes | None = None
     ) -> Change:
         logical = item_key(table, key)
-        command = UpdateItem(logical, _terms(table, wanted), encode_item(key), update)
+        command = UpdateItem(logical, terms_of(table, wanted), encode_item(key), update)
         return await self._write(table, logical, command, token)
 
     async def delete_item(
         self, table: Table, key: Item, wanted: Wanted, token: bytes | None = None
     ) -> Change:
         logical = item_key(table, key)
-        command = DeleteItem(logical, _terms(table, wanted))
+        command = DeleteItem(logical, terms_of(table, wanted))
         return await self._write(table, logical, command, token)
 
     async def _write(
@@ -147,9 +188,16 @@ class TableService:
         token: bytes | None,
     ) -> Change:
         scoped = None if token is None else scoped_token(token, type(command).__name__, logical)
-        done: Written | ConditionFailed = await self._partitions.execute(
-            TABLES_KEYSPACE, logical, command, token=scoped, repeated=token is not None
-        )
+
+        def write() -> Awaitable[Written | ConditionFailed]:
+            return self._partitions.execute(
+                TABLES_KEYSPACE, logical, command, token=scoped, repeated=token is not None
+            )
+
+        try:
+            done = await write()
+        except TransactionConflict:
+            done = await self._recovery.around_locks(TABLES_KEYSPACE, write)
         old = None
         if done.old is not None:
             old = self._keys.open_item(table.table_id, logical, done.old)
@@ -159,12 +207,7 @@ class TableService:
         new = None
         if written.new is not None:
             new = self._keys.open_item(table.table_id, logical, written.new)
-        units = {}
-        if written.index_units:
-            names = {index.number: index.name for index in table.record.indexes}
-            units = {names[number]: spent for number, spent in written.index_units.items()}
-        for place, spent in written.global_units.items():
-            units[table.record.global_indexes[place].name] = spent
+        units = named_units(table, written)
         return Change(False, old, new, written.old_size, written.new_size, units)
 
     # --- pages -----------------------------------------------------------------------------------
@@ -232,7 +275,27 @@ class TableService:
         page: Page = await self._partitions.query(
             TABLES_KEYSPACE, start, query, consistent=consistent, touched=(start, end)
         )
-        return page
+        if not page.locks:
+            return page
+
+        def ask() -> Awaitable[Page]:
+            return self._partitions.query(TABLES_KEYSPACE, start, query, touched=(start, end))
+
+        def was_read(first: Page, lock: LockHead) -> bool:
+            if len(first.locks) >= LOCKS_MAX:
+                return False
+            if first.is_whole or query.family != ITEM:
+                return True
+            return lock.key >= first.last if query.reverse else lock.key <= first.last
+
+        try:
+            return await self._recovery.behind_locks(
+                TABLES_KEYSPACE, page, lambda answer: answer.locks, ask, was_read
+            )
+        except (Unavailable, OutcomeUnknown) as error:
+            if consistent:
+                raise _not_read(error) from None
+            return page
 
     def open_records(self, owner_id: bytes, page: Page) -> list[Item]:
         """`owner_id`: of the table, or of the global index, whose records they are."""
@@ -299,7 +362,25 @@ class _Walk:
         return ItemsPage(self._items, self._size, last)
 
 
-def _terms(table: Table, wanted: Wanted) -> Terms:
+def _not_read(error: TrilithError) -> TrilithError:
+    """A read has no outcome that could be unknown."""
+    if isinstance(error, OutcomeUnknown):
+        return DeadlineExceeded(f"a transaction in the way could not be settled: {error}")
+    return error
+
+
+def named_units(table: Table, written: Written | Verdict) -> dict[str, int]:
+    """Write units by the name of each index that was written."""
+    units = {}
+    if written.index_units:
+        names = {index.number: index.name for index in table.record.indexes}
+        units = {names[number]: spent for number, spent in written.index_units.items()}
+    for place, spent in written.global_units.items():
+        units[table.record.global_indexes[place].name] = spent
+    return units
+
+
+def terms_of(table: Table, wanted: Wanted) -> Terms:
     plain = table.plain_terms
     if wanted == _PLAIN:
         return plain

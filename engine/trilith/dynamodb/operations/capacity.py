@@ -24,6 +24,24 @@ def write_units(old_size: int, new_size: int) -> float:
     return float(max(1, -(-max(old_size, new_size) // _WRITE_BYTES)))
 
 
+def consumed_by_transaction(
+    mode: str,
+    member: str,
+    table: Table,
+    units: float,
+    index_units: Mapping[str, float] | None = None,
+) -> dict[str, Any] | None:
+    """As `consumed`, with units of the kind `member` (ReadCapacityUnits, ...) told apart."""
+    capacity = consumed(mode, table, units, index_units)
+    if capacity is not None:
+        parts = [capacity, *([capacity["Table"]] if "Table" in capacity else [])]
+        for group in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+            parts += capacity.get(group, {}).values()
+        for part in parts:
+            part[member] = part["CapacityUnits"]
+    return capacity
+
+
 def consumed(
     mode: str, table: Table, units: float, index_units: Mapping[str, float] | None = None
 ) -> dict[str, Any] | None:

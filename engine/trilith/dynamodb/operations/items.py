@@ -86,13 +86,13 @@ async def put_item(context: Context, document: dict[str, Any]) -> bytes:
     check_expression_members(document, _WRITE_EXPRESSIONS, _EXPECTED)
     show_old = _old_only(document)
     item = item_from_wire(document["Item"])
-    condition = _condition(document)
+    condition = read_condition(document)
     size = item_size(item)
     if size > ITEM_BYTES_MAX:
         raise validation("Item size has exceeded the maximum allowed size")
     table = await find_table(context, document["TableName"])
     check_new_item(table, item)
-    wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
+    wanted = Wanted(condition, old=show_old, failed=shows_failed(document))
     context.meter.admit(table, Kind.WRITE, item)
     change = await context.tables.put_item(table, item, size, wanted, context.token)
     return await _written(context, document, table, item, change, change.old)
@@ -110,10 +110,10 @@ async def delete_item(context: Context, document: dict[str, Any]) -> bytes:
     check_expression_members(document, _WRITE_EXPRESSIONS, _EXPECTED)
     show_old = _old_only(document)
     key = item_from_wire(document["Key"])
-    condition = _condition(document)
+    condition = read_condition(document)
     table = await find_table(context, document["TableName"])
     require_key(table, key)
-    wanted = Wanted(condition, old=show_old, failed=_shows_failed(document))
+    wanted = Wanted(condition, old=show_old, failed=shows_failed(document))
     context.meter.admit(table, Kind.WRITE, key)
     change = await context.tables.delete_item(table, key, wanted, context.token)
     return await _written(context, document, table, key, change, change.old)
@@ -122,20 +122,16 @@ async def delete_item(context: Context, document: dict[str, Any]) -> bytes:
 async def update_item(context: Context, document: dict[str, Any]) -> bytes:
     check_expression_members(document, _UPDATE_EXPRESSIONS, _UPDATES)
     key = item_from_wire(document["Key"])
-    update, condition = _update_and_condition(document)
+    update, condition = update_and_condition(document)
     table = await find_table(context, document["TableName"])
     require_key(table, key)
-    for name in (path[0] for path in update.paths()):
-        if name in table.key_kinds:
-            raise validation(
-                f"{_INVALID}Cannot update attribute {name}. This attribute is part of the key"
-            )
+    require_no_keys_updated(table, update)
     returned = document.get("ReturnValues", "NONE")
     wanted = Wanted(
         condition,
         old=returned in ("ALL_OLD", "UPDATED_OLD"),
         new=returned in ("ALL_NEW", "UPDATED_NEW"),
-        failed=_shows_failed(document),
+        failed=shows_failed(document),
     )
     context.meter.admit(table, Kind.WRITE, key)
     change = await context.tables.update_item(table, key, update, wanted, context.token)
@@ -145,11 +141,20 @@ async def update_item(context: Context, document: dict[str, Any]) -> bytes:
     return await _written(context, document, table, key, change, shown)
 
 
-def _update_and_condition(document: dict[str, Any]) -> tuple[Update, Condition | None]:
+def require_no_keys_updated(table: Table, update: Update) -> None:
+    """Raises ValidationException when an update changes a key attribute."""
+    for name in (path[0] for path in update.paths()):
+        if name in table.key_kinds:
+            raise validation(
+                f"{_INVALID}Cannot update attribute {name}. This attribute is part of the key"
+            )
+
+
+def update_and_condition(document: dict[str, Any]) -> tuple[Update, Condition | None]:
     if "UpdateExpression" not in document and "ConditionExpression" not in document:
         wire = document.get("AttributeUpdates")
         update = Update() if wire is None else legacy.attribute_updates(wire)
-        return update, _condition(document)
+        return update, read_condition(document)
     expressions = RequestExpressions(document)
     found = expressions.update()
     condition = expressions.condition()
@@ -157,7 +162,7 @@ def _update_and_condition(document: dict[str, Any]) -> tuple[Update, Condition |
     return found or Update(), condition
 
 
-def _condition(document: dict[str, Any]) -> Condition | None:
+def read_condition(document: dict[str, Any]) -> Condition | None:
     if "Expected" in document or "ConditionalOperator" in document:
         legacy.require_operator_has_conditions(document, "Expected")
         return legacy.expected(document["Expected"], document.get("ConditionalOperator"))
@@ -177,7 +182,7 @@ def _old_only(document: dict[str, Any]) -> bool:
     return bool(found == "ALL_OLD")
 
 
-def _shows_failed(document: dict[str, Any]) -> bool:
+def shows_failed(document: dict[str, Any]) -> bool:
     return document.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
 
 

@@ -51,6 +51,14 @@ def require_item_keys(table: Table, item: Item) -> None:
     _require_sizes(table, item)
 
 
+def require_filled_keys(table: Table, item: Item) -> None:
+    """Raises ValidationException for an empty key attribute, whatever else is wrong with it."""
+    for name, kind in table.key_kinds.items():
+        value = item.get(name)
+        if value is not None and kind in value:
+            _require_filled(name, kind, value)
+
+
 def _require_filled(name: str, kind: str, value: Value) -> None:
     if kind != "N" and not value[kind]:
         noun = "string" if kind == "S" else "binary"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables.changes import ChangeActivity
 from trilith.tables.commands import (
+    CheckItem,
     ConditionFailed,
     DeleteItem,
     DropItems,
@@ -21,13 +22,14 @@ from trilith.tables.expiry_commands import Expired, ExpireItem
 from trilith.tables.expressions.updates import require_size_after_update
 from trilith.tables.item_codec import decode_item, encode_item
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.layout import INDEX, ITEM
+from trilith.tables.layout import INDEX, ITEM, LOCK
 from trilith.tables.records import size_in
 from trilith.tables.rules.changes import ChangeRules
 from trilith.tables.rules.expiry import replace_entry
 from trilith.tables.rules.indexes import IndexRules, global_units, require_index_keys
 from trilith.tables.sizes import item_size
 from trilith.tables.values import Item
+from trilith.transactions.stage import head_of
 
 
 class ItemRules:
@@ -103,6 +105,15 @@ class ItemRules:
         self._store(terms, key, (record, old), None, view, effects, context, by_ttl=True)
         return Expired(is_deleted=True)
 
+    def check_item(self, command: CheckItem, view: View) -> Written | ConditionFailed:
+        """Whether the condition holds; the item stays as it is."""
+        terms, key = command.terms, command.key
+        record = view.get(ITEM, key)
+        if _refuses(terms, self._open(terms, key, record)):
+            return _failed(terms, record)
+        size = 0 if record is None else size_in(record)
+        return Written(size, size)
+
     def _store(
         self,
         terms: Terms,
@@ -167,10 +178,12 @@ def _failed(terms: Terms, record: bytes | None) -> ConditionFailed:
 
 
 def drop_items(command: DropItems, _view: View, effects: Effects, _context: Context) -> Dropped:
-    for family in (ITEM, *(INDEX + number for number in command.indexes)):
+    for family in (ITEM, LOCK, *(INDEX + number for number in command.indexes)):
         effects.delete_range(family, command.key, command.end)
     return Dropped()
 
 
 def get_item(query: GetItem, view: View) -> Found:
-    return Found(view.get(ITEM, query.key))
+    record = view.get(ITEM, query.key)
+    raw = view.get(LOCK, query.key)
+    return Found(record) if raw is None else Found(record, head_of(query.key, raw))

@@ -2,14 +2,62 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from trilith.replication.state_machine import View
-from trilith.tables.commands import Page, ReadPage
-from trilith.tables.layout import ITEM, item_key_of_entry
+from trilith.tables.commands import LOCKS_MAX, Page, ReadPage
+from trilith.tables.key_codec import successor
+from trilith.tables.layout import INDEX, ITEM, LOCK, item_key_of_entry, split_key
 from trilith.tables.records import size_in
+from trilith.transactions.commands import LockHead
+from trilith.transactions.stage import head_of
 
 
 def read_page(query: ReadPage, view: View) -> Page:
     """At least one record where there is any, however large."""
+    page = _read(query, view)
+    locks = _locks(view, *_items_read(query, page))
+    return replace(page, locks=locks) if locks else page
+
+
+def _items_read(query: ReadPage, page: Page) -> tuple[bytes, bytes]:
+    """[start, end) of the items that the page says something of.
+
+    An entry of a local index may come or go with any item of its partition key.
+    """
+    start, end = query.key, query.end
+    if query.family == ITEM:
+        if not page.is_whole and query.reverse:
+            start = page.last
+        elif not page.is_whole:
+            end = page.last + b"\x00"
+        return start, end
+    if query.family < INDEX:
+        return b"", b""  # global indexes follow their table at a distance
+    stem = _stem(end)
+    return _stem(start) or start, successor(stem) if stem else end
+
+
+def _stem(key: bytes) -> bytes | None:
+    """Of a key that may end before its partition key does."""
+    try:
+        return split_key(key)[0]
+    except ValueError:
+        return None
+
+
+def _locks(view: View, start: bytes, end: bytes) -> list[LockHead]:
+    locks: list[LockHead] = []
+    if start >= end:
+        return locks
+    for key, raw in view.scan(LOCK, start, end):
+        locks.append(head_of(key, raw))
+        if len(locks) >= LOCKS_MAX:
+            break
+    return locks
+
+
+def _read(query: ReadPage, view: View) -> Page:
     records: list[tuple[bytes, bytes]] = []
     total, limit, bytes_max = 0, query.limit, query.bytes_max
     last = b""

@@ -1,0 +1,90 @@
+"""Items in transactions: what an action does, and what an ordinary write does where one is due."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import msgspec
+from msgspec.structs import replace
+
+from trilith.replication.state_machine import Context, Effects, View
+from trilith.tables.commands import (
+    CheckItem,
+    ConditionFailed,
+    DeleteItem,
+    PutItem,
+    UpdateItem,
+    Written,
+)
+from trilith.tables.definitions import TABLE_ID_SIZE
+from trilith.tables.key_ring import ItemKeys
+from trilith.tables.layout import LOCK
+from trilith.tables.rules.items import ItemRules
+from trilith.transactions.commands import CONDITION_FAILED, Staged, Verdict
+from trilith.transactions.stage import require_unlocked
+
+ItemAction = PutItem | UpdateItem | DeleteItem | CheckItem
+
+encode_action = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(ItemAction).decode
+_FAILED = "The conditional request failed"
+
+R = TypeVar("R")
+
+
+def while_unlocked(
+    write: Callable[[Any, View, Effects, Context], R],
+) -> Callable[[Any, View, Effects, Context], R]:
+    """An ordinary write, which leaves alone what a transaction is about to change."""
+
+    def evaluate(command: Any, view: View, effects: Effects, context: Context) -> R:
+        require_unlocked(view, LOCK, command.key)
+        return write(command, view, effects, context)
+
+    return evaluate
+
+
+class ItemStage:
+    """Implements transactions.stage.Stage."""
+
+    lock_family = LOCK
+
+    def __init__(self, rules: ItemRules, keys: ItemKeys) -> None:
+        self._rules = rules
+        self._keys = keys
+
+    def perform(self, staged: Staged, view: View, effects: Effects, context: Context) -> Verdict:
+        action, rules = _decode(staged.action), self._rules
+        done: Written | ConditionFailed
+        if isinstance(action, PutItem):
+            done = rules.put_item(action, view, effects, context)
+        elif isinstance(action, UpdateItem):
+            done = rules.update_item(action, view, effects, context)
+        elif isinstance(action, DeleteItem):
+            done = rules.delete_item(action, view, effects, context)
+        else:
+            done = rules.check_item(action, view)
+        if type(done) is ConditionFailed:
+            return Verdict(CONDITION_FAILED, _FAILED, done.size, record=done.old)
+        written = cast(Written, done)
+        return Verdict(
+            "",
+            "",
+            written.old_size,
+            written.new_size,
+            written.index_units,
+            written.global_units,
+        )
+
+    def seal(self, staged: Staged) -> bytes:
+        action = _decode(staged.action)
+        plain = replace(action, terms=replace(action.terms, condition=None))
+        return self._keys.seal_action(_table_id(staged.key), staged.key, encode_action(plain))
+
+    def open(self, key: bytes, sealed: bytes) -> bytes:
+        return self._keys.open_action(_table_id(key), key, sealed)
+
+
+def _table_id(key: bytes) -> bytes:
+    return key[1 : 1 + TABLE_ID_SIZE]
