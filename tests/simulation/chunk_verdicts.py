@@ -81,8 +81,9 @@ def judge_joins(cluster: SimCluster, rotten: str) -> None:
 
 def _lacking(cluster: SimCluster, new: Descriptor, joined: SimNode, rotten: str) -> Iterator[str]:
     leader = cluster.node(new.leader)
-    if not leader.booted:
-        return
+    led = cluster.replica(new.leader, new.partition_id)
+    if led is None or led.pending:
+        return  # its store is behind what is committed: references may be gone already
     now_ms = cluster.loop.now * 1000
     told = {c: ms for zone, c, ms in _repairs(leader, new) if zone == joined.zone}
     for chunk_id in sorted(references(leader, new)):
