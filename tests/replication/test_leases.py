@@ -92,6 +92,7 @@ class Node:
             clock=self.clock,
             heartbeats=self.heartbeats,
             swaps=None,  # type: ignore[arg-type]
+            positions=None,  # type: ignore[arg-type]
             lease_s=LEASE_S,
         )
         takeover.lead(self.replica, self.descriptor, deposed=deposed)

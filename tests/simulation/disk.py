@@ -71,6 +71,17 @@ class SimDisk(RecordedDisk):
         self.flip(path, offset, 1 << self._random.randrange(8))
         return f"{path}:{offset}"
 
+    def rot_end(self, directory: str) -> str | None:
+        """Flip a bit among the last durable bytes of the newest file there; says where."""
+        paths = [p for p, f in self._files.items() if p.startswith(directory) and any(f.durable)]
+        if not paths:
+            return None
+        path = max(paths)
+        used = len(self._files[path].durable.rstrip(b"\0"))
+        offset = used - 1 - self._random.randrange(min(used, 200))
+        self.flip(path, offset, 1 << self._random.randrange(8))
+        return f"{path}:{offset} of {used}"
+
     def misdirect(self) -> str | None:
         """A sector's bytes land in another place of the same file; says where."""
         path = self._random_file()

@@ -289,15 +289,30 @@ async def failing_sync(faults: Faults) -> None:
 
 
 async def rot(faults: Faults) -> None:
-    """Only of bytes that a MARK follows: a synced group at the very end that rots before the next
-    one is written cannot be told from a torn one (Protocol-Aware Recovery, FAST '18, names it)."""
     node = faults.rotten
-    if not node.booted or node.journal._unproven or node.journal._groups:
+    if not node.booted:
         return
     damage = node.disk.rot if faults.random.random() < 0.6 else node.disk.misdirect
     faults.note(f"rot {node.node_id} {damage()}")
     if faults.random.random() < 0.7 and node.booted:
         node.kill(restart_after_s=faults.seconds())
+
+
+async def rotten_end(faults: Faults) -> None:
+    """The power fails right after a write, and what it wrote last cannot be read any more.
+
+    A synced group at the very end that rots before a MARK follows it cannot be told from a torn
+    one (Protocol-Aware Recovery, FAST '18, names it).
+    """
+    node, cluster = faults.rotten, faults.cluster
+    if not node.booted:
+        return
+    await cluster.until(lambda: not node.booted or node.journal._unproven, 2.0)
+    alone = any(d.in_sync == [node.node_id] for d in cluster.descriptors())
+    if not node.booted or alone:  # the only copy that counts
+        return
+    faults.note(f"rotten end {node.node_id} {node.disk.rot_end('journal/')}")
+    node.cut_power(restart_after_s=faults.random.choice((0.02, 0.1, 0.3, faults.seconds())))
 
 
 async def coordinator_down(faults: Faults) -> None:
@@ -356,6 +371,7 @@ KINDS: dict[str, Fault] = {
         full_store,
         failing_sync,
         rot,
+        rotten_end,
         coordinator_down,
         coordinator_slow,
         coordinator_lossy,

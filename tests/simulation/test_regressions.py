@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tests.linearizability.checker import Kind
 from tests.replication.register_model import Append, Read, Value
-from tests.simulation.registers import KEYSPACE, ask
+from tests.simulation.registers import KEYSPACE, Call, ask
 from tests.simulation.scenarios import Scene, play
 
 from trilith.errors import OutcomeUnknown
@@ -184,5 +185,39 @@ def test_a_deposed_leader_does_not_change_the_set_of_the_next_one() -> None:
         dropping = scene.n1.host._in_sync_set._drop(deposed, deposed.followers.progress[successor])
         await ask(scene.n1, dropping)
         assert successor in scene.in_sync()
+
+    play(story)
+
+
+def test_an_answer_to_a_former_process_is_not_taken_for_an_answer_to_its_successor() -> None:
+    """Both numbered their forwarded calls from one; the answer came over the new link."""
+
+    async def story(scene: Scene) -> None:
+        assert scene.n2.process is not None
+        scene.cluster.loop.pause(scene.n2.process, scene.cluster.loop.now + 1.0)
+        first = asyncio.ensure_future(scene.write(scene.n3, b"by the first process"))
+        await scene.pass_time(0.02)
+        scene.n3.kill(restart_after_s=0.05)
+        await first
+        n3 = scene.n3
+        await scene.cluster.until(lambda: n3.booted and n3.hub.is_reachable("n1"), 0.5)
+        call = Call(Kind.COMPARE_AND_SET, b"k", "n3", 0.0, value=b"no", expected=b"never there")
+        await scene.calls.perform(scene.n3, call)
+        assert call.holds is False
+
+    play(story)
+
+
+def test_a_leader_whose_last_records_rotted_does_not_lead_with_what_is_left() -> None:
+    """They look like a torn write: it led on with a shorter log, and the others cut theirs."""
+
+    async def story(scene: Scene) -> None:
+        for i in range(5):
+            await scene.append(scene.n3, b"%d " % i)
+        assert scene.n1.journal._unproven  # no MARK follows the last group yet
+        assert scene.n1.disk.rot_end("journal/")
+        scene.n1.cut_power(restart_after_s=0.02)
+        await scene.pass_time(3.0)
+        assert (await scene.read(scene.n2, b"a")).seen == b"0 1 2 3 4 "
 
     play(story)

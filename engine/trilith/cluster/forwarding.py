@@ -30,6 +30,7 @@ from trilith.undecodable import UNDECODABLE
 
 WireError = tuple[str, str, dict[str, Any]]
 QUERY_WAIT_S_MAX = 5.0
+CALL_ID_BITS = 31  # of the calls of one process; those above tell processes apart
 
 
 class ForwardedCommand(msgspec.Struct, frozen=True, array_like=True, tag="fc"):
@@ -81,7 +82,8 @@ class Forwarding:
         self._host = host
         self._clock = clock
         self._codecs = codecs
-        self._next_id = 0
+        # Of this process alone: an answer to the one before it may come over the new link.
+        self._next_id = hub.process_number << CALL_ID_BITS
         self._waiting: dict[int, tuple[str, asyncio.Future[bytes]]] = {}
         self._answering: set[asyncio.Task[None]] = set()
         hub.on_message(ForwardedCommand, self._command)

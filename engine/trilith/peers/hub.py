@@ -104,6 +104,11 @@ class PeerHub:
     # links
 
     @property
+    def process_number(self) -> int:
+        """32 bits that are another number in every process of this node."""
+        return int.from_bytes(self._identity.session[:4])
+
+    @property
     def peers(self) -> list[str]:
         """The nodes that links are kept with, in order."""
         return sorted(self._addresses)

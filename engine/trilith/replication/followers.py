@@ -162,6 +162,7 @@ class Followers:
         progress = self.progress.get(node)
         if progress is not None:
             progress.state = State.DOWN  # `joining` stays: a swap that adds it may be in flight
+            progress.match_index = 0  # restarted, it may have lost what it had acknowledged
             progress.granted = False
             progress.link_lost()
             progress.forget_sent()

@@ -7,7 +7,8 @@ background work are logged with their traceback and retried by the next tick.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -21,6 +22,7 @@ from trilith.replication.followers import State
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
 from trilith.replication.leader import Leader
+from trilith.replication.positions import Positions
 from trilith.replication.ranges import Division
 from trilith.replication.replica import Replica, ReplicaPorts
 from trilith.replication.snapshot import Snapshots, send_and_report
@@ -102,6 +104,7 @@ class ReplicaHost:
             clock=runtime.clock,
             heartbeats=self.heartbeats,
             swaps=self._swaps,
+            positions=Positions(hub, self.replicas),
             lease_s=timing.lease_s,
         )
         self.splitting = self._splitting()
@@ -223,7 +226,7 @@ class ReplicaHost:
         for replica in self.replicas.values():
             replica.step_down("the node stops")
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             try:
                 await work
@@ -235,10 +238,12 @@ class ReplicaHost:
                 self._log("background_failed", error=repr(error), traceback=True)
 
         if self._closed:
+            work.close()
             return
         task = asyncio.get_running_loop().create_task(run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # one that is cancelled before it began
 
     # the map
 
@@ -360,6 +365,8 @@ class ReplicaHost:
             replica.apply_again()
             if self._takeover.is_due(replica, now) or self._leads_of_record(replica):
                 self._elect_soon(replica)
+        if self._journal.torn_end and all(r.proven for r in self.replicas.values()):
+            self._journal.nothing_is_missing()
         if not self._disk_hangs:
             self.heartbeats.beat(peers)
         self._return_leadership(now)

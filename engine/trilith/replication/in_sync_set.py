@@ -7,7 +7,8 @@ being added is waited for already (Shrink and Expand in the model).
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
 
 import msgspec
 
@@ -33,7 +34,7 @@ class InSyncSet:
         *,
         swap: Swap,
         ready_to_join: ReadyToJoin,
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         follower_timeout_s: float,
         stall_timeout_s: float,
     ) -> None:
@@ -68,7 +69,7 @@ class InSyncSet:
                 self._start(leader, self._add(leader, progress))
                 return
 
-    def _start(self, leader: Leader, work: Awaitable[None]) -> None:
+    def _start(self, leader: Leader, work: Coroutine[Any, Any, None]) -> None:
         partition_id = leader.replica.partition_id
         self._busy.add(partition_id)
 

@@ -104,6 +104,9 @@ class Replica:
         self.applied_index = self.commit_index = applied.index
         self.applied_epoch = applied.epoch
         self.matched_index = applied.index  # equal to the leader's log up to here, this epoch
+        # False: nobody has shown since a torn end was cut off that our log is as long as it was.
+        self.proven = not ports.journal.torn_end
+        self._leader_had = 0  # the highest index that the leader of this epoch spoke of
         self.apply_failing = False  # the store refuses what is committed
         self.pending: deque[PendingEntry] = deque()
         self._known_commit = applied.index  # what the leader said; we may not have it yet
@@ -266,6 +269,7 @@ class Replica:
         return (
             self.granted
             and not self.awaited
+            and self.proven
             and self.ports.lease_of(self.leader_node).granted_until > now
         )
 
@@ -299,13 +303,14 @@ class Replica:
         if message.epoch > self.epoch or self.leader_node != sender:
             self._adopt(message.epoch, sender)
         previous = message.previous_index
+        last = previous + len(message.entries)
+        self._leader_had = max(self._leader_had, last)
         if previous > self.log.last_index or (
             previous > self.commit_index and self.log.epoch_at(previous) != message.previous_epoch
         ):
             self._reject(sender, message)
             return
         index = previous
-        last = previous + len(message.entries)
         appended = False
         for epoch, payload in message.entries:
             index += 1
@@ -323,6 +328,8 @@ class Replica:
             self.add_pending(entry)
             appended = True
         self.matched_index = max(self.matched_index, index)
+        if self.matched_index >= self._leader_had:
+            self.proven = True  # a leader's first word, a probe, says where its log ends
         self._commit_known(message.commit_index)
         if not appended:
             self._acknowledge()
@@ -356,6 +363,7 @@ class Replica:
             self.ports.on_newer_epoch(self.partition_id)
         self.leader_node = leader_node
         self.matched_index = self._known_commit = self.commit_index
+        self._leader_had = 0
 
     def save_epoch(self, epoch: int) -> None:
         """Journal the epoch with the descriptor that we know."""

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 import msgspec
 
@@ -50,7 +51,7 @@ class Splitting:
         changed: Callable[[Descriptor, int], None],
         swaps: Swaps,
         takeover: Takeover,
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Callable[..., None],
     ) -> None:
         """`known`: all descriptors; `changed` is told of newer ones."""

@@ -4,6 +4,11 @@ An in-sync follower whose promise has run out and that hears nothing swaps the d
 plus one, itself as leader, the old leader out of the in-sync set (rule 5; Takeover in the model).
 A restarted leader does the same for itself, without dropping anybody: nobody can have led in
 between, or the swap would fail.
+
+One whose journal had a torn end, and was not yet shown by a leader that its log is as long as it
+once was, asks the other in-sync replicas first (positions.py). While none answers it does not lead,
+unless it is alone in the set; if a log goes on longer, its replica is named leader, and we leave
+the in-sync set (Yield in the model).
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from trilith.errors import Unavailable
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.leader import Leader
+from trilith.replication.positions import Positions, position_of
 from trilith.replication.replica import Replica
 from trilith.replication.swaps import Swaps
 from trilith.runtime.clock import Clock
@@ -25,12 +31,20 @@ class Takeover:
     """Elections of one node's replicas."""
 
     def __init__(
-        self, *, node_id: str, clock: Clock, heartbeats: Heartbeats, swaps: Swaps, lease_s: float
+        self,
+        *,
+        node_id: str,
+        clock: Clock,
+        heartbeats: Heartbeats,
+        swaps: Swaps,
+        positions: Positions,
+        lease_s: float,
     ) -> None:
         self._node_id = node_id
         self._clock = clock
         self._heartbeats = heartbeats
         self._swaps = swaps
+        self._positions = positions
         self._lease_s = lease_s
 
     def is_due(self, replica: Replica, now: float) -> bool:
@@ -50,10 +64,14 @@ class Takeover:
     async def run(self, replica: Replica) -> None:
         """Try once. Raises CoordinatorUnavailable."""
         seen = await self._swaps.refresh(replica.partition_id)
-        now = self._clock.monotonic()
-        if seen is None or not self.is_due(replica, now):
+        if seen is None or not self.is_due(replica, self._clock.monotonic()):
             return  # somebody else leads by now, or we are no longer in sync
         old, revision = seen
+        others = [n for n in old.in_sync if n not in (self._node_id, old.leader)]
+        if not replica.proven:
+            longest = await self._longest(replica, others)
+            if longest != self._node_id or not self.is_due(replica, self._clock.monotonic()):
+                return  # left to who has it all, or to a time when we know
         wanted = msgspec.structs.replace(
             old,
             leader=self._node_id,
@@ -73,9 +91,36 @@ class Takeover:
         if seen is None or seen[0].leader != self._node_id or replica.leader is not None:
             return
         old, revision = seen
+        others = [n for n in old.in_sync if n != self._node_id]
+        longest: str | None = self._node_id
+        if not replica.proven and others:
+            longest = await self._longest(replica, others)
+        if longest is None:
+            return  # nobody answers, so nobody could commit either
+        if longest != self._node_id:
+            await self._yield_to(longest, old, revision)
+            return
         wanted = msgspec.structs.replace(old, epoch=old.epoch + 1)
         if await self._swaps.swap_from(wanted, revision):
             self.lead(replica, wanted, deposed=None)
+
+    async def _longest(self, replica: Replica, others: list[str]) -> str | None:
+        """The node of this and the others whose log goes on longest; None: no other answers."""
+        found = await self._positions.of(replica.partition_id, others)
+        if not found:
+            return None
+        node = max(found, key=found.__getitem__)
+        return node if found[node] > position_of(replica) else self._node_id
+
+    async def _yield_to(self, node: str, old: Descriptor, revision: int) -> None:
+        wanted = msgspec.structs.replace(
+            old,
+            leader=node,
+            epoch=old.epoch + 1,
+            in_sync=[n for n in old.in_sync if n != self._node_id],
+            complete_until_ms=old.left(self._node_id, self._clock.wall_ms()),
+        )
+        await self._swaps.swap_from(wanted, revision)
 
     def lead(self, replica: Replica, descriptor: Descriptor, *, deposed: Descriptor | None) -> None:
         """Start leading in the descriptor's epoch; `deposed`: what a takeover replaced.
@@ -120,6 +165,7 @@ class Takeover:
 
     def _begin(self, replica: Replica, descriptor: Descriptor, *, waits_until: float) -> Leader:
         replica.granted = False
+        replica.proven = True
         replica.leader_node = self._node_id
         replica.leader = leader = Leader(replica, waits_until=waits_until)
         replica.ports.log(

@@ -23,7 +23,7 @@ from trilith.storage.file_header import FILE_HEADER_BYTES, FileHeader
 from trilith.storage.journal_config import JournalConfig, RecoveredPartition
 from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
-from trilith.storage.journal_recovery import LostRegion, recover
+from trilith.storage.journal_recovery import TORN_FILE, LostRegion, recover
 from trilith.storage.partition_log import PartitionLog
 from trilith.storage.segment import (
     BASE,
@@ -121,6 +121,8 @@ class Journal:
 
         self.recovered: dict[int, RecoveredPartition] = {}
         self.lost_regions: list[LostRegion] = []
+        # What was durable last may be missing, and cannot be told from what never was.
+        self.torn_end = False
         self.bytes_since_trim = 0
         self.sync_seconds_last = 0.0
         self.sync_started_at: float | None = None  # monotonic; None while none runs
@@ -153,6 +155,7 @@ class Journal:
             for partition, log in self._logs.items()
         }
         self.lost_regions = [region for region, _ in found.scars]
+        self.torn_end = found.torn_end
         reserving = self._reserve.want(self._tail.number)
         assert reserving is not None
         await reserving
@@ -450,6 +453,11 @@ class Journal:
             max_entries=max_entries,
             from_disk=from_disk,
         )
+
+    def nothing_is_missing(self) -> None:
+        """Others have shown that every log has its end: the torn one held nothing that counts."""
+        self._disk.remove(f"{self._directory}/{TORN_FILE}")
+        self.torn_end = False
 
     def first_index(self, partition: int) -> int:
         """Index of the first entry that can be read; 1 for an unknown partition."""

@@ -1,7 +1,9 @@
 """Reading a journal back after a stop or a crash, in bounded memory.
 
 * The unproven end (see `segment`) may be torn: it is cut at the first bad record, if no MARK
-  follows it. What stays is made durable before anyone relies on it.
+  follows it. What stays is made durable before anyone relies on it. A synced end that rotted looks
+  the same: so that it was cut is kept on the disk until others have shown that nothing is missing
+  (`TORN_FILE`).
 * A bad record that a MARK or a later segment follows had been durable: corruption. The partition
   that lost it is marked damaged; when it cannot be *proven* whose record it was, every partition
   that could have had one there is.
@@ -29,6 +31,7 @@ from trilith.storage.segment import (
 )
 from trilith_native.record import HEADER_SIZE, find_valid_after, scan, verify
 
+TORN_FILE = "torn"
 PIECE_BYTES = 4 * 1024 * 1024
 _HEADER = struct.Struct("<IIB3xIQQQ")  # crc, payload length, kind, partition, epoch, index
 
@@ -52,12 +55,14 @@ class LostRegion:
 class Recovered:
     """`last_number`, `last_end`: the last segment with records, 0 and 0 when there is none.
 
+    `torn_end`: bytes behind the last record were cut, now or at an earlier start.
     `scars`: lost regions found now for the first time, with the partitions that they damaged.
     """
 
     last_number: int
     last_end: int
     scars: list[tuple[LostRegion, list[int]]]
+    torn_end: bool
 
 
 def recover(disk: Disk, directory: str, node_id: str, index: JournalIndex) -> Recovered:
@@ -75,13 +80,16 @@ class _Recovery:
         self._node_id = node_id
         self._index = index
         self._lost: dict[tuple[int, int], LostRegion] = {}
+        self._torn_end = False
 
     def run(self) -> Recovered:
         names = self._disk.list(self._directory)
         numbers = sorted(n for n in map(segment_number, names) if n is not None)
         headers = {number: self._header(number) for number in numbers}
+        unused: list[str] = []  # reserved, or all of it torn
         while numbers and headers[numbers[-1]] is None and not self._has_records(numbers[-1]):
-            self._disk.remove(segment_path(self._directory, numbers.pop()))  # reserved, never used
+            unused.append(segment_path(self._directory, numbers.pop()))
+            self._torn_end |= not self._is_blank(unused[-1])
         for position, number in enumerate(numbers):
             following = numbers[position + 1] if position + 1 < len(numbers) else None
             if following is None:
@@ -94,13 +102,19 @@ class _Recovery:
             else:
                 self._read_segment(number, None, is_last=False)
                 self._lose(LostRegion(number + 1, 0, 0))
+        torn_path = f"{self._directory}/{TORN_FILE}"
+        if self._torn_end:
+            self._disk.write_small(torn_path, b"1\n")
+        for path in unused:
+            self._disk.remove(path)
         last_number = numbers[-1] if numbers else 0
         last_end = 0
         if numbers:
             last_end = self._index.segments[last_number].end
             # Records that a killed process wrote are perhaps in the cache only: keep and sync them.
             self._disk.open_append(segment_path(self._directory, last_number), at=last_end).close()
-        return Recovered(last_number, last_end, self._mark_damaged())
+        torn_end = self._disk.exists(torn_path)
+        return Recovered(last_number, last_end, self._mark_damaged(), torn_end)
 
     def _header(self, number: int) -> FileHeader | None:
         file = self._disk.open_read(segment_path(self._directory, number))
@@ -122,6 +136,13 @@ class _Recovery:
         finally:
             file.close()
 
+    def _is_blank(self, path: str) -> bool:
+        file = self._disk.open_read(path, from_media=True)
+        try:
+            return _is_zero(file, 0, file.size)
+        finally:
+            file.close()
+
     def _read_segment(self, number: int, expected_end: int | None, *, is_last: bool) -> None:
         seed = segment_seed(self._node_id, number)
         segment = self._index.segments[number] = Segment(number, seed)
@@ -135,7 +156,8 @@ class _Recovery:
                 if offset >= end or (expected_end is None and _is_zero(file, offset, end)):
                     break
                 if is_last and not _mark_after(file, offset, end, seed):
-                    break  # a torn group: nothing of it was acknowledged
+                    self._torn_end = True
+                    break  # a torn group: unless it rotted, nothing of it was acknowledged
                 following = _next_record(file, offset + 1, end, seed)
                 self._lose(self._region(file, number, offset, following or end))
                 if following is None:
