@@ -161,5 +161,6 @@ async def _story(
         return
     result.problems += await workload.judge_whole(faults)
     result.problems += await workload.read_everything()
+    await cluster.until(lambda: converged(cluster), WHOLE_WITHIN_S)  # leadership may have moved
     result.problems += differences(cluster)
     result.collected = workload.collected
