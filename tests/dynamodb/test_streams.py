@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.tables.local_tables import LocalTables
 
+from trilith.dynamodb.errors import DynamoDBError
+from trilith.dynamodb.operations.streams import _parse_iterator
 from trilith.runtime.clock import SystemClock
 from trilith.tables import layout
 from trilith.tables.layout import TABLES_KEYSPACE
@@ -201,6 +206,13 @@ def test_an_iterator_that_we_did_not_make_is_refused(change: Any) -> None:
     at = iterator(app, arn, described(app, arn)["Shards"][0]["ShardId"], "LATEST")
     found = refusal(app, "GetRecords", ShardIterator=change(at))
     assert found == ("ValidationException", "Invalid ShardIterator")
+
+
+@given(st.text(min_size=1, max_size=60), st.binary(max_size=40))
+def test_no_text_is_taken_for_an_iterator(text: str, raw: bytes) -> None:
+    for one in (text, f"arn|1|{text}", f"arn|1|{base64.b64encode(raw).decode()}"):
+        with pytest.raises(DynamoDBError, match="Invalid ShardIterator"):
+            _parse_iterator(one)
 
 
 class LaterClock(SystemClock):
