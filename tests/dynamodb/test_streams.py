@@ -115,6 +115,19 @@ def test_records_show_what_their_view_type_promises(view: str) -> None:
     assert len({one["eventID"] for one in records}) == 3
 
 
+def test_each_change_of_a_transaction_has_a_record_of_its_own() -> None:
+    app = streaming()
+    puts = [
+        {"Put": {"TableName": "people", "Item": {"pk": {"S": "ann"}, "sk": {"N": str(sk)}}}}
+        for sk in range(20)
+    ]
+    app.ok("TransactWriteItems", TransactItems=puts)
+    app.ok("TransactWriteItems", TransactItems=puts)  # which changes nothing
+    records = records_of(app, arn_of(app))
+    assert sorted(int(one["dynamodb"]["Keys"]["sk"]["N"]) for one in records) == list(range(20))
+    assert len({one["dynamodb"]["SequenceNumber"] for one in records}) == 20
+
+
 def test_a_table_names_its_latest_stream_even_when_it_has_ended() -> None:
     app = streaming()
     table = app.ok("DescribeTable", TableName="people")["Table"]

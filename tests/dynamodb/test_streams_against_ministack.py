@@ -4,6 +4,7 @@ Intended differences, so that none of these is compared:
 
 * Event ids, sequence numbers and shards: ministack has one shard.
 * ministack takes changes of settings that AWS refuses (turning on what is on, or off what is off).
+* It names the attribute of a time to live that is off; AWS does not.
 * It shows `StreamEnabled: false` for a stream that has ended; AWS shows no specification.
 """
 
@@ -148,7 +149,10 @@ def settings_in(answer: Any) -> Any:
         return answer
     for name in ("TimeToLiveSpecification", "TimeToLiveDescription"):
         if name in answer:
-            return answer[name]
+            shown = dict(answer[name])
+            if shown.get("TimeToLiveStatus") == "DISABLED":
+                shown.pop("AttributeName", None)
+            return shown
     spec = (answer.get("Table") or answer["TableDescription"]).get("StreamSpecification")
     return spec if spec and spec["StreamEnabled"] else None
 

@@ -236,6 +236,11 @@ class LocalPartitions:
         values = self._keyspaces[keyspace].committed.values
         return {key: value for (of, key), value in values.items() if of == family}
 
+    def _require_reach(self, keyspace: int, key: bytes, until: bytes | None) -> None:
+        end = self._keyspaces[keyspace].bounds(key)[1]
+        if until is not None and end != ABOVE_ALL and (not until or until > end):
+            raise WrongRange("the partition ends before")
+
     # -- Partitions -----------------------------------------------------------------------------
 
     async def execute(
@@ -247,7 +252,9 @@ class LocalPartitions:
         token: bytes | None = None,
         repeated: bool = False,
         deadline_s: float | None = None,
+        until: bytes | None = None,
     ) -> Any:
+        self._require_reach(keyspace, key, until)
         if self.gate is not None:
             await self.gate(command)
         result, effects = self.evaluate(keyspace, key, command, token)
@@ -272,7 +279,9 @@ class LocalPartitions:
         consistent: bool = True,
         touched: tuple[bytes, bytes] | None = None,
         deadline_s: float | None = None,
+        until: bytes | None = None,
     ) -> Any:
+        self._require_reach(keyspace, key, until)
         await asyncio.sleep(0)
         while consistent and self._waiting:
             await asyncio.sleep(0)

@@ -30,6 +30,7 @@ from trilith.storage.rocks_store import RocksOrderedStore
 
 ZONES = ("az1", "az2", "az3")
 KEYSPACE = 2
+TABLES = 3
 TIMING = Timing(lease_s=1.0, margin_s=0.05, heartbeat_s=0.1, follower_timeout_s=0.7)
 SECRET = b"s" * 32
 
@@ -43,6 +44,9 @@ class LocalNode:
         self._root = root
         self._path = root / self.node_id
         self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def model_of(self, keyspace: int) -> Any:
+        return RegisterModel()
 
     def _log(self, event: str, **facts: Any) -> None:
         self.events.append((event, facts))
@@ -73,12 +77,12 @@ class LocalNode:
             store=self.store,
             coordinator=self.coordinator,
             timing=TIMING,
-            model_of=lambda _: RegisterModel(),
+            model_of=self.model_of,
             division_of=lambda _: Anywhere(),
             ready_to_join=self._ready,
             log=self._log,
         )
-        codecs = {KEYSPACE: ModelCodec(RegisterModel())}
+        codecs = {one: ModelCodec(self.model_of(one)) for one in (KEYSPACE, TABLES)}
         forward = Forwarding(self.hub, self.host, self.runtime.clock, codecs)
         self.router = Router(
             runtime=self.runtime, host=self.host, forwarding=forward, codecs=codecs
@@ -102,8 +106,8 @@ class LocalNode:
 
 
 class LocalCluster:
-    def __init__(self, root: Path) -> None:
-        self.nodes = [LocalNode(root, zone, n + 1) for n, zone in enumerate(ZONES)]
+    def __init__(self, root: Path, node_type: type[LocalNode] = LocalNode) -> None:
+        self.nodes = [node_type(root, zone, n + 1) for n, zone in enumerate(ZONES)]
 
     async def start(self) -> None:
         for node in self.nodes:

@@ -54,7 +54,7 @@ def run(partitions: LocalTables, *commands: Any) -> None:
 def shards_of(partitions: LocalTables, starts: list[bytes]) -> list[Shard]:
     async def ask() -> list[Shard]:
         log = ChangeLog(partitions)
-        return [shard for start in starts for shard in await log.shards(start, b"", TABLE_ID)]
+        return [shard for start in starts for shard in await log.shards(start, None, TABLE_ID)]
 
     return asyncio.run(ask())
 
@@ -194,6 +194,17 @@ def test_changes_of_a_stream_stay_as_long_as_they_are_promised() -> None:
     assert len(shards_of(partitions, [b""])) == 2  # it is still listed
     trim(partitions, b"", layout.SEQUENCE_MAX, before_ms=closed.closed_ms + 1)
     assert len(shards_of(partitions, [b""])) == 1
+
+
+def test_what_was_kept_for_an_index_that_is_gone_goes() -> None:
+    both = Feeds(1, 1000, is_indexed=True, with_old=True, with_new=True)
+    partitions = LocalTables()
+    run(partitions, put(item("ann", 1), both), put(item("ann", 2), both))
+    (shard,) = shards_of(partitions, [b""])
+    assert trim(partitions, b"", 0, before_ms=layout.SEQUENCE_MAX) == 0
+    run(partitions, put(item("ann", 3), Feeds(2, 1000, with_old=True, with_new=True)))
+    assert trim(partitions, b"", 0, before_ms=layout.SEQUENCE_MAX) == 3
+    assert changes_of(partitions, shard) == []
 
 
 def test_a_deleted_table_leaves_nothing_of_its_log() -> None:

@@ -154,9 +154,11 @@ class ChangeLog:
         self._partitions = partitions
 
     async def shards(
-        self, partition_start: bytes, partition_end: bytes = b"", table_id: bytes = b""
+        self, partition_start: bytes, partition_end: bytes | None = None, table_id: bytes = b""
     ) -> list[Shard]:
         """All shards that one partition holds, of one table or of all, by start and sequence.
+
+        WrongRange when `partition_end` is given (empty: no bound) and the partition ends before.
 
         Shards that a split has ended are shown as open until `roll` or a write notices it.
         """
@@ -170,7 +172,8 @@ class ChangeLog:
                     TABLES_KEYSPACE,
                     partition_start,
                     query,
-                    touched=(partition_start, partition_end),
+                    touched=(partition_start, partition_end or b""),
+                    until=partition_end,
                 ),
             )
             found += [SHARD_RECORD.decode(raw) for _, raw in page.records]

@@ -14,11 +14,11 @@ from typing import cast
 from msgspec.structs import replace
 
 from trilith.errors import (
-    ConditionalConflict,
     OutcomeUnknown,
     TableNotFound,
     TransactionConflict,
     Unavailable,
+    WrongRange,
 )
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import Clock
@@ -42,6 +42,7 @@ from trilith.tables.layout import ABOVE_ALL, TABLES_KEYSPACE
 RUN_ITEMS = 64  # looked at or deleted at once
 FILL_ITEMS = 200  # some milliseconds of the leader's event loop
 FILL_PAUSE_S = 0.005
+SPLIT_PAUSE_S = 0.05
 
 
 class Expirer:
@@ -73,28 +74,31 @@ class Expirer:
                 return
             await pace(len(due.entries))
             tables: dict[bytes, Table | None] = {}
-            await asyncio.gather(
+            over = await asyncio.gather(
                 *(self._expire(key, size, now_s, tables) for key, size in due.entries)
             )
-            command = DropExpiry(start, [key for key, _ in due.entries])
-            await self._partitions.execute(TABLES_KEYSPACE, start, command)
+            done = [key for (key, _), is_over in zip(due.entries, over, strict=True) if is_over]
+            if not done:
+                return  # all are in transactions: until the next look
+            await self._partitions.execute(TABLES_KEYSPACE, start, DropExpiry(start, done))
 
     async def _expire(
         self, entry: bytes, start_size: int, now_s: int, tables: dict[bytes, Table | None]
-    ) -> None:
-        """When it returns, the entry has done its service."""
+    ) -> bool:
+        """Whether the entry has done its service; not so while the item is in a transaction."""
         table_id, time_s, key = layout.parse_expiry(entry, start_size)
         if table_id not in tables:
             tables[table_id] = await self._table(table_id)
         table = tables[table_id]
         if table is None or time_s < now_s - FIVE_YEARS_S:
-            return
+            return True
         command = ExpireItem(key, table.plain_terms, time_s)
         try:
             done: Expired = await self._partitions.execute(TABLES_KEYSPACE, key, command)
         except TransactionConflict:
-            raise ConditionalConflict("an item that is due is in a transaction") from None
+            return False
         self.deleted += done.is_deleted
+        return True
 
     async def _table(self, table_id: bytes) -> Table | None:
         """None: items of it do not expire."""
@@ -118,9 +122,12 @@ class Expirer:
             for start, _ in pieces:
                 await self._log.roll(start, record.table_id, feeds)
             for start, end in pieces:
-                if record.ttl_attribute:
-                    await self._fill(record, start, end)
-                done.add((start, end))
+                try:
+                    if record.ttl_attribute:
+                        await self._fill(record, start, end)
+                    done.add((start, end))
+                except WrongRange:  # it was split: the map tells it soon
+                    await asyncio.sleep(SPLIT_PAUSE_S)
         if not record.ttl_attribute:
             for start in self._partitions.partition_starts(TABLES_KEYSPACE, b"", ABOVE_ALL):
                 command = ClearExpiry(start, record.table_id)
@@ -152,7 +159,7 @@ class Expirer:
         at = start
         while at:
             command = FillExpiry(at, end, record.table_id, record.ttl_attribute, FILL_ITEMS)
-            filled: Filled = await self._partitions.execute(TABLES_KEYSPACE, at, command)
+            filled: Filled = await self._partitions.execute(TABLES_KEYSPACE, at, command, until=end)
             at = filled.next
             if at:
                 await asyncio.sleep(FILL_PAUSE_S)

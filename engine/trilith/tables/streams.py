@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
+from trilith.errors import WrongRange
 from trilith.replication.state_machine import Partitions
 from trilith.tables import layout
 from trilith.tables.changes import Change, ChangeLog, ChangesRead, Shard
@@ -26,6 +27,8 @@ from trilith.tables.values import Item
 
 _RUN = 64  # records opened at once: some milliseconds of the event loop
 _KNOWN_MAX = 8192
+_SPLIT_ATTEMPTS = 100
+_SPLIT_PAUSE_S = 0.02
 _TEXT_BASE = 10**20  # sequence numbers are texts of 21 digits
 
 
@@ -95,15 +98,21 @@ class Streams:
         return dict(sorted(named.items()))
 
     async def _shards(self, record: TableRecord, stream: Stream) -> list[Shard]:
-        # Closed shards may have stayed behind in partitions that hold nothing else of the table.
-        starts = self._starts()
-        held = await asyncio.gather(
-            *(
-                self._log.shards(start, end, record.table_id)
-                for start, end in zip(starts, [*starts[1:], b""], strict=True)
-            )
-        )
-        return [shard for one in held for shard in one if shard.stream == stream.created_ms]
+        for _ in range(_SPLIT_ATTEMPTS):
+            # Closed ones may have stayed behind in partitions that hold nothing else of the table.
+            starts = self._starts()
+            try:
+                held = await asyncio.gather(
+                    *(
+                        self._log.shards(start, end, record.table_id)
+                        for start, end in zip(starts, [*starts[1:], b""], strict=True)
+                    )
+                )
+            except WrongRange:
+                await asyncio.sleep(_SPLIT_PAUSE_S)  # until the map of partitions is up to date
+                continue
+            return [shard for one in held for shard in one if shard.stream == stream.created_ms]
+        raise WrongRange("partitions keep being split")
 
     async def find(self, record: TableRecord, stream: Stream, name: str) -> Shard | None:
         """The shard of that name; what it says of its end may be old."""

@@ -1,4 +1,4 @@
-"""Bytes that were stored: records of the object model, log entries, descriptors, locations."""
+"""Bytes that were stored: records of the models, log entries, descriptors, locations."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from trilith.objects.manifest import open_segment, seal_segment
 from trilith.replication import descriptor, entry
 from trilith.storage.extent import extent_number
 from trilith.storage.segment import segment_number
+from trilith.tables.changes import CHANGE_RECORD, HEAD_RECORD, SHARD_RECORD
+from trilith.tables.definitions import TABLE_RECORD
 
 CODECS = (
     records.UPLOAD_RECORD,
@@ -23,6 +25,10 @@ CODECS = (
     records.FENCE_RECORD,
     records.REPAIR_RECORD,
     records.BUCKET_RECORD,
+    CHANGE_RECORD,
+    HEAD_RECORD,
+    SHARD_RECORD,
+    TABLE_RECORD,
 )
 DEEP = b"\x91" * 1500
 

@@ -298,10 +298,13 @@ def locate_change(query: LocateChange, view: View) -> Located:
     return Located(raw, sequence_in(next(_changes_in(shard, low, view))[0]), last)
 
 
-def trim_changes(command: TrimChanges, view: View, effects: Effects, _context: Context) -> Trimmed:
+def trim_changes(command: TrimChanges, view: View, effects: Effects, context: Context) -> Trimmed:
     """The floor of each shard is kept in its record: behind it, nothing was ever removed."""
     start, table_id = command.key, command.table_id
     until = max(command.until, noted_sequence(start, table_id, view))
+    raw_head = view.get(CHANGE, anchored(context.start, table_id))
+    if raw_head is not None and not HEAD_RECORD.decode(raw_head).feeds.is_indexed:
+        until = SEQUENCE_MAX  # the indexes that they were for are gone
     shards = _shards_at(start, table_id, view)
     trimmed = min((shard.trimmed for shard in shards), default=0)
     count, more, stays = 0, False, SEQUENCE_MAX  # `stays`: the first that is not removed
