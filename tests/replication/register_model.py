@@ -47,8 +47,8 @@ class Anywhere:
     def boundary(self, key: bytes) -> bytes | None:
         return key[: self.route_bytes_max]
 
-    def carried(self, view: View, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
-        del view
+    def carried(self, view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
+        del view, start
         return [(SIGNS, split_key, b"split here")]
 
 

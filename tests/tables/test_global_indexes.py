@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.objects.local_partitions import LocalView
 
 from trilith.tables.catalog import Table
 from trilith.tables.commands import DeleteItem, PutItem
@@ -19,6 +20,7 @@ from trilith.tables.definitions import (
     KeyAttribute,
     TableRecord,
 )
+from trilith.tables.division import TableDivision
 from trilith.tables.entry_commands import FeedEntries, SweepGone
 from trilith.tables.feeder import LATE_MS, Activity
 from trilith.tables.item_codec import encode_item
@@ -42,7 +44,7 @@ writes = st.one_of(
     st.tuples(st.just("delete"), keys, st.none(), st.none()),
 )
 events = st.tuples(
-    st.sampled_from(["feed", "restart", "keep", "replay", "cut", "later", "unindex"]),
+    st.sampled_from(["feed", "restart", "keep", "replay", "cut", "later", "unindex", "stale"]),
     st.integers(0, 9),
     st.booleans(),
     st.none(),
@@ -125,6 +127,18 @@ class History(LocalTables):
             else:
                 await self._happen(kind, first, second)
 
+    def cut(self, keyspace: int, cuts: list[bytes]) -> None:
+        """As splits and merges do it."""
+        carried = []
+        for place in sorted({*cuts} - {*self._keyspaces[keyspace].starts}):
+            start, end = self._keyspaces[keyspace].bounds(place)
+            view = LocalView(self._keyspaces[keyspace].ahead, start, end)
+            carried += TableDivision().carried(view, start, place)
+        super().cut(keyspace, cuts)
+        for family, key, value in carried:
+            for state in (self._keyspaces[keyspace].committed, self._keyspaces[keyspace].ahead):
+                state.put(family, key, value)
+
     async def _happen(self, kind: str, number: int, flag: bool) -> None:
         if kind == "feed":
             await self.feed()
@@ -138,6 +152,8 @@ class History(LocalTables):
         elif kind == "cut":
             self.cut(TABLES_KEYSPACE, PLACES[number % 2 :: 2 + number % 3])
             self.feeders.clear()
+        elif kind == "stale" and self.old is not None:
+            self._write(self.old, "put", ("ann", 0), RANKS[number % 4], COLORS[1 + flag])
         elif kind == "later":
             self.now_ms += [LATE_MS + 1000, GONE_KEPT_MS + 1000][flag]
             for start in self.starts():
@@ -183,7 +199,6 @@ class History(LocalTables):
         self.meanwhile = list(meanwhile)
         await self.works.finish_all(lambda: True)
         self.meanwhile.clear()
-        self.old = None
 
     async def check(self) -> None:
         """Every index holds what the items say, and nothing else."""
@@ -371,3 +386,46 @@ def test_a_filling_that_broke_off_goes_on_where_it_was() -> None:
         assert next(broken, None) is None
 
     run(scenario)
+
+
+def test_a_half_of_a_partition_knows_what_the_whole_did() -> None:
+    async def scenario(history: History) -> None:
+        history.cut(TABLES_KEYSPACE, [])
+        await history._make_index(False, True, [])
+        assert history.old is not None
+        assert history.old.plain_terms.feeds is None
+        history.cut(TABLES_KEYSPACE, PLACES)
+        history._write(history.old, *PUT_A)  # the first write there, and of an old gateway
+
+    run(scenario)
+
+
+def test_an_entry_of_a_dropped_index_is_not_taken_by_either_half() -> None:
+    async def scenario(history: History) -> None:
+        history.cut(TABLES_KEYSPACE, [])
+        await history._make_index(False, True, [])
+        for number in range(20):
+            await write(history, ("put", (f"p{number}", 0), {"S": f"r{number}"}, None))
+        await history.feed()
+        sent = [one for one in history.executed if isinstance(one, FeedEntries)]
+        changes = [change for one in sent for change in one.changes]
+        await history._happen("unindex", 0, False)
+        division = TableDivision()
+        history.cut(TABLES_KEYSPACE, [division.boundary(one.key) or b"" for one in changes])
+        for one in changes:
+            later = msgspec.structs.replace(one, sequence=one.sequence + (1 << 40))
+            history.run(TABLES_KEYSPACE, one.key, FeedEntries(one.key, sent[0].read_ms, [later]))
+        assert history.records(GLOBAL, TABLES_KEYSPACE) == {}
+
+    run(scenario)
+
+
+def test_a_partition_is_split_where_no_partition_key_is_torn() -> None:
+    division = TableDivision()
+    key = item_key(Table(record()), item("ann", 1))
+    boundary = division.boundary(key)
+    assert boundary is not None
+    assert key.startswith(boundary)
+    assert boundary == division.boundary(item_key(Table(record()), item("ann", 7)))
+    assert division.boundary(b"\x05" + bytes(16)) == b"\x05"
+    assert division.boundary(b"") is None

@@ -80,6 +80,7 @@ from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 from trilith.storage.journal import Journal, JournalConfig
 from trilith.storage.rocks_store import RocksOrderedStore
 from trilith.tables.catalog import Catalog
+from trilith.tables.division import TableDivision
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.model import DefinitionsModel, ItemsModel
 from trilith.tables.service import TableService
@@ -335,6 +336,7 @@ class Node:
                 follower_timeout_s=timing.follower_timeout_ms / 1000,
             ),
             model_of=models.__getitem__,
+            division_of={TABLES: TableDivision()}.get,
             ready_to_join=self._repair.ready_to_join,
             log=self.events,
         )

@@ -338,7 +338,7 @@ class Leader:
         floor = self._read(floor_key(self._keyspace, replica.partition_id))
         if floor is not None:
             self._batch.append((PUT, floor_key(self._keyspace, child), floor))
-        for family, logical, value in self._division.carried(self._view, key):
+        for family, logical, value in self._division.carried(self._view, record.start, key):
             self._batch.append((PUT, bytes((self._keyspace, family)) + logical, value))
         try:
             self._append_entry(Split(key, child))

@@ -76,8 +76,10 @@ class Division(Protocol):
         """The greatest key at or below `key` that a partition may begin at; None: there is none."""
         ...
 
-    def carried(self, view: View, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
-        """(family, logical key, value) that the right child must be given; `view`: the parent's."""
+    def carried(self, view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
+        """(family, logical key, value) that the right child must be given; `view`: the parent's,
+        which begins at `start`.
+        """
         ...
 
 

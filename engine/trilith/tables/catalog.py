@@ -234,7 +234,9 @@ class Catalog:
             while first < end:
                 inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
                 last = inner[1] if len(inner) > 1 else end
-                await self._partitions.execute(TABLES_KEYSPACE, first, command(first, last))
+                await self._partitions.execute(
+                    TABLES_KEYSPACE, first, command(first, last), until=last
+                )
                 first = last
 
     async def finish_deletion(self, record: TableRecord) -> None:

@@ -80,7 +80,8 @@ SEQUENCE_MAX = (1 << 63) - 1
 
 SLOTS = 12
 ABOVE_ALL = bytes((SLOTS,))  # above every stem
-_PREFIX_SIZE = 1 + TABLE_ID_SIZE
+OWNER_END = 1 + TABLE_ID_SIZE  # where the slot and the id of a table or an index end in a key
+_PREFIX_SIZE = OWNER_END
 _SLOT_OF = [bytes((first * SLOTS // 256,)) for first in range(256)]
 
 

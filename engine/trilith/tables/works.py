@@ -7,8 +7,8 @@ the one that leads the definitions. Doing a step twice, or by two at a time, doe
 A new index is filled while writes go on. From the moment that its definition stands, writes that
 know of it leave changes for it. First every partition of the table is told to do so for all writes,
 also of those that read the definition before; only then are the items read, page by page, each page
-after a mark (entry_feed.py). What is not in a page was changed later and is in the log. A partition
-that is split meanwhile may have had such an old write before it was told: it is filled again.
+after a mark (entry_feed.py). What is not in a page was changed later and is in the log. The halves
+of a partition that is split know what it was told (division.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable
+from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable, WrongRange
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import Clock
 from trilith.tables import layout
@@ -37,6 +37,7 @@ PAGE_ITEMS = 200
 PAGE_BYTES = 512 * 1024
 PROGRESS_S = 5.0  # between two notes of how far an index is filled
 RETRY_S = 0.5
+SPLIT_PAUSE_S = 0.02  # until the map of partitions is up to date
 _TURN = 32  # items that are opened before others get their turns
 
 
@@ -122,15 +123,18 @@ class _Filling:
 
     async def run(self) -> None:
         """Return when the index is ACTIVE, or is not to be filled any more."""
-        done: set[tuple[bytes, bytes]] = set()
         position = self._index.filled
-        while pieces := [piece for piece in self._pieces() if piece not in done]:
+        while pieces := [
+            (max(start, position), end) for start, end in self._pieces() if position < end
+        ]:
             await self._tell(pieces)
-            for start, end in pieces:
-                if not await self._fill(max(start, position), end):
-                    return
-                done.add((start, end))
-            position = b""
+            try:
+                for start, end in pieces:
+                    if not await self._fill(start, end):
+                        return
+                    position = end
+            except WrongRange:
+                await asyncio.sleep(SPLIT_PAUSE_S)  # the pieces are other ones now
         await self._change(lambda index: replace(index, status=ACTIVE, filled=b""))
 
     async def _tell(self, pieces: list[tuple[bytes, bytes]]) -> None:
@@ -149,7 +153,9 @@ class _Filling:
             query = ReadPage(start, end, ITEM, False, PAGE_ITEMS, PAGE_BYTES)
             page = cast(
                 Page,
-                await works._partitions.query(TABLES_KEYSPACE, start, query, touched=(start, end)),
+                await works._partitions.query(
+                    TABLES_KEYSPACE, start, query, touched=(start, end), until=end
+                ),
             )
             for count, (key, raw) in enumerate(page.records, 1):
                 item = works._keys.open_item(self._record.table_id, key, raw)

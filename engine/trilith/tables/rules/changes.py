@@ -42,7 +42,7 @@ from trilith.tables.commands import (
     TrimChanges,
     Trimmed,
 )
-from trilith.tables.definitions import Feeds
+from trilith.tables.definitions import TABLE_ID_SIZE, Feeds
 from trilith.tables.key_codec import successor
 from trilith.tables.layout import (
     CHANGE,
@@ -57,6 +57,8 @@ from trilith.tables.rules.expiry import drop_entries
 from trilith.tables.rules.fed import noted_sequence
 
 _HEADS_MAX = 1024
+_ANCHOR = anchored(b"", b"")
+_NOWHERE = b"\x00\x00"  # where no partition ends
 
 
 class ChangeRules:
@@ -170,6 +172,24 @@ def _remember(table_id: bytes, view: View, *, known: bool) -> None:
     if len(view.memo) >= _HEADS_MAX:
         view.memo.clear()
     view.memo[table_id] = known
+
+
+def carried_heads(view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
+    """For the half that begins at `split_key` of a partition that begins at `start`: Heads that
+    say what follows from writes, and are out of date, so that the first of these opens a shard.
+
+    Without them a write whose sender knew of nothing would go unrecorded there.
+    """
+    heads = []
+    low, above = start + _ANCHOR, successor(start + _ANCHOR)
+    while found := next(iter(view.scan(CHANGE, low, above)), None):
+        table_id = found[0][len(start) + len(_ANCHOR) :][:TABLE_ID_SIZE]
+        mine = anchored(start, table_id)
+        if found[0] == mine:
+            head = Head(_NOWHERE, HEAD_RECORD.decode(found[1]).feeds, ())
+            heads.append((CHANGE, anchored(split_key, table_id), HEAD_RECORD.encode(head)))
+        low = successor(mine)
+    return heads
 
 
 def _start_of(shard: tuple[bytes, int]) -> bytes:

@@ -115,6 +115,14 @@ def mark_sequence(_command: MarkSequence, _view: View, _effects: Effects, contex
     return Mark(context.sequence - 1)
 
 
+def carried_end(view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
+    """That the index in whose middle a partition is split is gone, if it is."""
+    raw = view.get(GONE, max(layout.index_start(split_key), start))
+    if raw is None or _sequence_gone(raw) != _NEVER:
+        return []
+    return [(GONE, split_key, raw)]
+
+
 def note_fed(command: NoteFed, view: View, effects: Effects, _context: Context) -> Fed:
     if command.sequence > noted_sequence(command.key, command.table_id, view):
         key = layout.anchored(command.key, command.table_id)

@@ -1,0 +1,33 @@
+"""Where the partitions of tables may be split, and what the right half must be told.
+
+Implements replication.ranges.Division. A partition begins at a slot or at a token (layout.py), so
+that all items of one partition key, and their local index entries, stay together.
+"""
+
+from __future__ import annotations
+
+from trilith.replication.state_machine import View
+from trilith.tables import layout
+from trilith.tables.key_codec import TOKEN_SIZE
+from trilith.tables.rules.changes import carried_heads
+from trilith.tables.rules.global_indexes import carried_end
+
+BOUNDARY_SIZE = layout.OWNER_END + TOKEN_SIZE
+
+
+class TableDivision:
+    """Of keyspace 3."""
+
+    route_bytes_max = BOUNDARY_SIZE
+
+    def boundary(self, key: bytes) -> bytes | None:
+        """The token that a key is of, or its slot when it has none."""
+        if len(key) >= BOUNDARY_SIZE:
+            return key[:BOUNDARY_SIZE]
+        return key[:1] or None
+
+    def carried(self, view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
+        """What the half that begins at `split_key` must know though nobody writes to it: which
+        tables' changes are recorded, and whether it lies in an index that is gone.
+        """
+        return carried_heads(view, start, split_key) + carried_end(view, start, split_key)
