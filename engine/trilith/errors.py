@@ -14,7 +14,7 @@ effect, and whose fault it is.
     │   ├── TableNotFound, TableAlreadyExists
     │   ├── BodyMismatch (digest), IncompleteBody, EntityTooLarge
     │   ├── Unauthenticated, AccessDenied
-    │   ├── IdempotentParameterMismatch
+    │   ├── IdempotentParameterMismatch, TransactionCancelled
     │   └── NotServed
     ├── TransactionConflict, TransactionInProgress     not applied: a transaction is in the way
     ├── Unavailable                      not applied; retry, perhaps elsewhere
@@ -164,6 +164,13 @@ class NotServed(CallerError):
 
 class IdempotentParameterMismatch(CallerError):
     """The client token was used before, for another transaction."""
+
+
+class TransactionCancelled(CallerError):
+    """A part of the transaction cannot be done: nothing was.
+
+    `details["reasons"]`: a code for each part in order, "None" where it could have been done.
+    """
 
 
 class TransactionConflict(TrilithError):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from trilith.client.endpoints import Endpoints, parse_endpoints
-from trilith.client.retries import ATTEMPT_S_MAX, PAUSE_S_MAX, REPEAT_S_MAX, Attempts
+from trilith.client.retries import (
+    ATTEMPT_S_FIRST,
+    ATTEMPT_S_MAX,
+    PAUSE_S_MAX,
+    REPEAT_S_MAX,
+    Attempts,
+)
 from trilith.errors import (
     NotEnoughZones,
     ObjectNotFound,
@@ -76,9 +82,12 @@ def test_a_stream_is_taken_up_for_so_long_after_its_failure() -> None:
     assert isinstance(_fails(attempts, OutcomeUnknown("?"), 5030.0), OutcomeUnknown)
 
 
-def test_an_attempt_is_shorter_than_the_call() -> None:
+def test_attempts_grow_and_are_shorter_than_the_call() -> None:
     attempts = Attempts(0.0, 100.0, repeatable=True)
-    assert attempts.time_s(0.0) == ATTEMPT_S_MAX
+    assert attempts.time_s(0.0) == ATTEMPT_S_FIRST
+    for _ in range(4):
+        assert _fails(attempts, OutcomeUnknown("?"), 10.0) is None
+    assert attempts.time_s(10.0) == ATTEMPT_S_MAX
     assert attempts.time_s(99.0) == 1.0
 
 

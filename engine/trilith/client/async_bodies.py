@@ -51,7 +51,7 @@ class AsyncUpload:
         self._head = head
         self._source = source
         self._token = b""
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
 
     async def messages(self) -> AsyncIterator[wire.PutObjectRequest]:
         self.failure = None
@@ -59,11 +59,9 @@ class AsyncUpload:
         try:
             async for piece in self._source.pieces():
                 yield wire.PutObjectRequest(data=piece)
-        except (GeneratorExit, asyncio.CancelledError):
-            raise
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - told to the caller by who sends this
             self.failure = error
-            raise
+            return  # without a last message nothing is stored
         self._token = self._token or new_request_token()
         yield wire.PutObjectRequest(last=True, token=self._token)
 

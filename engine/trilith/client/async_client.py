@@ -25,7 +25,9 @@ class AsyncTransaction(TransactionParts):
         self._session = session
 
     async def commit(self, timeout_s: float | None = None) -> None:
-        """All parts, or none. Raises PreconditionFailed and its like; nothing was done then."""
+        """All parts, or none. Raises TransactionCancelled, with a reason for each part under
+        `details["reasons"]`; OutcomeUnknown; other errors, and nothing was done.
+        """
         if len(self):
             await self._session.run(self.call(), timeout_s)
 

@@ -32,14 +32,14 @@ class Source:
 class Upload:
     """The stream of one PutObject, as often as it is sent: always with the same token.
 
-    `failure` is what reading the body raised, which gRPC would only call a failed stream.
+    `failure` is what reading the body raised: the stream ends early, and its answer does not count.
     """
 
     def __init__(self, head: wire.PutObjectHead, source: Source) -> None:
         self._head = head
         self._source = source
         self._token = b""
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
 
     def messages(self) -> Iterator[wire.PutObjectRequest]:
         self.failure = None
@@ -47,11 +47,9 @@ class Upload:
         try:
             for piece in self._source.pieces():
                 yield wire.PutObjectRequest(data=piece)
-        except GeneratorExit:
-            raise
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - told to the caller by who sends this
             self.failure = error
-            raise
+            return  # without a last message nothing is stored
         yield wire.PutObjectRequest(last=True, token=self.token())
 
     def token(self) -> bytes:

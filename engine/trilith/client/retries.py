@@ -19,7 +19,9 @@ from trilith.errors import (
 
 PAUSE_S_FIRST = 0.05
 PAUSE_S_MAX = 2.0
-# One attempt: a little longer than a node tries by itself.
+# A first attempt is short, since a node may be cut off; a last one a little longer than a node
+# tries by itself.
+ATTEMPT_S_FIRST = 4.0
 ATTEMPT_S_MAX = 12.0
 # The engine remembers tokens for ten minutes.
 REPEAT_S_MAX = 480.0
@@ -47,7 +49,8 @@ class Attempts:
 
     def time_s(self, now_s: float) -> float:
         """For the next attempt."""
-        return max(0.001, min(self._deadline_s - now_s, ATTEMPT_S_MAX))
+        attempt_s = min(ATTEMPT_S_FIRST * (1 << min(self._made, 10)), ATTEMPT_S_MAX)
+        return max(0.001, min(self._deadline_s - now_s, attempt_s))
 
     def pause_s(self, failure: TrilithError, now_s: float, *, elsewhere: bool) -> float:
         """How long to wait before the next attempt. Raises what the caller is told instead.
@@ -62,7 +65,7 @@ class Attempts:
             self._may_be_applied = True
         if not self._may_repeat(failure):
             raise self._told(failure)
-        ceiling_s = min(PAUSE_S_FIRST * 2 ** min(self._made - 1, 10), PAUSE_S_MAX)
+        ceiling_s = min(PAUSE_S_FIRST * (1 << min(self._made - 1, 10)), PAUSE_S_MAX)
         pause_s = 0.0 if elsewhere and self._made == 1 else random.uniform(0, ceiling_s)
         if now_s + pause_s >= self._deadline_s:
             raise self._told(failure)

@@ -26,6 +26,7 @@ CHANNEL_OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 512 << 10),
     ("grpc.enable_retries", 0),  # they are ours: with tokens
+    ("grpc.enable_http_proxy", 0),  # that one is for the web
 )
 
 

@@ -33,6 +33,7 @@ _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     errors.TableAlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.BucketNotEmpty: grpc.StatusCode.FAILED_PRECONDITION,
     errors.PreconditionFailed: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.TransactionCancelled: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     errors.AccessDenied: grpc.StatusCode.PERMISSION_DENIED,
     errors.NotServed: grpc.StatusCode.UNIMPLEMENTED,

@@ -47,7 +47,9 @@ _DOMAIN: dict[str, type[TrilithError]] = {
     "AccessDeniedException": errors.AccessDenied,
     "ThrottlingException": errors.Overloaded,
     "ProvisionedThroughputExceededException": errors.ThroughputExceeded,
-    "TransactionConflictException": errors.ConditionalConflict,
+    "TransactionConflictException": errors.TransactionConflict,
+    "TransactionInProgressException": errors.TransactionInProgress,
+    "IdempotentParameterMismatchException": errors.IdempotentParameterMismatch,
     "ServiceUnavailableException": errors.Unavailable,
     "InternalServerError": errors.InternalError,
 }
@@ -64,7 +66,7 @@ class TablesService:
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def _run(self, operation: str, document: Document, token: bytes | None = None) -> Any:
+    async def run(self, operation: str, document: Document, token: bytes | None = None) -> Any:
         """The decoded answer of an operation. Raises DynamoDBError, TrilithError."""
         context = self._context if token is None else replace(self._context, token=token)
         answer = await handler_of(operation)(context, validate(operation, document))
@@ -72,7 +74,7 @@ class TablesService:
 
     async def _ask(self, operation: str, document: Document, token: bytes | None = None) -> Any:
         try:
-            return await self._run(operation, document, token)
+            return await self.run(operation, document, token)
         except DynamoDBError as error:
             raise domain_error(error) from None
 
@@ -147,7 +149,7 @@ class TablesService:
         document |= placeholders_document(terms.placeholders)
         response = wire.WriteItemResponse()
         try:
-            answer = await self._run(operation, document, call.token(terms.token))
+            answer = await self.run(operation, document, call.token(terms.token))
         except DynamoDBError as error:
             if error.name != CONDITION_FAILED or not terms.return_failed:
                 raise domain_error(error) from None

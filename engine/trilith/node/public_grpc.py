@@ -48,10 +48,11 @@ def grpc_server(
             for node, record in cluster_map.nodes.items()
         ]
 
+    tables_service = TablesService(tables)
     services = {
         (objects_pb2, "Objects"): ObjectsService(objects, options.config.s3.region),
-        (tables_pb2, "Tables"): TablesService(tables),
-        (transactions_pb2, "Transactions"): TransactionsService(),
+        (tables_pb2, "Tables"): tables_service,
+        (transactions_pb2, "Transactions"): TransactionsService(tables_service),
         (admin_pb2, "Admin"): AdminService(peers.status, facts.readiness, nodes),
     }
     return GrpcServer(
