@@ -3,7 +3,7 @@
 # in it. Installs missing system packages when it may (root on Debian/Ubuntu), else names them.
 #
 #   tools/set_up.sh             .venv with Trilith and its development tools, editable
-#   tools/set_up.sh clients     the S3 clients that the conformance tests drive
+#   tools/set_up.sh clients     the clients that the conformance tests drive
 set -eu
 cd "$(dirname "$0")/.."
 VENV=.venv
@@ -91,6 +91,12 @@ install_clients() {
         command -v "${client%%:*}" >/dev/null 2>&1 ||
             install "the S3 client ${client%%:*}" "${client##*:}"
     done
+    $VENV/bin/python -m pip install -q --disable-pip-version-check 'pynamodb>=6' ||
+        fail "pip cannot install pynamodb"
+    command -v npm >/dev/null 2>&1 || install "npm, for the JavaScript SDK" nodejs npm
+    # Tests that need it are skipped where it cannot be installed (an old Node.js).
+    npm install --silent --prefix build/clients @aws-sdk/client-dynamodb @aws-sdk/lib-dynamodb \
+        >/dev/null 2>&1 || echo "trilith set-up: npm cannot install the JavaScript SDK; left out" >&2
 }
 
 case "${1:-all}" in
