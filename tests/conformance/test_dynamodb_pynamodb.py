@@ -30,6 +30,7 @@ from pynamodb.connection import Connection  # noqa: E402
 from pynamodb.exceptions import (  # noqa: E402
     DoesNotExist,
     PutError,
+    TableError,
     TransactWriteError,
     UpdateError,
 )
@@ -272,9 +273,11 @@ def transfer_too_much(account_model: Any, connection: Connection) -> None:
         transaction.update(account_model.get("bob"), actions=[account_model.balance.add(500)])
 
 
-def test_a_model_with_a_ttl_turns_it_on(models: Any) -> None:
+def test_a_model_with_a_ttl_turns_it_on_once(models: Any) -> None:
+    """Creating its table did; AWS refuses to do it twice."""
     session_model = models["Session"]
-    session_model.update_ttl(ignore_update_ttl_errors=False)
+    with pytest.raises(TableError, match="TimeToLive is already enabled"):
+        session_model.update_ttl(ignore_update_ttl_errors=False)
     session_model("t1").save()
     assert session_model.get("t1").ends > datetime.now(tz=UTC)
 
