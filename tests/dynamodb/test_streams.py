@@ -77,6 +77,17 @@ def records_of(app: LocalApp, arn: str) -> list[dict[str, Any]]:
     return found
 
 
+def home_of(app: LocalApp, arn: str) -> str:
+    """The one shard that holds records."""
+
+    def holds_any(name: str) -> bool:
+        at = iterator(app, arn, name, "TRIM_HORIZON")
+        return bool(app.ok("GetRecords", ShardIterator=at)["Records"])
+
+    (home,) = (one["ShardId"] for one in described(app, arn)["Shards"] if holds_any(one["ShardId"]))
+    return home
+
+
 def refusal(app: LocalApp, operation: str, **members: Any) -> tuple[str, str]:
     reply = app.call(operation, **members)
     assert reply.status == 400
@@ -250,9 +261,9 @@ def test_an_iterator_is_good_for_a_quarter_of_an_hour() -> None:
 def test_iterators_begin_where_their_type_says() -> None:
     app = streaming()
     arn = arn_of(app)
-    (shard,) = (one["ShardId"] for one in described(app, arn)["Shards"])
     for age in "12":
         write(app, age)
+    shard = home_of(app, arn)
     latest = iterator(app, arn, shard, "LATEST")
     write(app, "3")
     numbers = [one["dynamodb"]["SequenceNumber"] for one in records_of(app, arn)]
@@ -276,7 +287,8 @@ def test_iterators_begin_where_their_type_says() -> None:
 def test_what_was_trimmed_cannot_be_asked_for() -> None:
     app = streaming()
     arn = arn_of(app)
-    (shard,) = (one["ShardId"] for one in described(app, arn)["Shards"])
+    write(app, "0")
+    shard = home_of(app, arn)
     at = iterator(app, arn, shard, "TRIM_HORIZON")
     write(app, "1")
     write(app, "2")
@@ -306,12 +318,15 @@ def test_shards_follow_a_split_and_name_their_parent() -> None:
     app = streaming()
     arn = arn_of(app)
     write(app, "1")
-    (parent,) = (one["ShardId"] for one in described(app, arn)["Shards"])
+    parent = home_of(app, arn)
+    others = {one["ShardId"] for one in described(app, arn)["Shards"]} - {parent}
     table_id = next(iter(app.tables.records(layout.ITEM, TABLES_KEYSPACE)))[1:17]
-    app.tables.cut(TABLES_KEYSPACE, [layout.stem_of(table_id, {"S": "ann"})])
+    starts = app.tables.partition_starts(TABLES_KEYSPACE, b"", layout.ABOVE_ALL)
+    cut = layout.stem_of(table_id, {"S": "ann"})
+    app.tables.cut(TABLES_KEYSPACE, [*starts[1:], cut])
     write(app, "2")
     shards = described(app, arn)["Shards"]
-    by_id = {one["ShardId"]: one for one in shards}
+    by_id = {one["ShardId"]: one for one in shards if one["ShardId"] not in others}
     assert "EndingSequenceNumber" in by_id.pop(parent)["SequenceNumberRange"]
     assert [one["ParentShardId"] for one in by_id.values()] == [parent, parent]
     filtered = described(app, arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": parent})
