@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_right
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -37,6 +38,7 @@ DEADLINE_S = 10.0
 RETRY_S_MIN = 0.01
 RETRY_S_MAX = 0.25
 QUERY_ATTEMPT_S = 2.0
+EVENTUAL_WAIT_S = 0.1
 COMMAND_ATTEMPT_S = 6.0
 NOT_RETRIED = (DiskFull, Overloaded, Stopping)  # the client had better slow down
 
@@ -142,6 +144,18 @@ class Router:
             descriptor = self._host.descriptors[partition_id][0]
             replica = self._host.replicas.get(partition_id)
             if not consistent and replica is not None and replica.can_tell(key, until):
+                if replica.can_read(self._clock.monotonic()):
+                    # A moment more, and who reads what they just wrote sees it.
+                    with suppress(NotInSync, TimeoutError):
+                        async with asyncio.timeout(EVENTUAL_WAIT_S):
+                            return await read_here(
+                                replica,
+                                self._clock,
+                                key,
+                                query,
+                                whole_range=whole_range,
+                                until=until,
+                            )
                 return replica.model.answer(query, replica.view)
             left_s = deadline - self._clock.monotonic()
             try:

@@ -62,7 +62,8 @@ class ItemsModel(_DispatchingModel):
         self.activity = ChangeActivity()
         items = ItemRules(keys, self.activity)
         stage = ItemStage(items, keys)
-        locks, ledgers = LockRules(stage), ledger.LedgerRules(stage)
+        locks = LockRules(stage)
+        ledgers = ledger.LedgerRules(stage, locks)
         super().__init__(
             {
                 c.PutItem: while_unlocked(items.put_item),

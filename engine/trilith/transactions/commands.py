@@ -66,10 +66,31 @@ INVALID = "ValidationError"
 # --- locks: both keyspaces ------------------------------------------------------------------------
 
 
+class Resolution(msgspec.Struct, frozen=True, array_like=True):
+    """Perform the action that a transaction locked a key for, or drop it."""
+
+    key: bytes
+    transaction: bytes
+    is_committed: bool
+
+
+class Settled(msgspec.Struct, frozen=True, array_like=True):
+    """What is left to do of decided transactions in one partition.
+
+    `closed`: (ledger, transaction) of decisions that nobody asks for any more.
+    """
+
+    resolutions: list[Resolution] = []
+    closed: list[tuple[bytes, bytes]] = []
+
+
+NOTHING_SETTLED = Settled()
+
+
 class Prepare(Command, frozen=True, tag=40):
     """Lock all keys, or none: all of a transaction's actions in the partition of `key`.
 
-    `is_dry`: only look.
+    `is_dry`: only look. `settled`, of other transactions, rides along.
     """
 
     once: ClassVar[bool] = True
@@ -79,25 +100,14 @@ class Prepare(Command, frozen=True, tag=40):
     ledger: bytes
     staged: list[Staged]
     is_dry: bool = False
-
-
-class Resolution(msgspec.Struct, frozen=True, array_like=True):
-    """Perform the action that a transaction locked a key for, or drop it."""
-
-    key: bytes
-    transaction: bytes
-    is_committed: bool
+    settled: Settled = NOTHING_SETTLED
 
 
 class Resolve(Command, frozen=True, tag=41):
-    """Remove locks. `closed`: (ledger, transaction) of decisions that nobody asks for any more.
-
-    Keys of other partitions are left out, and reported.
-    """
+    """Remove locks. Keys of other partitions are left out, and reported."""
 
     key: bytes
-    resolutions: list[Resolution]
-    closed: list[tuple[bytes, bytes]] = []
+    settled: Settled
 
 
 class ListLocks(Query, frozen=True, tag=40):
@@ -109,9 +119,13 @@ class ListLocks(Query, frozen=True, tag=40):
 
 
 class Prepared(Result, frozen=True, tag=40):
-    """A verdict for each action; without any, the partition does not hold all the keys."""
+    """A verdict for each action; without any, the partition does not hold all the keys.
+
+    `rode`: what rode along is done.
+    """
 
     verdicts: list[Verdict]
+    rode: bool = False
 
 
 class Resolved(Result, frozen=True, tag=41):
@@ -132,6 +146,7 @@ class Commit(Command, frozen=True, tag=42):
 
     Sent with the transaction's id as its token, so that the log keeps its answer, and refuses it
     once that is forgotten. `payload`: a digest of the request of a client token, or empty.
+    `settled`, of other transactions, rides along.
     """
 
     once: ClassVar[bool] = True
@@ -141,6 +156,7 @@ class Commit(Command, frozen=True, tag=42):
     participants: tuple[Participant, ...]
     staged: list[Staged]
     payload: bytes = b""
+    settled: Settled = NOTHING_SETTLED
 
 
 class Settle(Command, frozen=True, tag=43):
@@ -187,10 +203,14 @@ class ListLedger(Query, frozen=True, tag=43):
 
 
 class Outcome(Result, frozen=True, tag=43):
-    """What Commit did: one of the words below, and the verdicts on the staged actions."""
+    """What Commit did: one of the words below, and the verdicts on the staged actions.
+
+    `rode`: what rode along is done.
+    """
 
     word: str
     verdicts: list[Verdict] = []
+    rode: bool = False
 
 
 COMMITTED = "committed"

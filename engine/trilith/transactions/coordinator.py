@@ -23,7 +23,7 @@ from trilith.transactions import commands as c
 from trilith.transactions.layout import LEDGER_KEYSPACE, ledger_of
 from trilith.transactions.records import Participant
 from trilith.transactions.recovery import Fate, Recovery
-from trilith.transactions.settlements import Settlements
+from trilith.transactions.settlements import Settlements, Task, settled_by
 
 ACTIONS_MAX = 100
 CONFLICT_DELAYS_S = (0.01, 0.02, 0.04, 0.08, 0.12)  # before a conflict is the answer
@@ -71,7 +71,7 @@ class _Misplaced(Exception):
 class _Plan:
     """The actions of one attempt by partition. `last`: positions that ride with the commit."""
 
-    __slots__ = ("groups", "last", "ledger", "participants", "released", "transaction")
+    __slots__ = ("groups", "home", "last", "ledger", "participants", "released", "transaction")
 
     def __init__(
         self,
@@ -95,8 +95,8 @@ class _Plan:
                 default=None,
             )
             self.ledger = ledger_of(self.transaction) if highest is None else highest
-        home = (LEDGER_KEYSPACE, partitions.partition_of(LEDGER_KEYSPACE, self.ledger))
-        self.last = by_partition.pop(home, [])
+        self.home = (LEDGER_KEYSPACE, partitions.partition_of(LEDGER_KEYSPACE, self.ledger))
+        self.last = by_partition.pop(self.home, [])
         self.groups = by_partition
         self.participants: tuple[Participant, ...] = tuple(
             (actions[position].keyspace, actions[position].key)
@@ -244,10 +244,7 @@ class Transactions:
             return True
         self._hand_over(plan, committed=False)
         if plan.last:  # what would have been said of the others
-            home = self._partitions.partition_of(LEDGER_KEYSPACE, plan.ledger)
-            answer = await self._prepare_group(
-                plan, actions, (LEDGER_KEYSPACE, home), plan.last, is_dry=True
-            )
+            answer = await self._prepare_group(plan, actions, plan.home, plan.last, is_dry=True)
             for position, verdict in zip(plan.last, answer, strict=False):
                 verdicts[position] = verdict
         return False
@@ -262,29 +259,52 @@ class Transactions:
         is_dry: bool = False,
     ) -> list[c.Verdict]:
         staged = [c.Staged(actions[at].key, actions[at].body) for at in positions]
-        command = c.Prepare(staged[0].key, plan.transaction, plan.ledger, staged, is_dry)
+        riders = self.settlements.board(where)
+        command = c.Prepare(
+            staged[0].key, plan.transaction, plan.ledger, staged, is_dry, settled_by(riders)
+        )
+        rode = False
         try:
             prepared: c.Prepared = await self._partitions.execute(
                 where[0], command.key, command, deadline_s=_PREPARE_DEADLINE_S
             )
+            rode = prepared.rode
         except OutcomeUnknown as error:  # of the lock: the transaction is not committed
             raise DeadlineExceeded(f"an item could not be locked in time: {error}") from None
+        finally:
+            self._get_off(riders, rode=rode)
         return prepared.verdicts
+
+    def _get_off(self, riders: list[Task], *, rode: bool) -> None:
+        if rode:
+            self.settlements.arrived(riders)
+        elif riders:
+            self.settlements.left_behind(riders)
 
     async def _commit(
         self, plan: _Plan, actions: Sequence[Action], client: ClientToken | None
     ) -> c.Outcome | None:
         staged = [c.Staged(actions[at].key, actions[at].body) for at in plan.last]
         payload = b"" if client is None else client.payload
-        command = c.Commit(plan.ledger, plan.transaction, plan.participants, staged, payload)
+        riders = self.settlements.board(plan.home)
+        command = c.Commit(
+            plan.ledger,
+            plan.transaction,
+            plan.participants,
+            staged,
+            payload,
+            settled_by(riders),
+        )
+        rode = False
         try:
-            outcome = await self._partitions.execute(
+            outcome: c.Outcome = await self._partitions.execute(
                 LEDGER_KEYSPACE,
                 plan.ledger,
                 command,
                 token=plan.transaction,
                 deadline_s=_COMMIT_DEADLINE_S,
             )
+            rode = outcome.rode
         except OutcomeUnknown:
             if not plan.participants:
                 raise
@@ -292,7 +312,9 @@ class Transactions:
         except TrilithError:
             self._hand_over(plan, committed=False)
             raise
-        return cast(c.Outcome, outcome)
+        finally:
+            self._get_off(riders, rode=rode)
+        return outcome
 
     async def _find_out(self, plan: _Plan) -> c.Outcome | None:
         """What became of a commit whose answer was lost: None if it is committed.

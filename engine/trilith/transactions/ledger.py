@@ -20,7 +20,7 @@ from trilith.transactions.records import (
     LedgerRecord,
     UsedToken,
 )
-from trilith.transactions.stage import HeldEffects, Stage, weigh
+from trilith.transactions.stage import HeldEffects, LockRules, Stage, weigh
 
 _EXPIRED_PER_COMMAND_MAX = 2000
 
@@ -34,25 +34,31 @@ def _used(view: View, ledger: bytes) -> UsedToken | None:
 
 
 class LedgerRules:
-    """`stage`: of the model whose keyspace ledgers are in."""
+    """`stage` and `locks`: of the model whose keyspace ledgers are in."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, locks: LockRules) -> None:
         self._stage = stage
+        self._locks = locks
 
     def commit(
         self, command: c.Commit, view: View, effects: Effects, context: Context
     ) -> c.Outcome:
         record_key = command.key + command.transaction
-        outcome = self._commit(command, record_key, view, effects, context)
+        held = HeldEffects()  # one for both: what numbers a command's changes goes by it
+        rode = self._locks.settle(command.settled, view, held, context)
+        riders = len(held)
+        outcome = self._commit(command, record_key, view, held, context)
+        held.release(effects, None if outcome.word == c.COMMITTED else riders)
         if command.participants and outcome.word != c.COMMITTED:
             # An effect that changes nothing has this answer kept under the command's token: a copy
             # that arrives late must not commit what the coordinator has taken back by then.
             effects.delete(LEDGER, record_key + b"\x00")
-        return outcome
+        return c.Outcome(outcome.word, outcome.verdicts, rode)
 
     def _commit(
         self, command: c.Commit, record_key: bytes, view: View, effects: Effects, context: Context
     ) -> c.Outcome:
+        """`effects` happen only when the answer is COMMITTED."""
         raw = view.get(LEDGER, record_key)
         if raw is not None:
             aborted = LEDGER_RECORD.decode(raw).decision == Decision.ABORTED
@@ -64,11 +70,9 @@ class LedgerRules:
                 return c.Outcome(c.REPLAYED if same else c.MISMATCHED)
         if not all(view.covers(one.key) for one in command.staged):
             return c.Outcome(c.MISPLACED)
-        held = HeldEffects()
-        verdicts = weigh(self._stage, command.staged, command.transaction, view, held, context)
+        verdicts = weigh(self._stage, command.staged, command.transaction, view, effects, context)
         if any(verdict.code for verdict in verdicts):
             return c.Outcome(c.REFUSED, verdicts)
-        held.release(effects)
         for one in command.staged:
             effects.touch(one.key)
         if command.participants:

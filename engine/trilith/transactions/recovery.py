@@ -55,7 +55,9 @@ class Recovery:
                 LEDGER_KEYSPACE, lock.ledger, c.Settle(lock.ledger, lock.transaction)
             )
         resolution = c.Resolution(lock.key, lock.transaction, standing.is_committed)
-        await self._partitions.execute(keyspace, lock.key, c.Resolve(lock.key, [resolution]))
+        await self._partitions.execute(
+            keyspace, lock.key, c.Resolve(lock.key, c.Settled([resolution]))
+        )
         return Fate.COMMITTED if standing.is_committed else Fate.ABORTED
 
     async def around_locks(self, keyspace: int, write: Callable[[], Awaitable[T]]) -> T:

@@ -1,8 +1,9 @@
 """What follows a decision: locked actions are performed or dropped, off the path of the answer.
 
-A gateway gathers the keys of its decided transactions by partition and resolves many with one
-command; there is one command under way for each partition, so that batches grow with the load.
-When all keys of a committed transaction are resolved, the ledger's record is removed the same way.
+A gateway gathers the keys of its decided transactions by partition. They ride along with the next
+prepare or commit that goes to the partition, so that under load they cost no command of their own;
+what finds no ride in GATHER_S is resolved by one command for many. When all keys of a committed
+transaction are resolved, the ledger's record is removed the same way.
 
 Nothing is lost with the gateway: the locks and the ledger's record say all, and others go on
 (`sweeper.py`, `recovery.py`).
@@ -21,7 +22,8 @@ from trilith.transactions.layout import LEDGER_KEYSPACE
 from trilith.transactions.records import Participant
 
 BATCH_MAX = 64  # keys a command; fewer than the sequences that a command has
-GATHER_S = 0.004
+GATHER_S = 0.02
+RIDERS_MAX = 16  # keys a command of another transaction
 WAITING_MAX = 20_000
 ATTEMPTS_MAX = 4
 _RETRY_S = 0.2
@@ -50,7 +52,7 @@ class Decided:
         return self.left == 0
 
 
-class _Task:
+class Task:
     """A key to resolve, or (`key` is None) a ledger to close."""
 
     __slots__ = ("attempts", "decided", "key", "keyspace")
@@ -66,12 +68,26 @@ class _Task:
         return self.decided.ledger if self.key is None else self.key
 
 
+def settled_by(tasks: list[Task]) -> c.Settled:
+    """Tasks of one partition as they travel."""
+    if not tasks:
+        return c.NOTHING_SETTLED
+    return c.Settled(
+        [
+            c.Resolution(task.key, task.decided.transaction, task.decided.is_committed)
+            for task in tasks
+            if task.key is not None
+        ],
+        [(t.decided.ledger, t.decided.transaction) for t in tasks if t.key is None],
+    )
+
+
 class Settlements:
     """One gateway's queue."""
 
     def __init__(self, partitions: Partitions) -> None:
         self._partitions = partitions
-        self._queues: dict[tuple[int, int], deque[_Task]] = {}
+        self._queues: dict[tuple[int, int], deque[Task]] = {}
         self._workers: dict[tuple[int, int], asyncio.Task[None]] = {}
         self._waiting = 0
 
@@ -91,10 +107,10 @@ class Settlements:
         """See to it that the locks of a decided transaction go."""
         decided = Decided(transaction, ledger, len(participants), committed=committed)
         for keyspace, key in participants:
-            self._enqueue(_Task(decided, keyspace, key))
+            self._enqueue(Task(decided, keyspace, key))
         return decided
 
-    def _enqueue(self, task: _Task) -> None:
+    def _enqueue(self, task: Task) -> None:
         try:
             partition = self._partitions.partition_of(task.keyspace, task.route)
         except Unavailable:
@@ -130,20 +146,35 @@ class Settlements:
             if queue:
                 await asyncio.sleep(GATHER_S)
 
-    async def _resolve(self, keyspace: int, batch: list[_Task]) -> set[bytes]:
-        resolutions = [
-            c.Resolution(task.key, task.decided.transaction, task.decided.is_committed)
-            for task in batch
-            if task.key is not None
-        ]
-        closed = [(t.decided.ledger, t.decided.transaction) for t in batch if t.key is None]
+    async def _resolve(self, keyspace: int, batch: list[Task]) -> set[bytes]:
         route = batch[0].route
         done: c.Resolved = await self._partitions.execute(
-            keyspace, route, c.Resolve(route, resolutions, closed)
+            keyspace, route, c.Resolve(route, settled_by(batch))
         )
         return set(done.elsewhere)
 
-    def _again(self, tasks: list[_Task]) -> None:
+    # --- rides -----------------------------------------------------------------------------------
+
+    def board(self, where: tuple[int, int]) -> list[Task]:
+        """Tasks that ride along with a command to a partition.
+
+        See that each has `arrived`, or is `left_behind`.
+        """
+        queue = self._queues.get(where)
+        if not queue:
+            return []
+        riders = [queue.popleft() for _ in range(min(len(queue), RIDERS_MAX))]
+        self._waiting -= len(riders)
+        return riders
+
+    def arrived(self, riders: list[Task]) -> None:
+        for task in riders:
+            self._done(task)
+
+    def left_behind(self, riders: list[Task]) -> None:
+        self._again(riders)
+
+    def _again(self, tasks: list[Task]) -> None:
         for task in tasks:
             task.attempts += 1
             if task.attempts < ATTEMPTS_MAX:
@@ -151,12 +182,12 @@ class Settlements:
             elif task.decided.gone is not None:
                 task.decided.gone.set()
 
-    def _done(self, task: _Task) -> None:
+    def _done(self, task: Task) -> None:
         decided = task.decided
         if task.key is None:
             return
         if decided.count_down() and decided.is_committed:
-            self._enqueue(_Task(decided, LEDGER_KEYSPACE, None))
+            self._enqueue(Task(decided, LEDGER_KEYSPACE, None))
 
     async def drain(self) -> None:
         """Until nothing is left to do."""

@@ -54,8 +54,12 @@ class HeldEffects:
     def touch(self, key: bytes) -> None:
         self._calls.append(("touch", (key,)))
 
-    def release(self, effects: Effects) -> None:
-        for name, arguments in self._calls:
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def release(self, effects: Effects, count: int | None = None) -> None:
+        """Let them, or the first `count` of them, happen."""
+        for name, arguments in self._calls[:count]:
             getattr(effects, name)(*arguments)
 
 
@@ -122,29 +126,44 @@ class LockRules:
     def prepare(
         self, command: c.Prepare, view: View, effects: Effects, context: Context
     ) -> c.Prepared:
+        rode = self.settle(command.settled, view, effects, context)
         if not all(view.covers(one.key) for one in command.staged):
-            return c.Prepared([])
+            return c.Prepared([], rode)
         verdicts = weigh(
             self._stage, command.staged, command.transaction, view, HeldEffects(), context
         )
         if command.is_dry or any(verdict.code for verdict in verdicts):
-            return c.Prepared(verdicts)
+            return c.Prepared(verdicts, rode)
         for one in command.staged:
             lock = Lock(command.transaction, command.ledger, context.now_ms, self._stage.seal(one))
             effects.put(self._family, one.key, LOCK_RECORD.encode(lock))
             effects.touch(one.key)
-        return c.Prepared(verdicts)
+        return c.Prepared(verdicts, rode)
 
     def resolve(
         self, command: c.Resolve, view: View, effects: Effects, context: Context
     ) -> c.Resolved:
-        elsewhere, done = [], set()
-        for one in command.resolutions:
+        settled = command.settled
+        here = c.Settled(
+            [one for one in settled.resolutions if view.covers(one.key)],
+            [one for one in settled.closed if view.covers(one[0])],
+        )
+        self.settle(here, view, effects, context)
+        elsewhere = [one.key for one in settled.resolutions if not view.covers(one.key)]
+        elsewhere += [ledger for ledger, _ in settled.closed if not view.covers(ledger)]
+        return c.Resolved(elsewhere)
+
+    def settle(self, settled: c.Settled, view: View, effects: Effects, context: Context) -> bool:
+        """All of it; or nothing, and False, when some key is in another partition."""
+        resolutions, closed = settled.resolutions, settled.closed
+        if not all(view.covers(one.key) for one in resolutions):
+            return False
+        if not all(view.covers(ledger) for ledger, _ in closed):
+            return False
+        done = set()
+        for one in resolutions:
             if one.key in done:
                 continue  # by an earlier one of the same transaction: no other can hold the lock
-            if not view.covers(one.key):
-                elsewhere.append(one.key)
-                continue
             raw = view.get(self._family, one.key)
             if raw is None:
                 continue
@@ -156,12 +175,9 @@ class LockRules:
             effects.delete(self._family, one.key)
             effects.touch(one.key)
             done.add(one.key)
-        for ledger, transaction in command.closed:
-            if not view.covers(ledger):
-                elsewhere.append(ledger)
-            else:
-                effects.delete(LEDGER, ledger + transaction)
-        return c.Resolved(elsewhere)
+        for ledger, transaction in closed:
+            effects.delete(LEDGER, ledger + transaction)
+        return True
 
     def _perform(
         self, key: bytes, lock: Lock, view: View, effects: Effects, context: Context

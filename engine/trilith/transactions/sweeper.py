@@ -56,7 +56,9 @@ class Sweeper:
         for one in page.unfinished:
             for keyspace, key in one.participants:
                 resolution = c.Resolution(key, one.transaction, is_committed=True)
-                await self._partitions.execute(keyspace, key, c.Resolve(key, [resolution]))
+                await self._partitions.execute(
+                    keyspace, key, c.Resolve(key, c.Settled([resolution]))
+                )
             close = c.Close(one.ledger, one.transaction)
             await self._partitions.execute(LEDGER_KEYSPACE, one.ledger, close)
             self.transactions_finished += 1
