@@ -20,7 +20,7 @@ SYSTEM = 1
 OBJECTS = 2
 TABLES = 3
 OBJECT_PARTITIONS = 6
-TABLE_PARTITIONS = 6
+TABLE_PARTITIONS = 3  # one to lead for each zone: more make batches smaller, and load splits them
 TABLE_SLOTS = 12
 
 

@@ -34,6 +34,7 @@ from trilith.replication.entry import (
 from trilith.replication.followers import Followers
 from trilith.replication.in_flight import Overlay
 from trilith.replication.messages import Ack, Append, Commit, Reject
+from trilith.replication.pacing import GATHER_S, Pacing
 from trilith.replication.proposal import (
     TOKEN_SWEEP_INTERVAL_MS,
     Outcome,
@@ -63,7 +64,6 @@ from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation
 ENTRY_BYTES_MAX = 1024 * 1024  # a larger batch becomes several entries
 IN_FLIGHT_BYTES_MAX = 64 * 1024 * 1024  # proposals beyond this are shed
 PROPOSALS_MAX = 8192
-ENTRIES_IN_FLIGHT_MAX = 2  # while so many wait for their commit, commands gather into the next one
 ROUTE_BYTES_MAX = 4096  # where partitions are never split: any routing key as a whole
 RECENT_KEYS = 512
 RECENT_KEYS_STEP = 16
@@ -99,6 +99,8 @@ class Leader:
         self._batch_bytes = 0
         self._in_flight_bytes = 0
         self._flush_scheduled = False
+        self._pacing = Pacing()
+        self._gathering: asyncio.TimerHandle | None = None
         self._commit_notice: asyncio.TimerHandle | None = None
         self._told_commit_index = 0
         self._tokens_swept_ms = 0
@@ -172,21 +174,37 @@ class Leader:
         self._evaluate_soon()
 
     def _evaluate_soon(self) -> None:
-        """At the end of this tick, unless enough entries are in flight: their commit comes back
-        here.
+        """At the end of this tick, or when enough have gathered (pacing.py).
 
-        Batches so grow with the load: fewer, larger entries, frames and syncs.
+        While enough entries are in flight, their commit comes back here.
         """
-        replica = self.replica
-        in_flight = replica.log.last_index - replica.commit_index
-        if not self._flush_scheduled and in_flight < ENTRIES_IN_FLIGHT_MAX:
+        replica, pacing = self.replica, self._pacing
+        if (
+            self._flush_scheduled
+            or replica.log.last_index - replica.commit_index >= pacing.in_flight_max
+        ):
+            return
+        loop = asyncio.get_running_loop()
+        if len(self._proposals) >= pacing.wanted:
             self._flush_scheduled = True
-            asyncio.get_running_loop().call_soon(self._evaluate_all)
+            loop.call_soon(self._evaluate_all)
+        elif self._gathering is None:
+            self._gathering = loop.call_later(GATHER_S, self._gathered)
+
+    def _gathered(self) -> None:
+        """They have waited long enough."""
+        self._gathering = None
+        self._pacing.wanted = 1
+        if self._proposals:
+            self._evaluate_soon()
 
     def _evaluate_all(self) -> None:
         self._flush_scheduled = False
         if self._stopped:
             return
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         proposals, self._proposals = self._proposals, []
         for proposal in proposals[-self.commands % RECENT_KEYS_STEP :: RECENT_KEYS_STEP]:
             self.recent_keys.append(proposal.key)
@@ -402,9 +420,15 @@ class Leader:
         replica.commit_to(index)
         if replica.commit_index < index:
             return  # the store has no room: tried again by the next tick
+        under_way = len(self._proposals)
         while self._outcomes and self._outcomes[0][0] <= index:
-            for outcome in self._outcomes.popleft()[1]:
+            outcomes = self._outcomes.popleft()[1]
+            under_way += len(outcomes)
+            for outcome in outcomes:
                 outcome.release()
+        for _, outcomes in self._outcomes:
+            under_way += len(outcomes)
+        self._pacing.committed(under_way)
         self._ports.on_commit(replica.partition_id)
         if self._proposals:
             self._evaluate_soon()
@@ -457,8 +481,9 @@ class Leader:
         """Fail what waits: commands that were logged may yet be committed by the next leader."""
         self._stopped = True
         self.followers.stop()
-        if self._commit_notice is not None:
-            self._commit_notice.cancel()
+        for timer in (self._commit_notice, self._gathering):
+            if timer is not None:
+                timer.cancel()
         for proposal in self._proposals:
             proposal.done(None, b"", NotLeader(reason, leader=""))
         self._proposals = []
