@@ -10,6 +10,8 @@ from tests.replication.register_model import Append, Read, Value
 
 from trilith.replication.pacing import (
     CROWD,
+    GATHER_S_MAX,
+    GATHER_S_MIN,
     IN_FLIGHT_MAX,
     IN_FLIGHT_MAX_CROWDED,
     Pacing,
@@ -23,17 +25,25 @@ def test_a_lone_command_never_waits() -> None:
     pacing = Pacing()
     assert pacing.wanted == 1
     for _ in range(3):
-        pacing.committed(1)
+        pacing.committed(1, 0.1)
         assert (pacing.wanted, pacing.in_flight_max) == (1, IN_FLIGHT_MAX)
 
 
 def test_a_crowd_is_waited_for_and_forgotten_when_it_goes() -> None:
     pacing = Pacing()
-    pacing.committed(4 * CROWD)
+    pacing.committed(4 * CROWD, 0.1)
     assert CROWD < pacing.wanted < 4 * CROWD
     assert pacing.in_flight_max == IN_FLIGHT_MAX_CROWDED
-    pacing.committed(CROWD - 1)
+    pacing.committed(CROWD - 1, 0.2)
     assert (pacing.wanted, pacing.in_flight_max) == (1, IN_FLIGHT_MAX)
+
+
+def test_the_wait_is_as_long_as_commits_take_and_bounded() -> None:
+    pacing = Pacing()
+    for took_s, waits_s in ((0.0001, GATHER_S_MIN), (0.005, 0.005), (3.0, GATHER_S_MAX)):
+        pacing.evaluated(10.0)
+        pacing.committed(CROWD, 10.0 + took_s)
+        assert abs(pacing.gather_s - waits_s) < 1e-9
 
 
 def test_clients_that_write_again_and_again_share_entries(tmp_path: Path) -> None:

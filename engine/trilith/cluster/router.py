@@ -30,7 +30,7 @@ from trilith.errors import (
 )
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.host import ReplicaHost
-from trilith.replication.proposal import Proposal, make_token
+from trilith.replication.proposal import TOKEN_RANDOM_BYTES, Proposal, make_token
 from trilith.replication.replica import Replica
 from trilith.runtime.ports import Runtime
 
@@ -40,6 +40,7 @@ RETRY_S_MAX = 0.25
 QUERY_ATTEMPT_S = 2.0
 EVENTUAL_WAIT_S = 0.1
 COMMAND_ATTEMPT_S = 6.0
+TOKENS_DRAWN = 64  # random bytes for so many tokens are drawn at once
 NOT_RETRIED = (DiskFull, Overloaded, Stopping)  # the client had better slow down
 
 
@@ -62,6 +63,7 @@ class Router:
         self._starts: dict[int, list[bytes]] = {}
         self._ids: dict[int, list[int]] = {}
         self._closed = False
+        self._drawn: list[bytes] = []
         host.on_map_change = self._rebuild
         self._rebuild()
 
@@ -104,7 +106,13 @@ class Router:
         return [start, *(s for s in inner if s > start and (not end or s < end))]
 
     def new_token(self) -> bytes:
-        return make_token(self._clock.wall_ms(), self._entropy.token_bytes(10))
+        drawn = self._drawn
+        if not drawn:
+            pool = self._entropy.token_bytes(TOKEN_RANDOM_BYTES * TOKENS_DRAWN)
+            drawn += [
+                pool[at : at + TOKEN_RANDOM_BYTES] for at in range(0, len(pool), TOKEN_RANDOM_BYTES)
+            ]
+        return make_token(self._clock.wall_ms(), drawn.pop())
 
     # queries
 
@@ -230,14 +238,12 @@ class Router:
             replica = self._host.replicas.get(partition_id)
             try:
                 if replica is not None and replica.leader is not None:
-                    return await self._propose(
-                        replica, key, command, token, retry or repeated, deadline, until
-                    )
+                    asked = self._propose(replica, key, command, token, retry or repeated, until)
+                    return await self._bounded(asked, deadline)
                 if encoded is None:
                     encoded = self._codecs[keyspace].encode(command)
-                return await self._forward(
-                    partition_id, keyspace, key, encoded, token, retry or repeated, deadline, until
-                )
+                asked = self._forward(partition_id, key, encoded, token, retry or repeated, until)
+                return self._codecs[keyspace].result(await self._bounded(asked, deadline))
             except NOT_RETRIED as caught:
                 if retry:  # an earlier attempt may have been applied, whatever became of this one
                     raise OutcomeUnknown(str(caught)) from None
@@ -253,16 +259,15 @@ class Router:
             await asyncio.sleep(delay_s)
             delay_s = min(delay_s * 2, RETRY_S_MAX)
 
-    async def _propose(
+    def _propose(
         self,
         replica: Replica,
         key: bytes,
         command: msgspec.Struct,
         token: bytes,
         retry: bool,
-        deadline: float,
         until: bytes | None,
-    ) -> Any:
+    ) -> asyncio.Future[Any]:
         """Run a command on the leader that is here."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -279,26 +284,24 @@ class Router:
         if leader is None:
             raise NotLeader("the leader moved", leader="")
         leader.propose(Proposal(key, command, token, retry, done, until))
-        return await self._bounded(future, deadline)
+        return future
 
-    async def _forward(
+    def _forward(
         self,
         partition_id: int,
-        keyspace: int,
         key: bytes,
         command: bytes,
         token: bytes,
         retry: bool,
-        deadline: float,
         until: bytes | None,
-    ) -> Any:
+    ) -> asyncio.Future[bytes]:
+        """Have the leader's node run a command; its encoded result."""
         descriptor = self._host.descriptors[partition_id][0]
         if descriptor.leader == self._host.node_id:
             raise NotLeader("this node is about to lead", leader="")
-        asked = self._forwarding.command(
+        return self._forwarding.command(
             descriptor.leader, partition_id, key, token, retry=retry, command=command, until=until
         )
-        return self._codecs[keyspace].result(await self._bounded(asked, deadline))
 
     async def _bounded(self, answer: asyncio.Future[Any], deadline: float) -> Any:
         """Await until the attempt's end; past it nobody knows whether the command is applied.

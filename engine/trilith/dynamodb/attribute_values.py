@@ -46,7 +46,7 @@ def item_from_wire(wire: Any) -> Item:
                 if kind == "S" and type(content) is str:
                     item[name] = value
                 elif kind == "N" and type(content) is str:
-                    item[name] = _number(value, content)
+                    item[name] = value if numbers.is_canonical(content) else _number(value, content)
                 else:
                     item[name] = value_from_wire(value)
         else:

@@ -30,7 +30,7 @@ _MISMATCH = (
 class Claims:
     """What an Authorization header says but for the signature."""
 
-    __slots__ = ("access_key_id", "date", "region", "signed_names", "signed_text")
+    __slots__ = ("access_key_id", "date", "region", "signed_names", "signed_text", "signs")
 
     def __init__(self, access_key_id: str, date: str, region: str, signed_headers: str) -> None:
         self.access_key_id = access_key_id
@@ -39,6 +39,7 @@ class Claims:
         self.signed_text = signed_headers.encode("latin-1")
         ordered = self.signed_text.lower().split(b";")
         self.signed_names = tuple((name, name + b":") for name in ordered)
+        self.signs = frozenset(ordered)
 
 
 class Presented:
@@ -150,7 +151,9 @@ def verify(
 ) -> None:
     """Raises InvalidSignatureException unless the signature is of this very request."""
     claims = presented.claims
-    lines = [method.encode(), _canonical_path(raw_path), _canonical_query(query_string)]
+    path = raw_path if raw_path == b"/" else _canonical_path(raw_path)
+    query = _canonical_query(query_string) if query_string else b""
+    lines = [method.encode(), path, query]
     for name, prefix in claims.signed_names:
         value = header_map.get(name, b"").strip()
         if b"  " in value or b"\t" in value:
@@ -164,22 +167,18 @@ def verify(
     if not hmac.compare_digest(expected, presented.signature.encode("utf-8", "replace")):
         raise invalid(_MISMATCH)
     # What is not signed could have been added by anyone on the way.
-    signed = {name for name, _ in claims.signed_names}
+    signed = claims.signs
     if b"host" not in signed or (b"x-amz-target" in header_map and b"x-amz-target" not in signed):
         raise invalid("'Host' and 'X-Amz-Target' must be 'SignedHeaders' in the AWS Authorization.")
 
 
 def _canonical_path(raw_path: bytes) -> bytes:
-    if raw_path == b"/":
-        return raw_path
     # Everywhere but in S3 the path is encoded twice.
     once = quote_from_bytes(unquote_to_bytes(raw_path), safe="/-._~").encode()
     return quote_from_bytes(once, safe="/-._~").encode()
 
 
 def _canonical_query(query_string: bytes) -> bytes:
-    if not query_string:
-        return b""
     pairs = []
     for part in query_string.split(b"&"):
         name, _, value = part.partition(b"=")

@@ -102,11 +102,13 @@ class Exchange:
         self._pieces.append(piece)
         self.buffered += len(piece)
         self._protocol.budget.held += len(piece)
-        self._wake()
+        if self._arrived is not None:
+            self._wake()
 
     def body_ended(self) -> None:
         self.more_body = False
-        self._wake()
+        if self._arrived is not None:
+            self._wake()
 
     def disconnect(self) -> None:
         self.disconnected = True

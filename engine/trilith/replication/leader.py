@@ -34,7 +34,7 @@ from trilith.replication.entry import (
 from trilith.replication.followers import Followers
 from trilith.replication.in_flight import Overlay
 from trilith.replication.messages import Ack, Append, Commit, Reject
-from trilith.replication.pacing import GATHER_S, Pacing
+from trilith.replication.pacing import Pacing
 from trilith.replication.proposal import (
     TOKEN_SWEEP_INTERVAL_MS,
     Outcome,
@@ -144,8 +144,11 @@ class Leader:
         must have promised too (LeaseHolds in the model).
         """
         in_sync = self.replica.descriptor.in_sync
-        for progress in self.followers.progress.values():  # a loop: on the path of every write
-            if (progress.joining or progress.node in in_sync) and progress.promised_until() <= now:
+        # A loop without calls: on the path of every write. See `Progress.promised_until`.
+        for progress in self.followers.progress.values():
+            if (progress.joining or progress.node in in_sync) and (
+                progress.lease.promised_until <= now or progress.promise_counts_until <= now
+            ):
                 return False
         return True
 
@@ -189,7 +192,7 @@ class Leader:
             self._flush_scheduled = True
             loop.call_soon(self._evaluate_all)
         elif self._gathering is None:
-            self._gathering = loop.call_later(GATHER_S, self._gathered)
+            self._gathering = loop.call_later(pacing.gather_s, self._gathered)
 
     def _gathered(self) -> None:
         """They have waited long enough."""
@@ -206,6 +209,7 @@ class Leader:
             self._gathering.cancel()
             self._gathering = None
         proposals, self._proposals = self._proposals, []
+        self._pacing.evaluated(self._ports.clock.monotonic())
         for proposal in proposals[-self.commands % RECENT_KEYS_STEP :: RECENT_KEYS_STEP]:
             self.recent_keys.append(proposal.key)
         self.commands += len(proposals)
@@ -270,7 +274,8 @@ class Leader:
             self._batch.extend(operations)
             self._batch_keys.append(proposal.key)
             self._batch_keys.extend(effects.touched)
-            self._batch_bytes += sum(len(k) + len(v) for _, k, v in operations)
+            for _, key, value in operations:
+                self._batch_bytes += len(key) + len(value)
         self._batch_outcomes.append(Outcome(proposal.done, result, encoded, None))
 
     def _context(self, token: bytes, now_ms: int) -> Context:
@@ -428,7 +433,7 @@ class Leader:
                 outcome.release()
         for _, outcomes in self._outcomes:
             under_way += len(outcomes)
-        self._pacing.committed(under_way)
+        self._pacing.committed(under_way, now)
         self._ports.on_commit(replica.partition_id)
         if self._proposals:
             self._evaluate_soon()

@@ -5,13 +5,14 @@ store, whatever it holds. Clients that were answered by one commit come back wit
 milliseconds; a leader that waits for most of them before it makes the next entry halves the
 number of entries. With few clients there is nothing to gather, and nothing waits.
 
-Measured with 32 clients of 512-byte items on two cores: 2.4 times as many commands an entry, 25 %
+Measured with 32 clients of 512-byte items on two cores: 2.6 times as many commands an entry, 30 %
 less processor time a write, and so a lower median latency too.
 """
 
 from __future__ import annotations
 
-GATHER_S = 0.003  # the longest that a command waits for company
+GATHER_S_MIN = 0.002  # the longest that a command waits for company; where commits take longer,
+GATHER_S_MAX = 0.01  # clients do too: as long as the last one took, up to this
 GATHERED_SHARE = (
     0.75  # of the commands that were under way at the last commit, how many to wait for
 )
@@ -23,17 +24,24 @@ IN_FLIGHT_MAX_CROWDED = 1
 class Pacing:
     """Of one leader."""
 
-    __slots__ = ("in_flight_max", "wanted")
+    __slots__ = ("_made_at", "gather_s", "in_flight_max", "wanted")
 
     def __init__(self) -> None:
+        self._made_at = 0.0
+        self.gather_s = GATHER_S_MIN
         self.in_flight_max = IN_FLIGHT_MAX
         self.wanted = 1  # so many commands are evaluated without a wait
 
-    def committed(self, under_way: int) -> None:
+    def evaluated(self, now: float) -> None:
+        """A batch leaves. Times are monotonic seconds."""
+        self._made_at = now
+
+    def committed(self, under_way: int, now: float) -> None:
         """`under_way`: commands that this commit answers, others in flight and those that wait.
 
         All of different clients, that is: each may soon send another.
         """
+        self.gather_s = min(GATHER_S_MAX, max(GATHER_S_MIN, now - self._made_at))
         if under_way >= CROWD:
             self.wanted = int(under_way * GATHERED_SHARE)
             self.in_flight_max = IN_FLIGHT_MAX_CROWDED

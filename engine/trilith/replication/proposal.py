@@ -14,46 +14,33 @@ from trilith.errors import TrilithError
 Done = Callable[[Any, bytes, TrilithError | None], None]
 
 
-class Proposal:
+class Proposal(msgspec.Struct):
     """`token`: 16 bytes, time-ordered. `retry`: an earlier attempt may have been applied.
 
     `until`: the command is for all of [key, until), which one partition must hold; None: for `key`.
     """
 
-    __slots__ = ("command", "done", "key", "retry", "token", "until")
-
-    def __init__(
-        self,
-        key: bytes,
-        command: msgspec.Struct,
-        token: bytes,
-        retry: bool,
-        done: Done,
-        until: bytes | None = None,
-    ) -> None:
-        self.key = key
-        self.command = command
-        self.token = token
-        self.retry = retry
-        self.done = done
-        self.until = until
+    key: bytes
+    command: msgspec.Struct
+    token: bytes
+    retry: bool
+    done: Done
+    until: bytes | None = None
 
 
-class Outcome:
+class Outcome(msgspec.Struct):
     """What a proposal came to, held back until the entries that it depends on are committed."""
 
-    __slots__ = ("done", "encoded", "error", "result")
-
-    def __init__(self, done: Done, result: Any, encoded: bytes, error: TrilithError | None) -> None:
-        self.done = done
-        self.result = result
-        self.encoded = encoded
-        self.error = error
+    done: Done
+    result: Any
+    encoded: bytes
+    error: TrilithError | None
 
     def release(self) -> None:
         self.done(self.result, self.encoded, self.error)
 
 
+TOKEN_RANDOM_BYTES = 10
 TOKEN_LIFETIME_MS = 10 * 60 * 1000
 TOKEN_SWEEP_INTERVAL_MS = 60 * 1000
 

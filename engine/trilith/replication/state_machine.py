@@ -14,7 +14,6 @@ logical key must begin with the routing key of the command or query that touches
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -64,8 +63,7 @@ class Effects(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True):
     """Facts that the leader fixes for one command.
 
     `token` identifies the command: 16 bytes, ordered by time (UUIDv7 layout); a retry carries the

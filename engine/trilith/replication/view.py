@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from trilith.replication.in_flight import Overlay
 from trilith.replication.state_machine import FAMILY_MAX
 from trilith.storage.ordered_store import (
@@ -98,15 +100,12 @@ class LeaderView(StoreView):
                 yield new_key[2:], new_value
 
 
-class CollectedEffects:
+class CollectedEffects(msgspec.Struct):
     """The operations of one command, with physical keys."""
 
-    __slots__ = ("_keyspace", "operations", "touched")
-
-    def __init__(self, keyspace: int) -> None:
-        self._keyspace = keyspace
-        self.operations: list[Operation] = []
-        self.touched: tuple[bytes, ...] = ()  # routing keys beside the command's own
+    _keyspace: int
+    operations: list[Operation] = msgspec.field(default_factory=list)
+    touched: tuple[bytes, ...] = ()  # routing keys beside the command's own
 
     def put(self, family: int, key: bytes, value: bytes) -> None:
         assert family <= FAMILY_MAX

@@ -87,8 +87,8 @@ class _FramedConnection(asyncio.BufferedProtocol):
                 raise FrameError(f"a frame of {length} bytes exceeds {FRAME_BYTES_MAX}")
             start = offset + _HEADER.size
             if self._filled - start >= length:
-                self._deliver(memoryview(bytes(self._view[start : start + length])), checksum)
                 offset = start + length
+                self._deliver(memoryview(bytes(self._view[start:offset])), checksum)
                 continue
             if start + length > _RECEIVE_BUFFER_BYTES and length > _RECEIVE_BUFFER_BYTES // 2:
                 received = self._filled - start

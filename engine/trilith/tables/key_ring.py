@@ -59,8 +59,10 @@ class ItemKeys:
 
     def seal_item(self, table_id: bytes, key: bytes, item: bytes, size: int) -> bytes:
         """The record of an encoded item (item_codec.py) under its logical key."""
-        salt = self._salt()
-        item_key = blake3(salt, key=self._table_key(table_id)).digest()
+        salts = self._salts
+        salt = salts.pop() if salts else self._salt()
+        table_key = self._table_keys.get(table_id) or self._table_key(table_id)
+        item_key = blake3(salt, key=table_key).digest()
         return item_record(size, salt + seal(item_key, _ZERO_NONCE, item, key))
 
     def seal_action(self, table_id: bytes, key: bytes, action: bytes) -> bytes:

@@ -44,6 +44,9 @@ _NINES = bytes(0x99 - byte if byte >> 4 <= 9 and byte & 15 <= 9 else 0xFF for by
 _NEGATIVE_END = b"\xff"  # above every complemented pair: a shorter negative number is the greater
 
 
+is_canonical = _CANONICAL  # truth or None; a number may be canonical without being found so
+
+
 def canonical(text: str) -> str:
     """The canonical text of a number; InvalidRequest in AWS's words when it is none."""
     if _CANONICAL(text):
