@@ -149,6 +149,7 @@ class LocalPartitions:
         }
         self._tokens = 0
         self._sequence = 0
+        self._commits = 0
         self._waiting = 0
         self.now_ms = now_ms
         self.executed: list[msgspec.Struct] = []  # applied ones, each once
@@ -189,6 +190,7 @@ class LocalPartitions:
 
     def commit(self, keyspace: int, effects: RecordedEffects) -> None:
         effects.apply_to(self._keyspaces[keyspace].committed)
+        self._commits += 1
 
     def run(
         self, keyspace: int, key: bytes, command: msgspec.Struct, token: bytes | None = None
@@ -291,6 +293,11 @@ class LocalPartitions:
         if not self.fast_reads or self._waiting:
             return None
         return self.ask(keyspace, key, query)
+
+    def try_mark(self, keyspace: int, key: bytes) -> tuple[int, int] | None:
+        if not self.fast_reads or self._waiting:
+            return None
+        return self.partition_of(keyspace, key), self._commits
 
     def partition_of(self, keyspace: int, key: bytes) -> int:
         return bisect_right(self._keyspaces[keyspace].starts, key) - 1

@@ -152,3 +152,18 @@ def test_everything_acknowledged_is_there_after_all_nodes_restart(tmp_path: Path
             assert isinstance(page, Pairs)
 
     run(tmp_path, story)
+
+
+def test_a_mark_changes_with_what_it_stands_for(tmp_path: Path) -> None:
+    async def story(cluster: LocalCluster) -> None:
+        await cluster.nodes[0].router.execute(KEYSPACE, b"k", Write(b"k", b"old"))
+        for number, node in enumerate(cluster.nodes):
+            router = node.router
+            await eventually(lambda router=router: router.try_mark(KEYSPACE, b"k") is not None)
+            before = router.try_mark(KEYSPACE, b"k")
+            assert router.try_mark(KEYSPACE, b"k") == before
+            await cluster.nodes[0].router.execute(KEYSPACE, b"k", Write(b"k", b"%d" % number))
+            # None while the write is on its way to this replica, and never the old one again.
+            assert router.try_mark(KEYSPACE, b"k") != before
+
+    run(tmp_path, story)

@@ -116,7 +116,8 @@ class Router:
 
     # queries
 
-    def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
+    def _try_replica(self, keyspace: int, key: bytes) -> Replica | None:
+        """A replica here that may answer a consistent read of `key` at once."""
         starts = self._starts.get(keyspace)
         if not starts or self._closed:
             return None
@@ -128,7 +129,15 @@ class Router:
             or not replica.can_read(self._clock.monotonic())
         ):
             return None
-        return replica.model.answer(query, replica.view)
+        return replica
+
+    def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
+        replica = self._try_replica(keyspace, key)
+        return None if replica is None else replica.model.answer(query, replica.view)
+
+    def try_mark(self, keyspace: int, key: bytes) -> tuple[int, int] | None:
+        replica = self._try_replica(keyspace, key)
+        return None if replica is None else (replica.partition_id, replica.applied_index)
 
     async def query(
         self,

@@ -168,6 +168,12 @@ class Partitions(Protocol):
         """
         ...
 
+    def try_mark(self, keyspace: int, key: bytes) -> tuple[int, int] | None:
+        """What a consistent query of `key` would be answered from here and now: as long as the
+        mark is the same, so is the answer. None as for `try_query`.
+        """
+        ...
+
     def partition_of(self, keyspace: int, key: bytes) -> int:
         """The id of the partition that a key is routed to now."""
         ...

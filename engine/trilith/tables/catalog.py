@@ -97,6 +97,7 @@ class Catalog:
         self._partitions = partitions
         self._entropy = entropy
         self._decoded: dict[str, tuple[bytes, Table]] = {}
+        self._served: dict[str, tuple[bytes, tuple[int, int], Table]] = {}  # key, as of, table
         self._names: dict[bytes, str] = {}  # by table id: a table keeps its name
 
     def new_table_id(self) -> bytes:
@@ -106,8 +107,21 @@ class Catalog:
 
     def try_table(self, name: str) -> Table | None:
         """The table, here and now; None when that needs a wait or a hop. Raises TableNotFound."""
-        found = self._partitions.try_query(SYSTEM_KEYSPACE, name.encode(), GetTable(name))
-        return None if found is None else self._serving(name, found)
+        served = self._served.get(name)
+        key = name.encode() if served is None else served[0]
+        mark = self._partitions.try_mark(SYSTEM_KEYSPACE, key)
+        if mark is None:
+            return None
+        if served is not None and served[1] == mark:
+            return served[2]  # asked for each request: nothing was written there since
+        found = self._partitions.try_query(SYSTEM_KEYSPACE, key, GetTable(name))
+        if found is None:
+            return None
+        table = self._serving(name, found)
+        if len(self._served) >= _CACHE_MAX:
+            self._served.clear()
+        self._served[name] = (key, mark, table)
+        return table
 
     async def table(self, name: str) -> Table:
         """Raises TableNotFound, also for one that is being deleted."""
