@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.objects.local_partitions import LocalView
 
+from trilith.errors import Corruption
 from trilith.tables.catalog import Table
 from trilith.tables.commands import DeleteItem, PutItem
 from trilith.tables.definitions import (
@@ -429,3 +431,30 @@ def test_a_partition_is_split_where_no_partition_key_is_torn() -> None:
     assert boundary == division.boundary(item_key(Table(record()), item("ann", 7)))
     assert division.boundary(b"\x05" + bytes(16)) == b"\x05"
     assert division.boundary(b"") is None
+
+
+def test_a_table_that_cannot_be_fed_keeps_no_other_waiting() -> None:
+    async def scenario() -> None:
+        history = History()
+        await history.begin()
+        await history._make_index(False, True, [])
+        index = index_of(sorted_by_color=False, whole=True, born=0, number=50)
+        other = msgspec.structs.replace(
+            record(),
+            name="others",
+            table_id=b"\x07" * 16,
+            global_indexes=(msgspec.structs.replace(index, status=ACTIVE),),
+        )
+        await history.catalog.create(other)
+        await write(history, PUT_A)
+        (broken,) = (key for key, raw in history.records(CHANGE, 3).items() if b"ann" in raw)
+        value = bytearray(history.records(CHANGE, 3)[broken])
+        value[-5] ^= 1  # what is sealed
+        history._keyspaces[3].committed.values[CHANGE, broken] = bytes(value)
+        history._write(Table(other), *PUT_B)
+        with pytest.raises(Corruption):
+            await history.feed()
+        held = {key[1:17] for key in history.records(GLOBAL, TABLES_KEYSPACE)}
+        assert held == {index.index_id}
+
+    asyncio.run(scenario())

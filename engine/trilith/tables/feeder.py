@@ -146,14 +146,28 @@ class Feeder:
             pass
 
     async def catch_up(self) -> None:
-        """Feed all that is there. Raises Unavailable or OutcomeUnknown: go on with another call."""
+        """Feed all that is there. Raises Unavailable or OutcomeUnknown: go on with another call.
+
+        A table that cannot be fed keeps no other waiting: its error is raised at the end.
+        """
         await self._list_shards()
         changed, self._changed = self._changed, set()
         for place in changed & self._tails.keys():
             self._tails[place].behind = True
-        while behind := [tail for tail in self._tails.values() if tail.behind]:
-            for tail in behind:
-                await self._feed_page(tail)
+        failed: dict[Place, TrilithError] = {}
+        while behind := [
+            (place, tail)
+            for place, tail in self._tails.items()
+            if tail.behind and place not in failed
+        ]:
+            for place, tail in behind:
+                try:
+                    await self._feed_page(tail)
+                except TrilithError as error:
+                    tail.behind = True
+                    failed[place] = error
+        for failure in failed.values():
+            raise failure
         if self._note_at is not None and self._clock.monotonic() >= self._note_at:
             await self.note()
 
