@@ -91,6 +91,10 @@ def test_attempts_grow_and_are_shorter_than_the_call() -> None:
     assert attempts.time_s(99.0) == 1.0
 
 
+def test_what_cannot_be_repeated_gets_the_whole_patience_of_its_node() -> None:
+    assert Attempts(0.0, 100.0, repeatable=False).time_s(0.0) == ATTEMPT_S_MAX
+
+
 def test_the_first_failure_is_answered_at_another_node_at_once() -> None:
     attempts = Attempts(0.0, 30.0, repeatable=True)
     assert attempts.pause_s(NotEnoughZones("no"), 0.0, elsewhere=True) == 0.0

@@ -48,7 +48,9 @@ class Attempts:
         self._renewed = False
 
     def time_s(self, now_s: float) -> float:
-        """For the next attempt."""
+        """For the next attempt; one that cannot be repeated gets its node's whole patience."""
+        if not self._repeatable:
+            return max(0.001, min(self._deadline_s - now_s, ATTEMPT_S_MAX))
         attempt_s = min(ATTEMPT_S_FIRST * (1 << min(self._made, 10)), ATTEMPT_S_MAX)
         return max(0.001, min(self._deadline_s - now_s, attempt_s))
 
