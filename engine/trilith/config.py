@@ -173,6 +173,24 @@ class Tables(Section, frozen=True, kw_only=True):
     ] = 500
 
 
+class Partitions(Section, frozen=True, kw_only=True):
+    """When a partition of objects or items is split in two. It may take some seconds to notice."""
+
+    commands_per_second_max: Annotated[
+        Positive, Meta(description="writes to one partition; above it, sustained, it is split")
+    ] = 2_000
+    split_after_seconds: Annotated[
+        Positive, Meta(description="a partition must be that hot for so long")
+    ] = 30
+    split_bytes: Annotated[Positive, Meta(description="a larger partition is split")] = 10 * GIB
+    measure_interval_seconds: Annotated[
+        Positive, Meta(description="between looks for partitions that grew too large")
+    ] = 600
+    partitions_max: Annotated[
+        Positive, Meta(description="of the cluster; no more are made by splitting")
+    ] = 256
+
+
 class S3(Section, frozen=True, kw_only=True):
     """The S3 protocol."""
 
@@ -232,6 +250,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     chunks: Chunks = Chunks()
     objects: Objects = Objects()
     tables: Tables = Tables()
+    partitions: Partitions = Partitions()
     s3: S3 = S3()
     limits: Limits = Limits()
     log: Log = Log()

@@ -253,8 +253,8 @@ class LocalPartitions:
         *,
         token: bytes | None = None,
         repeated: bool = False,
-        deadline_s: float | None = None,
         until: bytes | None = None,
+        deadline_s: float | None = None,
     ) -> Any:
         self._require_reach(keyspace, key, until)
         if self.gate is not None:
@@ -280,14 +280,18 @@ class LocalPartitions:
         *,
         consistent: bool = True,
         touched: tuple[bytes, bytes] | None = None,
-        deadline_s: float | None = None,
         until: bytes | None = None,
+        deadline_s: float | None = None,
     ) -> Any:
         self._require_reach(keyspace, key, until)
         await asyncio.sleep(0)
         while consistent and self._waiting:
             await asyncio.sleep(0)
         return self.ask(keyspace, key, query)
+
+    def _require_reach(self, keyspace: int, key: bytes, until: bytes | None) -> None:
+        if until is not None and len(self.partition_starts(keyspace, key, until)) > 1:
+            raise WrongRange("no one partition holds all of it")
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
         if not self.fast_reads or self._waiting:

@@ -17,7 +17,8 @@ from tests.simulation.registers import KEYSPACE, Registers
 from tests.simulation.splits import Splits
 from tests.simulation.verdicts import acknowledged_alone, converged, differences
 
-from trilith.cluster.bootstrap import SYSTEM
+from trilith.cluster.bootstrap import OBJECTS, SYSTEM
+from trilith.objects.division import ObjectsDivision
 
 WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
 PROGRESS_WITHIN_S = 12.0
@@ -78,6 +79,7 @@ def _run(seed: int, keep_trace: bool, kinds: list[str] | None, *, objects: bool)
     if objects:
         for plan in plans:
             plan.models = models()
+            plan.divisions = {OBJECTS: ObjectsDivision()}
             plan.wall_shift_ms //= 4
     make, calls = (ObjectCluster, ObjectCalls) if objects else (SimCluster, Registers)
     cluster = make(seed, plans, keep_trace=keep_trace)

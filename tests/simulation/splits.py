@@ -7,9 +7,13 @@ from contextlib import suppress
 from random import Random
 
 from tests.simulation.cluster import SimCluster
+from tests.simulation.node import SimNode
 from tests.simulation.registers import ask
 
 from trilith.errors import TrilithError
+from trilith.objects.division import ObjectsDivision
+from trilith.objects.keys import KEYSPACE_END, OBJECT, stem_end
+from trilith.replication.replica import Replica
 
 PARTITIONS_MAX = 9
 
@@ -37,6 +41,17 @@ class Splits:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    def _place(self, replica: Replica, node: SimNode) -> bytes | None:
+        random, record = self.random, replica.range
+        if isinstance(node.plan.divisions[replica.descriptor.keyspace], ObjectsDivision):
+            prefix = bytes((replica.descriptor.keyspace, OBJECT))
+            found = node.store.scan(prefix + record.start, prefix + (record.end or KEYSPACE_END))
+            stems = [key[2 : 2 + stem_end(key[2:])] for key, _ in found]
+            return random.choice(stems) if stems else None
+        low = record.start[:1] or b"\0"
+        high = record.end[:1] or b"\xff"
+        return bytes((random.randint(low[0], high[0]),)) + random.choice((b"", b"/1", b"\x80"))
+
     async def _split(self) -> None:
         cluster, random = self.cluster, self.random
         candidates = [
@@ -44,14 +59,14 @@ class Splits:
             for node in cluster.nodes
             if node.booted
             for replica in node.host.replicas.values()
-            if replica.leader is not None
+            if replica.leader is not None and replica.descriptor.keyspace in node.plan.divisions
         ]
         if not candidates:
             return
         node, replica = random.choice(candidates)
-        low = replica.range.start[:1] or b"\0"
-        high = replica.range.end[:1] or b"\xff"
-        key = bytes((random.randint(low[0], high[0]),)) + random.choice((b"", b"/1", b"\x80"))
+        key = self._place(replica, node)
+        if key is None:
+            return
         cluster.trace(f"split {node.node_id} {replica.partition_id} {key!r}")
         with suppress(TrilithError, TimeoutError):
             await ask(node, node.host.splitting.split(replica.partition_id, key))

@@ -12,6 +12,8 @@ from trilith.cli.options import data_option, json_option
 from trilith.cli.output import print_json, print_table
 from trilith.cli.progress_report import health_lines, progress_rows
 
+KEY_DIGITS = 16
+
 
 @click.command(short_help="Show zones, nodes, in-sync sets and the repair queue.")
 @data_option
@@ -76,6 +78,12 @@ def _print_nodes(found: Mapping[str, Any]) -> None:
     print_table(["ZONE", "STATE", "NODE", "PID", "PORTS", "DATA"], rows)
 
 
+def _key(encoded: object) -> str:
+    """The first bytes of a bound of a range, in hex."""
+    text = encoded if isinstance(encoded, str) else ""
+    return text if len(text) <= KEY_DIGITS else text[:KEY_DIGITS] + "~"
+
+
 def _print_partitions(found: Mapping[str, Any]) -> None:
     if found.get("answered") is False:
         click.echo("\nNo node answers on the console port: partitions are not known.")
@@ -85,6 +93,7 @@ def _print_partitions(found: Mapping[str, Any]) -> None:
         [
             str(partition.get("id", "-")),
             str(partition.get("keyspace", "-")),
+            f"{_key(partition.get('start'))}..{_key(partition.get('end'))}",
             str(partition.get("leader", "-")),
             str(partition.get("epoch", "-")),
             _names(partition.get("in_sync")),
@@ -93,7 +102,7 @@ def _print_partitions(found: Mapping[str, Any]) -> None:
         if isinstance(partition, dict)
     ]
     click.echo()
-    print_table(["PARTITION", "KEYSPACE", "LEADER", "EPOCH", "IN SYNC"], rows)
+    print_table(["PARTITION", "KEYSPACE", "RANGE", "LEADER", "EPOCH", "IN SYNC"], rows)
     click.echo()
     for line in health_lines(found):
         click.echo(line)

@@ -133,7 +133,10 @@ class Router:
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
         replica = self._try_replica(keyspace, key)
-        return None if replica is None else replica.model.answer(query, replica.view)
+        try:
+            return None if replica is None else replica.model.answer(query, replica.view)
+        except WrongRange:
+            return None
 
     def try_mark(self, keyspace: int, key: bytes) -> tuple[int, int] | None:
         replica = self._try_replica(keyspace, key)

@@ -42,6 +42,7 @@ from trilith.iam.credentials import (
     ROOT_ACCOUNT_ID,
     canonical_user_id,
 )
+from trilith.node.auto_split import AutoSplit
 from trilith.node.directory import (
     DirectoryLock,
     mark_store_damaged,
@@ -59,6 +60,7 @@ from trilith.node.tables import TableUpkeep
 from trilith.node.transactions import TransactionStation
 from trilith.node.upkeep import Upkeep
 from trilith.node_options import NodeOptions
+from trilith.objects.division import ObjectsDivision
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.objects.service import ObjectService
@@ -69,6 +71,7 @@ from trilith.replication import messages
 from trilith.replication.checkpoint import Checkpoints
 from trilith.replication.host import ReplicaHost, Timing
 from trilith.replication.joined_model import JoinedModel
+from trilith.replication.ranges import Division
 from trilith.replication.state_machine import Model
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
@@ -298,6 +301,8 @@ class Node:
             self._indexes.sweep,
             self._table_upkeep.run,
             self._transactions.run,
+            self._auto_split.watch_heat,
+            self._auto_split.watch_sizes,
         ):
             self._spawn(self._keep_up(work))
         await self._open_edges()
@@ -321,6 +326,7 @@ class Node:
             TABLES: self._items_model,
         }
         codecs = {keyspace: ModelCodec(model) for keyspace, model in models.items()}
+        divisions: dict[int, Division] = {OBJECTS: ObjectsDivision(), TABLES: TableDivision()}
         self._quarantine = Quarantine(runtime, self.events)
         self._repair = RepairStation(self.map, self._options.zone, self.events)
         self.host = ReplicaHost(
@@ -336,12 +342,22 @@ class Node:
                 follower_timeout_s=timing.follower_timeout_ms / 1000,
             ),
             model_of=models.__getitem__,
-            division_of={TABLES: TableDivision()}.get,
+            division_of=divisions.get,
             ready_to_join=self._repair.ready_to_join,
             log=self.events,
         )
         forward = Forwarding(self.hub, self.host, runtime.clock, codecs)
         self.router = Router(runtime=runtime, host=self.host, forwarding=forward, codecs=codecs)
+        self._auto_split = AutoSplit(
+            host=self.host,
+            divisions=divisions,
+            partitions=config.partitions,
+            clock=runtime.clock,
+            store=self.store,
+            store_bytes=self.store.bytes_held,
+            workers=runtime.workers,
+            log=self.events,
+        )
         self._checkpoints = Checkpoints(
             journal=self.journal,
             store=self.store,

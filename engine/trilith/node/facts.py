@@ -169,6 +169,7 @@ class NodeFacts:
             "in_sync": descriptor.in_sync,
             "in_sync_zones": sorted(zones[n] for n in descriptor.in_sync if n in zones),
             "replicas": descriptor.replicas,
+            "parent": descriptor.parent,
         }
         if replica is not None:
             facts["commit_index"] = replica.commit_index
@@ -193,6 +194,21 @@ class NodeFacts:
             },
         }
 
+    def _register_splits(self, metrics: Metrics) -> None:
+        add = metrics.add_collector
+        add(
+            "trilith_partition_splits",
+            "Splits of partitions that this node has led.",
+            "counter",
+            lambda: float(self._host.splitting.splits),
+        )
+        add(
+            "trilith_partitions",
+            "Partitions of the cluster, as this node knows them.",
+            "gauge",
+            lambda: float(len(self._host.descriptors)),
+        )
+
     def register(self, metrics: Metrics) -> None:
         """Gauges and counters of the engine."""
         add = metrics.add_collector
@@ -214,6 +230,7 @@ class NodeFacts:
             self._lag,
             ("partition", "follower"),
         )
+        self._register_splits(metrics)
         add(
             "trilith_partitions_led",
             "Partitions that this node leads.",

@@ -134,7 +134,7 @@ class RepairStation:
             return False
         if answer != b"\x01":
             return False  # it lost its disk, and does not have its zone's chunks yet
-        query = ListRepairs(replica.descriptor.start_key, self._map.zone_of(node), 1)
+        query = ListRepairs(replica.range.start, self._map.zone_of(node), 1)
         return not cast(Keys, replica.model.answer(query, replica.view)).keys
 
     async def pending_by_zone(self) -> dict[str, int] | None:

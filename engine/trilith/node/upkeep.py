@@ -165,7 +165,7 @@ class Upkeep:
         while True:
             await asyncio.sleep(self._interval_s)
             routes = [
-                replica.descriptor.start_key
+                replica.range.start
                 for replica in self._host.replicas.values()
                 if replica.leader is not None and replica.descriptor.keyspace == OBJECTS
             ]

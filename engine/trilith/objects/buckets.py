@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from trilith.errors import BucketNotEmpty, ConditionalConflict
+from trilith.errors import BucketNotEmpty, ConditionalConflict, WrongRange
 from trilith.objects.access import Access
 from trilith.objects.commands import (
     BucketsPage,
@@ -51,14 +51,15 @@ class BucketOperations(Access):
         keys = self._partitions.partition_starts(OBJECTS_KEYSPACE, start, end)
         closed: list[bytes] = []
         try:
-            for key in keys:
-                await self._execute(
-                    key, CloseBucket(key, bucket.bucket_id, bucket.generation), None
-                )
+            for key, until in zip(keys, [*keys[1:], end], strict=True):
+                close = CloseBucket(key, bucket.bucket_id, bucket.generation)
+                await self._partitions.execute(OBJECTS_KEYSPACE, key, close, until=until)
                 closed.append(key)
         except BucketNotEmpty:
             await self._reopen_all(bucket, closed)
             raise
+        except WrongRange:
+            raise ConditionalConflict("a partition split before it was closed") from None
         if self._partitions.partition_starts(OBJECTS_KEYSPACE, start, end) != keys:
             raise ConditionalConflict("a partition split while the bucket was being deleted")
         await self._partitions.execute(

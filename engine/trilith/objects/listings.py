@@ -14,6 +14,7 @@ from trilith.objects.commands import (
 )
 from trilith.objects.keys import OBJECTS_KEYSPACE, open_stem, successor
 from trilith.objects.types import ListEntry, ListPage, UploadInfo, UploadPage
+from trilith.replication.parts import query_part
 
 
 def _range(bucket_id: bytes, prefix: str, after: str) -> tuple[bytes, bytes]:
@@ -42,11 +43,16 @@ class ListOperations(Access):
         if limit <= 0 or start >= end:
             return ListPage(entries, prefixes, None)
         last = after
-        for route in self._partitions.partition_starts(OBJECTS_KEYSPACE, start, end):
+        while start < end:
             room = limit - len(entries) - len(prefixes)
-            query = ListObjects(route, info.bucket_id, prefix, delimiter, last, max(room, 1))
-            found = await self._partitions.query(
-                OBJECTS_KEYSPACE, route, query, consistent=consistent, touched=(start, end)
+            query = ListObjects(start, info.bucket_id, prefix, delimiter, last, max(room, 1))
+            found, start = await query_part(
+                self._partitions,
+                OBJECTS_KEYSPACE,
+                start,
+                end,
+                query,
+                consistent=consistent,
             )
             page = cast(ObjectsPage, found).page
             if room == 0:
@@ -79,14 +85,12 @@ class ListOperations(Access):
         if limit <= 0 or start >= end:
             return UploadPage(uploads, prefixes, None)
         last = (after_key, after_upload_id)
-        for route in self._partitions.partition_starts(OBJECTS_KEYSPACE, start, end):
+        while start < end:
             room = limit - len(uploads) - len(prefixes)
             query = ListUploads(
-                route, info.bucket_id, prefix, delimiter, last[0], last[1], max(room, 1)
+                start, info.bucket_id, prefix, delimiter, last[0], last[1], max(room, 1)
             )
-            found = await self._partitions.query(
-                OBJECTS_KEYSPACE, route, query, touched=(start, end)
-            )
+            found, start = await query_part(self._partitions, OBJECTS_KEYSPACE, start, end, query)
             page = cast(UploadsPage, found).page
             if room == 0:
                 if page.uploads or page.common_prefixes:

@@ -6,7 +6,6 @@ objects, so listing walks the partitions; there is no order of age between objec
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from typing import cast
 
@@ -14,6 +13,7 @@ from trilith.objects.commands import CompleteRepairs, DropRepair, GetRepair, Lis
 from trilith.objects.keys import OBJECTS_KEYSPACE, split_repair_key, stem_end, successor
 from trilith.objects.references import ObjectReferences
 from trilith.objects.work_lists import work_pages
+from trilith.replication.parts import execute_part
 from trilith.replication.state_machine import Partitions
 
 _PAGE = 256
@@ -55,16 +55,14 @@ class RepairQueue:
 
     async def complete(self, tokens: Sequence[bytes]) -> None:
         """Take entries off, durably, once their chunks are durable in the zone. Repeatable."""
-        for keys in self._by_partition(sorted(tokens)):
-            for i in range(0, len(keys), _PAGE):
-                page = keys[i : i + _PAGE]
-                await self._partitions.execute(OBJECTS_KEYSPACE, page[0], CompleteRepairs(page))
+        left = sorted(tokens)
+        while left:
+            page = left[:_PAGE]
 
-    def _by_partition(self, keys: list[bytes]) -> list[list[bytes]]:
-        if not keys:
-            return []
-        starts = self._partitions.partition_starts(OBJECTS_KEYSPACE, keys[0], keys[-1] + b"\x00")
-        groups: list[list[bytes]] = [[] for _ in starts]
-        for key in keys:
-            groups[bisect_right(starts, key) - 1].append(key)
-        return [group for group in groups if group]
+            def command_of(end: bytes, page: list[bytes] = page) -> CompleteRepairs:
+                return CompleteRepairs([key for key in page if key < end])
+
+            _, end = await execute_part(
+                self._partitions, OBJECTS_KEYSPACE, page[0], page[-1] + b"\x00", command_of
+            )
+            left = [key for key in left if key >= end]

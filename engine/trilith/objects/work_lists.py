@@ -7,6 +7,7 @@ from typing import cast
 
 from trilith.objects.commands import Keys, Query
 from trilith.objects.keys import KEYSPACE_END, OBJECTS_KEYSPACE
+from trilith.replication.parts import part_end, query_part
 from trilith.replication.state_machine import Partitions
 
 
@@ -19,19 +20,17 @@ async def work_pages(
 
     `routes`: the starts of the partitions to look at; all when None.
     """
-    if routes is None:
-        routes = partitions.partition_starts(OBJECTS_KEYSPACE, b"", KEYSPACE_END)
-    for route in routes:
-        start = route
-        while True:
-            found = cast(
-                Keys,
-                await partitions.query(
-                    OBJECTS_KEYSPACE, route, query_from(start), touched=(route, KEYSPACE_END)
-                ),
-            )
+    parts = [(b"", KEYSPACE_END)]
+    if routes is not None:
+        parts = [
+            (start, part_end(partitions, OBJECTS_KEYSPACE, start, KEYSPACE_END)) for start in routes
+        ]
+    for start, end in parts:
+        position = start
+        while position < end:
+            query = query_from(position)
+            answer, last = await query_part(partitions, OBJECTS_KEYSPACE, position, end, query)
+            found = cast(Keys, answer)
             if found.keys:
                 yield found.keys
-            if not found.next_start:
-                break
-            start = found.next_start
+            position = found.next_start or last

@@ -141,6 +141,8 @@ class InSyncSet:
         replica = leader.replica
         if not await self._ready_to_join(replica.partition_id, progress.node):
             return
+        if not replica.is_published:
+            return  # it was asked for what is left of the range; the child is still to inherit us
         if replica.leader is not leader or progress.state is not State.STREAM:
             return
         progress.joining = True  # from here on no commit goes past it

@@ -256,6 +256,7 @@ class Leader:
             result = replica.model.evaluate(
                 proposal.command, self._view, effects, self._context(proposal.token, now_ms)
             )
+            self._require_inside(effects.operations)
         except TrilithError as error:
             # Its truth may rest on writes in flight: it is told when those are committed.
             self._batch_outcomes.append(Outcome(proposal.done, None, b"", error))
@@ -277,6 +278,18 @@ class Leader:
             for _, key, value in operations:
                 self._batch_bytes += len(key) + len(value)
         self._batch_outcomes.append(Outcome(proposal.done, result, encoded, None))
+
+    def _require_inside(self, operations: list[Operation]) -> None:
+        """What a split took away must not be written here. Raises WrongRange."""
+        start, end = self._range
+        if not start and not end:
+            return
+        for kind, key, value in operations:
+            logical = key[2:]
+            if logical < start or (end and logical >= end):
+                raise WrongRange("a command would write outside of the partition")
+            if kind == DELETE_RANGE and end and value[2:] > end:
+                raise WrongRange("a command would delete outside of the partition")
 
     def _context(self, token: bytes, now_ms: int) -> Context:
         """Commands without effects share the next one's sequence: they record nothing under it."""
@@ -341,7 +354,7 @@ class Leader:
             or replica.commit_index < self.start_index
             or len(replica.descriptor.in_sync) < IN_SYNC_MIN
             or replica.logged_end != record.end
-            or record.generation != replica.descriptor.generation
+            or not replica.is_published
         ):
             raise ConditionalConflict("the partition cannot be split right now")
         self._require(key, None)

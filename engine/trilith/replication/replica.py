@@ -222,6 +222,11 @@ class Replica:
         )
 
     @property
+    def is_published(self) -> bool:
+        """Whether the descriptor tells of every split that is applied here."""
+        return self.range.generation <= self.descriptor.generation
+
+    @property
     def logged_end(self) -> bytes:
         """Where the range ends once all that is logged is applied."""
         splits = [entry.split.key for entry in self.pending if entry.split is not None]

@@ -109,14 +109,12 @@ class Splitting:
         self.publish(parent)
 
     def publish(self, parent: Replica) -> None:
-        """Called every tick, too: tell the coordinator what the log of a led partition says."""
-        leader = parent.leader
-        if (
-            leader is None
-            or parent.range.generation <= parent.descriptor.generation
-            or parent.commit_index < leader.start_index
-            or parent.partition_id in self._busy
-        ):
+        """Called every tick, too: tell the coordinator what the log of a led partition says.
+
+        What is applied was committed. A leader that is alone, and commits nothing itself, tells it
+        too: nobody is taken into its in-sync set before (in_sync_set.py).
+        """
+        if parent.leader is None or parent.is_published or parent.partition_id in self._busy:
             return
         self._busy.add(parent.partition_id)
 

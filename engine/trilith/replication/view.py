@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from trilith.errors import WrongRange
 from trilith.replication.in_flight import Overlay
 from trilith.replication.state_machine import FAMILY_MAX
 from trilith.storage.ordered_store import (
@@ -33,7 +34,13 @@ class StoreView:
         self._prefixes = [bytes((keyspace, family)) for family in range(256)]
 
     def get(self, family: int, key: bytes) -> bytes | None:
+        self._require(key)
         return self._store.get(self._prefixes[family] + key)
+
+    def _require(self, key: bytes) -> None:
+        """What lies outside is another partition's, and may be old here. Raises WrongRange."""
+        if key < self._start or (self._end and key >= self._end):
+            raise WrongRange("a key outside of the partition was asked for")
 
     def covers(self, key: bytes) -> bool:
         return self._start <= key and (not self._end or key < self._end)
@@ -67,6 +74,7 @@ class LeaderView(StoreView):
         self._overlay = overlay
 
     def get(self, family: int, key: bytes) -> bytes | None:
+        self._require(key)
         physical = self._prefixes[family] + key
         decided, value = self._overlay.get(physical)
         return value if decided else self._store.get(physical)

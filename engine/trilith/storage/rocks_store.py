@@ -257,6 +257,13 @@ class RocksOrderedStore:
         except Exception as error:
             raise self._translate(error) from error
 
+    def bytes_held(self) -> int:
+        """About what all living records take: files, blobs and what is in memory."""
+        found = 0
+        for name in ("live-sst-files-size", "live-blob-file-size", "cur-size-all-mem-tables"):
+            found += self._database.property_int_value(f"rocksdb.{name}") or 0
+        return found
+
     def snapshot(self) -> OrderedReader:
         return RocksSnapshot(self._database.iter(), self._translate)
 

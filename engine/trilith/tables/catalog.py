@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import msgspec
 
 from trilith.errors import ConditionalConflict, OutcomeUnknown, TableNotFound, Unavailable
+from trilith.replication.parts import execute_part
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.entropy import Entropy
 from trilith.tables import layout
@@ -220,9 +222,15 @@ class Catalog:
         for index in record.global_indexes:
             await self._drop(index.index_id, DropEntries)
         # What is anchored may have stayed behind in partitions that hold none of its items.
-        for start in self._partitions.partition_starts(TABLES_KEYSPACE, b"", layout.ABOVE_ALL):
-            dropped = DropFeeds(start, record.table_id)
-            await self._partitions.execute(TABLES_KEYSPACE, start, dropped)
+        first = b""
+        while first < layout.ABOVE_ALL:
+            _, first = await execute_part(
+                self._partitions,
+                TABLES_KEYSPACE,
+                first,
+                layout.ABOVE_ALL,
+                partial(_drop_feeds, first, record.table_id),
+            )
         await self._execute(record.name, RemoveTable(record.name, record.table_id))
 
     async def remove_index(self, record: TableRecord, index: GlobalIndex) -> TableRecord:
@@ -246,12 +254,13 @@ class Catalog:
         for start, end in layout.slot_ranges(owner_id):
             first = start
             while first < end:
-                inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
-                last = inner[1] if len(inner) > 1 else end
-                await self._partitions.execute(
-                    TABLES_KEYSPACE, first, command(first, last), until=last
+                _, first = await execute_part(
+                    self._partitions,
+                    TABLES_KEYSPACE,
+                    first,
+                    end,
+                    partial(command, first),
                 )
-                first = last
 
     async def finish_deletion(self, record: TableRecord) -> None:
         """`remove`, again and again while partitions cannot be reached."""
@@ -278,3 +287,7 @@ class Catalog:
 
     async def _execute(self, name: str, command: Any) -> Any:
         return await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)
+
+
+def _drop_feeds(start: bytes, table_id: bytes, _end: bytes) -> DropFeeds:
+    return DropFeeds(start, table_id)

@@ -21,10 +21,13 @@ class TableDivision:
     route_bytes_max = BOUNDARY_SIZE
 
     def boundary(self, key: bytes) -> bytes | None:
-        """The token that a key is of, or its slot when it has none."""
-        if len(key) >= BOUNDARY_SIZE:
+        """The token that a key is of, or its slot when it has none, as what is anchored at a slot
+        or at the empty key (no table's id begins with a zero).
+        """
+        if len(key) >= BOUNDARY_SIZE and key[1]:
             return key[:BOUNDARY_SIZE]
-        return key[:1] or None
+        slot = key[:1]
+        return slot if slot > b"\x00" else None  # what is anchored at the empty key stays behind
 
     def carried(self, view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
         """What the half that begins at `split_key` must know though nobody writes to it: which

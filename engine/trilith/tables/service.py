@@ -16,7 +16,9 @@ from trilith.errors import (
     TransactionConflict,
     TrilithError,
     Unavailable,
+    WrongRange,
 )
+from trilith.replication.parts import part_end
 from trilith.replication.proposal import scoped_token
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import SystemClock
@@ -261,10 +263,8 @@ class TableService:
             first = start if position is None else max(start, position)
             while first < end and not walk.is_full:
                 # A slot may lie in several partitions: each answers for its own part.
-                inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
-                last = inner[1] if len(inner) > 1 else end
-                await walk.read(first, last, reverse=False)
-                first = last
+                last = part_end(self._partitions, TABLES_KEYSPACE, first, end)
+                first = await walk.read(first, last, reverse=False)
             if walk.is_full:
                 break
         return walk.page()
@@ -272,14 +272,17 @@ class TableService:
     async def read_page(
         self, start: bytes, query: ReadPage, end: bytes, *, consistent: bool
     ) -> Page:
+        """Raises WrongRange when no one partition holds [start, end) any more."""
         page: Page = await self._partitions.query(
-            TABLES_KEYSPACE, start, query, consistent=consistent, touched=(start, end)
+            TABLES_KEYSPACE, start, query, consistent=consistent, touched=(start, end), until=end
         )
         if not page.locks:
             return page
 
         def ask() -> Awaitable[Page]:
-            return self._partitions.query(TABLES_KEYSPACE, start, query, touched=(start, end))
+            return self._partitions.query(
+                TABLES_KEYSPACE, start, query, touched=(start, end), until=end
+            )
 
         def was_read(first: Page, lock: LockHead) -> bool:
             if len(first.locks) >= LOCKS_MAX:
@@ -324,16 +327,22 @@ class _Walk:
         self._size = 0
         self.is_full = False
 
-    async def read(self, start: bytes, end: bytes, *, reverse: bool) -> None:
-        """Add what [start, end) holds, a run of records at a time: others get their turns."""
+    async def read(self, start: bytes, end: bytes, *, reverse: bool) -> bytes:
+        """Add what [start, end) holds, a run of records at a time: others get their turns.
+
+        Returns how far it came: less than `end` when the partition was split meanwhile.
+        """
         while True:
             run = min(self._left, RUN_RECORDS_MAX)
-            page = await self._read_run(start, end, run, reverse=reverse)
+            try:
+                page = await self._read_run(start, end, run, reverse=reverse)
+            except WrongRange:
+                return start
             if self.is_full or page.is_whole:
-                return
+                return end
             if len(page.records) < run:
                 self.is_full = True  # 1 MB
-                return
+                return end
             if reverse:
                 end = page.last
             else:

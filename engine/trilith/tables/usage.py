@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from trilith.errors import OutcomeUnknown, Unavailable
+from trilith.replication.parts import query_part
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import Clock
 from trilith.tables import layout
@@ -78,9 +79,9 @@ class _Count:
     ) -> bool:
         first = start
         while first < end:
-            inner = self._partitions.partition_starts(TABLES_KEYSPACE, first, end)
-            last = inner[1] if len(inner) > 1 else end
-            found = await count_run(self._partitions, source[1], first, last)
+            query = CountRecords(first, end, source[1], RUN_RECORDS)
+            answer, last = await query_part(self._partitions, TABLES_KEYSPACE, first, end, query)
+            found = cast(Counted, answer)
             known = self._sizes[source]
             self._sizes[source] = Size(known.records + found.count, known.size + found.size)
             self.records += found.count

@@ -28,10 +28,9 @@ Overwrites, parts and completions need no look at the fence: the record that the
 that the partition is not closed for this bucket, because closing requires that none exists.
 
 Splits: a marker must reach both children, `carry_over` says what to copy. Close must reach all of
-B's range: it names the key at which it believes that its partition starts, and the deletion asks
-`partition_starts` again after closing; once partitions split, the replication layer must refuse a
-Close whose [key, next start) is not wholly in the partition that evaluates it. Merges: several
-markers in one partition are read together, any closed one closes.
+B's range: it names the key at which it believes that its partition starts, and up to which key
+(`Partitions.execute`, `until`): a partition that does not hold all of that refuses it. Merges:
+several markers in one partition are read together, any closed one closes.
 """
 
 from __future__ import annotations

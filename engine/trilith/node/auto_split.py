@@ -1,0 +1,196 @@
+"""Which led partitions this node splits, and where (DESIGN: replication, rule 7).
+
+*Hot*: more commands per second than one partition is to take, for some time. It is split at the
+median of the keys that recent commands went to, so that each half has about half of the load. One
+key that is hot alone cannot be split: then it is left alone for a while.
+
+*Big*: more bytes than the limit. Sizes are measured by reading the partition, slowly, and only
+while the whole store holds more than one partition may; the key in the middle of the bytes is the
+place.
+
+An idle node does nothing but look at one counter of each partition that it leads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from trilith.config import Partitions
+from trilith.errors import Corruption, TrilithError
+from trilith.replication.host import ReplicaHost
+from trilith.replication.leader import Leader
+from trilith.replication.ranges import Division, RangeRecord, ranges_of
+from trilith.replication.replica import Replica
+from trilith.runtime.clock import Clock
+from trilith.runtime.workers import Workers
+from trilith.storage.ordered_store import OrderedReader, OrderedStore
+
+SAMPLES_MIN = 32  # of recent keys
+SHARE_MIN = 0.2  # of the load or the bytes, in the smaller half
+COOL_DOWN_S = 60.0  # after an attempt that found no place
+LOOK_S = 1.0
+MEASURE_BYTES_PER_STEP = 1024 * 1024
+MEASURE_BYTES_PER_SECOND = 16 * 1024 * 1024
+MARKS = 64  # keys remembered of a partition that is measured, evenly by bytes
+
+
+@dataclass(slots=True)
+class _Heat:
+    """One leadership, as it was looked at last."""
+
+    leader: Leader
+    commands: int
+    at: float
+    hot_since: float | None = None
+    not_before: float = 0.0
+
+
+class AutoSplit:
+    """One node's. `store_bytes`: what the whole store holds, about."""
+
+    def __init__(
+        self,
+        *,
+        host: ReplicaHost,
+        divisions: dict[int, Division],
+        partitions: Partitions,
+        clock: Clock,
+        store: OrderedStore,
+        store_bytes: Callable[[], int],
+        workers: Workers,
+        log: Callable[..., None],
+    ) -> None:
+        self._host = host
+        self._divisions = divisions
+        self._partitions = partitions
+        self._clock = clock
+        self._store = store
+        self._store_bytes = store_bytes
+        self._workers = workers
+        self._log = log
+        self._heat: dict[int, _Heat] = {}
+
+    async def watch_heat(self) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for replica in list(self._host.replicas.values()):
+                if replica.leader is not None and replica.descriptor.keyspace in self._divisions:
+                    await self._look(replica, replica.leader)
+
+    async def _look(self, replica: Replica, leader: Leader) -> None:
+        now, partitions = self._clock.monotonic(), self._partitions
+        heat = self._heat.get(replica.partition_id)
+        if heat is None or heat.leader is not leader:
+            self._heat[replica.partition_id] = _Heat(leader, leader.commands, now)
+            return
+        rate = (leader.commands - heat.commands) / max(now - heat.at, 0.001)
+        heat.commands, heat.at = leader.commands, now
+        if rate < partitions.commands_per_second_max:
+            heat.hot_since = None
+        elif heat.hot_since is None:
+            heat.hot_since = now
+        elif now - heat.hot_since >= partitions.split_after_seconds and now >= heat.not_before:
+            heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
+            division = self._divisions[replica.descriptor.keyspace]
+            place = median(list(leader.recent_keys), division, replica.range)
+            if place is None:
+                heat.not_before = now + COOL_DOWN_S
+                self._log("cannot_split", partition=replica.partition_id, rate=round(rate))
+                return
+            leader.recent_keys.clear()
+            await self._split(replica, place, why=f"{rate:.0f} commands a second")
+
+    async def _split(self, replica: Replica, place: bytes, *, why: str) -> None:
+        partitions = self._partitions
+        if len(self._host.descriptors) >= partitions.partitions_max:
+            self._log("cannot_split", partition=replica.partition_id, why="too many partitions")
+            return
+        try:
+            child = await self._host.splitting.split(replica.partition_id, place)
+        except (TrilithError, TimeoutError) as error:
+            self._log("split_failed", partition=replica.partition_id, error=repr(error))
+        else:
+            self._log("split_partition", partition=replica.partition_id, child=child, why=why)
+
+    # sizes
+
+    async def watch_sizes(self) -> None:
+        """Until cancelled."""
+        partitions = self._partitions
+        while True:
+            await asyncio.sleep(partitions.measure_interval_seconds)
+            if self._store_bytes() < partitions.split_bytes:
+                continue
+            for replica in list(self._host.replicas.values()):
+                if replica.leader is not None and replica.descriptor.keyspace in self._divisions:
+                    try:
+                        await self._measure(replica)
+                    except Corruption:
+                        continue  # whoever is told of damage rebuilds the store
+
+    async def _measure(self, replica: Replica) -> None:
+        marks, partitions = _Marks(), self._partitions
+        record, keyspace = replica.range, replica.descriptor.keyspace
+        steps = _steps(self._store.snapshot(), keyspace, replica.partition_id, record, marks)
+        while (size := await self._workers.run(next, steps, None)) is not None:
+            await asyncio.sleep(size / MEASURE_BYTES_PER_SECOND)
+        if marks.size < partitions.split_bytes or replica.leader is None:
+            return
+        place = median(marks.keys, self._divisions[keyspace], record)
+        if place is not None:
+            await self._split(replica, place, why=f"{marks.size} bytes")
+
+
+class _Marks:
+    """Keys that lie evenly in the bytes of what is read, however much that is."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.keys: list[bytes] = []
+        self._step = 4096
+        self._next = 0
+
+    def add(self, key: bytes, size: int) -> None:
+        self.size += size
+        while self.size >= self._next:
+            self.keys.append(key)
+            self._next += self._step
+        if len(self.keys) >= 2 * MARKS:
+            self.keys = self.keys[::2]
+            self._step *= 2
+
+
+def _steps(
+    reader: OrderedReader, keyspace: int, partition_id: int, record: RangeRecord, marks: _Marks
+) -> Iterator[int]:
+    """Read everything that a partition holds; the sizes of what each step read."""
+    step = 0
+    for start, end in ranges_of(reader, keyspace, partition_id, record):
+        for key, value in reader.scan(start, end):
+            size = len(key) + len(value)
+            marks.add(key[2:], size)
+            step += size
+            if step >= MEASURE_BYTES_PER_STEP:
+                yield step
+                step = 0
+
+
+def median(keys: list[bytes], division: Division, record: RangeRecord) -> bytes | None:
+    """The boundary that halves a sample of logical keys; None when none does at all well."""
+    if len(keys) < SAMPLES_MIN:
+        return None
+    places = sorted(place for key in keys if (place := division.boundary(key)) is not None)
+    best: tuple[float, bytes] | None = None
+    previous = b""
+    for number, place in enumerate(places):
+        if place == previous:
+            continue
+        previous = place
+        left = number / len(places)
+        share = min(left, 1 - left)
+        if place != record.start and record.covers(place) and share >= SHARE_MIN:
+            best = max(best, (share, place)) if best is not None else (share, place)
+    return None if best is None else best[1]
