@@ -15,7 +15,15 @@ import msgspec
 
 from trilith.chunks.collector import Collector
 from trilith.node.repair import RepairStation
-from trilith.replication import in_sync_set, leader, lease, log, replica, takeover
+from trilith.replication import (
+    in_sync_set,
+    leader,
+    lease,
+    log,
+    replica,
+    splitting,
+    takeover,
+)
 from trilith.replication.followers import Followers, State
 from trilith.storage import journal, journal_recovery
 from trilith.storage.chunk_store import ChunkStore
@@ -276,7 +284,41 @@ def _rejoin_without_its_chunks() -> list[Patch]:
     return [(RepairStation, "ready_to_join", ready_to_join)]
 
 
+def _forget_retries_at_a_split() -> list[Patch]:
+    original = leader.Leader._recorded
+
+    def recorded(self: leader.Leader, proposal: Any) -> bytes | None:
+        held = self.replica.range
+        found = original(self, proposal)
+        return None if held.base_index and self.start_index <= held.base_index + 1 else found
+
+    return [(leader.Leader, "_recorded", recorded)]
+
+
+def _name_all_replicas_in_sync_in_the_child() -> list[Patch]:
+    original = splitting.Splitting._create
+
+    async def create(self: splitting.Splitting, current: Any, parent: replica.Replica) -> None:
+        current = msgspec.structs.replace(current, in_sync=current.replica_nodes())
+        await original(self, current, parent)
+
+    return [
+        (splitting.Splitting, "_create", create),
+        (replica.Replica, "_load_range", _never_awaited(replica.Replica._load_range)),
+    ]
+
+
+def _never_awaited(original: Any) -> Any:
+    def load_range(self: replica.Replica) -> Any:
+        found = original(self)
+        self.awaited = False
+        return found
+
+    return load_range
+
+
 def _mutations() -> Iterator[Mutation]:
+    splits = ["split", "kill", "isolate", "slow_link", "reset"]
     crashes = ["kill", "power", "isolate", "pause", "slow_disk"]
     links = ["isolate", "cut", "slow_link", "pause"]
     disk = ["blackout", "power", "slow_disk"]
@@ -298,6 +340,8 @@ def _mutations() -> Iterator[Mutation]:
         ("committed with one zone", _commit_without_two, ["power", "isolate", "kill"]),
         ("a new leader reads too early", _lead_with_the_inherited_unproven, crashes),
         ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, links),
+        ("a retry not found in the child", _forget_retries_at_a_split, splits),
+        ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)

@@ -1,0 +1,107 @@
+"""Splits, told as stories: what fails at which step."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from tests.simulation.node import SimNode
+from tests.simulation.registers import ask
+from tests.simulation.scenarios import Scene, play
+
+from trilith.replication.replica import Replica
+
+
+async def _split(scene: Scene, node: SimNode, key: bytes) -> int:
+    child: int = await ask(node, node.host.splitting.split(1, key))
+    return child
+
+
+def _child(scene: Scene) -> Any:
+    return next((d for d in scene.cluster.descriptors() if d.parent == 1), None)
+
+
+def test_a_split_survives_a_blackout_of_all_before_anything_was_flushed() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.write(scene.n1, b"left", b"a")
+        await scene.write(scene.n1, b"right", b"x")
+        child = await _split(scene, scene.n1, b"m")
+        await scene.cluster.until(lambda: _child(scene) is not None, 3.0)
+        await scene.write(scene.n2, b"later", b"y")
+        for node in scene.cluster.nodes:
+            node._kept = lambda: 0.0  # type: ignore[method-assign]  # of the store, nothing
+            node.cut_power(restart_after_s=0.3)
+        await scene.healthy()
+        for key, value in ((b"a", b"left"), (b"x", b"right"), (b"y", b"later")):
+            assert (await scene.read(scene.n3, key)).seen == value
+        assert scene.cluster.replica("n2", child) is not None
+
+    play(story)
+
+
+def test_the_next_leader_tells_of_a_split_that_its_leader_could_not_tell_of() -> None:
+    async def story(scene: Scene) -> None:
+        service = scene.cluster.coordinator
+        await scene.write(scene.n1, b"right", b"x")
+        await ask(scene.n1, scene.n1.host.splitting._new_id())
+        leader = scene.n1.host.replicas[1].leader
+        assert leader is not None
+        service.cut.add("n1")
+        index = leader.split(b"m", 77)
+        await ask(scene.n1, scene.n1.host.replicas[1].wait_applied(index))
+        await scene.pass_time(0.2)
+        assert _child(scene) is None
+        scene.n1.kill(restart_after_s=3.0)
+        assert await scene.cluster.until(lambda: _child(scene) is not None, 5.0)
+        assert (await scene.read(scene.n2, b"x")).seen == b"right"
+        service.cut.discard("n1")
+
+    play(story)
+
+
+def test_a_retry_finds_in_the_child_what_the_parent_had_answered() -> None:
+    async def story(scene: Scene) -> None:
+        from tests.replication.register_model import Append
+        from tests.simulation.registers import KEYSPACE
+
+        token = scene.n1.router.new_token()
+        command = Append(b"x", b"once")
+
+        def run(node: SimNode, *, repeated: bool) -> Any:
+            work = node.router.execute(KEYSPACE, b"x", command, token=token, repeated=repeated)
+            return ask(node, work)
+
+        await run(scene.n1, repeated=False)
+        await _split(scene, scene.n1, b"m")
+        assert (await run(scene.n2, repeated=True)).value == b"once"
+
+    play(story)
+
+
+def test_a_replica_that_was_away_catches_up_over_a_split_by_its_log() -> None:
+    async def story(scene: Scene) -> None:
+        await scene.pass_time(2.0)
+        scene.n3.kill(restart_after_s=5.0)
+        await scene.pass_time(1.5)
+        await scene.write(scene.n1, b"right", b"x")
+        child = await _split(scene, scene.n1, b"m")
+        await scene.write(scene.n1, b"later", b"x")
+        await scene.healthy()
+        replica = scene.cluster.replica("n3", child)
+        assert isinstance(replica, Replica)
+        assert replica.range.base_index == replica.log.first_index - 1
+        assert (await scene.read(scene.n3, b"x")).seen == b"later"
+
+    play(story)
+
+
+def test_commands_behind_a_split_go_to_the_child() -> None:
+    async def story(scene: Scene) -> None:
+        calls = [scene.append(scene.n1, b"%d " % n, b"x%d" % (n % 3)) for n in range(30)]
+        running = [asyncio.ensure_future(call) for call in calls]
+        splitting = asyncio.ensure_future(_split(scene, scene.n1, b"m"))
+        done = await asyncio.gather(*running)
+        await splitting
+        assert all(call.applied for call in done)
+
+    play(story)
