@@ -62,8 +62,8 @@ def test_work_under_way_is_shown_with_an_estimated_finish() -> None:
             "condemned_bytes": 2048,
             "eta_s": 600.0,
             "compaction": {"running": True, "dead_bytes": 1 << 20, "eta_s": 3.0},
-            "scrub": {"running": True, "bytes_read": 1 << 20, "bad_chunks": 1, "eta_s": None},
         },
+        scrub={"running": True, "bytes_read": 1 << 20, "bad_extents": 1, "eta_s": None},
     )
     assert rows["repair"] == ["running", "4 chunks to copy, 2 chunks copied", "12 s"]
     assert rows["rebuild"][::2] == ["running", "2.0 h"]
@@ -71,7 +71,7 @@ def test_work_under_way_is_shown_with_an_estimated_finish() -> None:
     assert rows["collection"][1].startswith("1 chunk (2.0 KiB) wait")
     assert rows["collection"][2] == "10 min"
     assert rows["compaction"] == ["running", "1.0 MiB dead, 0 bytes given back", "3 s"]
-    assert rows["scrub"] == ["running", "1.0 MiB read; 0 rounds, 1 bad copy found", "-"]
+    assert rows["scrub"] == ["running", "1.0 MiB read; 0 rounds, 1 bad file found", "-"]
 
 
 def test_a_disk_that_was_never_lost_has_no_line_of_its_rebuild() -> None:

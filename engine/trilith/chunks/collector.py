@@ -127,6 +127,10 @@ class Collector:
         self._must_look = True
         self._must_compact = True
 
+    def compact_soon(self) -> None:
+        """Something is to be compacted, though nothing was removed."""
+        self._must_compact = True
+
     async def run(self) -> None:
         """Cycles until cancelled."""
         while True:

@@ -71,7 +71,7 @@ def progress_rows(found: Mapping[str, Any]) -> list[list[str]]:
             _rebuild(repair.get("rebuild") or {}),
             _collection(collection),
             _compaction(collection.get("compaction") or {}),
-            _scrub(collection.get("scrub") or {}),
+            _scrub(facts.get("scrub") or {}),
         )
         rows += [[node, *work] for work in works if work]
     return rows
@@ -123,9 +123,9 @@ def _compaction(facts: Mapping[str, Any]) -> list[str]:
 def _scrub(facts: Mapping[str, Any]) -> list[str]:
     if not facts:
         return []
-    found = sum(v for k, v in facts.items() if k.startswith("bad_"))
+    found = sum(facts.get(f"bad_{what}", 0) for what in ("extents", "log_records", "store_reads"))
     rounds = _count(facts.get("rounds", 0), "round")
-    said = f"{rounds}, {_count(found, 'bad copy', 'bad copies')} found"
+    said = f"{rounds}, {_count(found, 'bad file')} found"
     if facts.get("running"):
         of_all = f" of {_bytes(facts['round_bytes'])}" if facts.get("round_bytes") else ""
         said = f"{_bytes(facts.get('bytes_read', 0))}{of_all} read; {said}"

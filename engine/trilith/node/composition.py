@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -49,13 +48,15 @@ from trilith.node.directory import (
     open_identity,
     set_damaged_store_aside,
 )
+from trilith.node.disk_faults import DiskFaults
 from trilith.node.edges import Edges
 from trilith.node.facts import NodeFacts
 from trilith.node.indexes import IndexStation
 from trilith.node.peers import NodePeers
 from trilith.node.public_grpc import public_address
-from trilith.node.quarantine import Damage, Quarantine
+from trilith.node.quarantine import Quarantine
 from trilith.node.repair import RepairStation
+from trilith.node.scrubbing import Scrubbing
 from trilith.node.tables import TableUpkeep
 from trilith.node.transactions import TransactionStation
 from trilith.node.upkeep import Upkeep
@@ -95,7 +96,6 @@ from trilith.tables.usage import TableUsage
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
 BACKGROUND_PAUSE_S = 5.0
-EXIT_DISK_FAILED = 74  # EX_IOERR
 EXIT_UNUSABLE = 78  # EX_CONFIG
 
 
@@ -105,7 +105,6 @@ class Node:
     def __init__(self, options: NodeOptions) -> None:
         self._options = options
         self._stop = asyncio.Event()
-        self._told_of_damage = False
         self._background_failures = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._pulse: Pulse | None = None
@@ -125,6 +124,7 @@ class Node:
             ThreadWorkers(options.config.server.worker_threads),
             SystemEntropy(),
         )
+        self._faults = DiskFaults(self._runtime.disk, self.events)
 
     def _spawn(self, work: asyncio.Future[None] | object) -> None:
         async def run() -> None:
@@ -148,42 +148,6 @@ class Node:
                 self.events("background_failed", error=repr(error), traceback=True)
                 self._background_failures += 1
             await asyncio.sleep(BACKGROUND_PAUSE_S)
-
-    def _disk_failed(self, error: OSError) -> None:
-        """A retried sync may report success for lost pages.
-
-        Nothing of this process is to be trusted.
-        """
-        self.events("disk_failed", error=str(error), action="the node stops at once")
-        os._exit(EXIT_DISK_FAILED)
-
-    def _store_damaged(self, error: Corruption) -> None:
-        """The ordered store has no copy of its own to heal from: rebuild the node from its peers.
-
-        Only while another zone is in sync for everything that we have: else what is still readable
-        here may be the last copy, and an operator decides.
-        """
-        alone = [
-            partition_id
-            for partition_id, (descriptor, _) in self.host.descriptors.items()
-            if not any(
-                node != self.hub.node_id and self.hub.is_reachable(node)
-                for node in descriptor.in_sync
-            )
-        ]
-        if alone:
-            self._quarantine.add(
-                Damage.STORE,
-                "ordered store",
-                f"{error}; no other zone is in sync for partitions {', '.join(map(str, alone))}",
-            )
-            if not self._told_of_damage:
-                self.events("store_damaged", error=str(error), sole_source_of=alone)
-            self._told_of_damage = True
-            return
-        self.events("store_damaged", error=str(error), action="the node is rebuilt from its peers")
-        mark_store_damaged(self._runtime.disk, str(error))
-        os._exit(EXIT_DISK_FAILED)
 
     # start
 
@@ -236,7 +200,7 @@ class Node:
                 retain_bytes=config.journal.retain_bytes,
                 pending_bytes_max=config.journal.pending_bytes_max,
             ),
-            on_failure=self._disk_failed,
+            on_failure=self._faults.sync_failed,
             on_sync=lambda seconds, _: sync_times.observe(seconds),
         )
         self.chunks = await ChunkStore.open(
@@ -244,7 +208,7 @@ class Node:
             "chunks",
             self.store,
             ChunkStoreConfig(node_id=node_id, extent_bytes=config.chunks.extent_bytes),
-            on_failure=self._disk_failed,
+            on_failure=self._faults.sync_failed,
         )
         self.coordinator = await EmbeddedCoordinator.open(
             str(path_of_url(options.coordinator)), ThreadWorkers(1)
@@ -291,7 +255,8 @@ class Node:
         self._connect()
         self._spawn(self.membership.follow())
         await self.host.start()
-        self.store.on_damage = self._store_damaged
+        self._faults.attach(self.host, self.hub, self._quarantine)
+        self.store.on_damage = self._faults.store_damaged
         for work in (
             self._checkpoints.run,
             self._repair.run,
@@ -303,6 +268,7 @@ class Node:
             self._transactions.run,
             self._auto_split.watch_heat,
             self._auto_split.watch_sizes,
+            self._scrubbing.run,
         ):
             self._spawn(self._keep_up(work))
         await self._open_edges()
@@ -410,6 +376,7 @@ class Node:
             on_missing=self._repair.heal_unless_queued,
             log=self.events,
         )
+        self._build_scrubbing()
         self._build_tables()
         self.facts = NodeFacts(
             zone=options.zone,
@@ -427,11 +394,30 @@ class Node:
             self.hub,
             self.map,
             self.facts,
-            self._repair,
-            self._upkeep,
-            self._indexes,
-            self._table_upkeep,
+            {
+                "repair": self._repair.facts,
+                "collection": self._upkeep.facts,
+                "scrub": self._scrubbing.facts,
+                "global_indexes": self._indexes.facts,
+                "tables": self._table_upkeep.facts,
+            },
+            self._repair.pending_by_zone,
             self.metrics,
+        )
+
+    def _build_scrubbing(self) -> None:
+        self._scrubbing = Scrubbing(
+            runtime=self._runtime,
+            node_id=self._identity.node_id,
+            journal=self.journal,
+            checkpoint=self._checkpoints.once,
+            store=self.store,
+            chunks=self.chunks,
+            on_bad_chunk=self._repair.heal_soon,
+            retire_extent=self._upkeep.retire_extent,
+            quarantine=self._quarantine,
+            config=self._options.config.storage,
+            log=self.events,
         )
 
     def _build_tables(self) -> None:
@@ -478,6 +464,7 @@ class Node:
         self._upkeep.register(self.metrics)
         self._indexes.register(self.metrics)
         self._table_upkeep.register(self.metrics)
+        self._scrubbing.register(self.metrics)
 
     async def _bucket_names(self) -> dict[bytes, str]:
         """Bucket id -> name."""

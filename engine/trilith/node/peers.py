@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -11,10 +12,6 @@ from trilith.cluster.cluster_map import ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.node.facts import NodeFacts
-from trilith.node.indexes import IndexStation
-from trilith.node.repair import RepairStation
-from trilith.node.tables import TableUpkeep
-from trilith.node.upkeep import Upkeep
 from trilith.peers.hub import PeerHub
 from trilith.runtime.network import Buffer
 
@@ -30,19 +27,16 @@ class NodePeers:
         hub: PeerHub,
         cluster_map: ClusterMap,
         facts: NodeFacts,
-        repair: RepairStation,
-        upkeep: Upkeep,
-        indexes: IndexStation,
-        tables: TableUpkeep,
+        work: Mapping[str, Callable[[], dict[str, Any]]],
+        repair_queue: Callable[[], Awaitable[dict[str, int] | None]],
         metrics: Metrics,
     ) -> None:
+        """`work`: what runs in the background here, by its name in the status."""
         self._hub = hub
         self._map = cluster_map
         self._facts = facts
-        self._repair = repair
-        self._upkeep = upkeep
-        self._indexes = indexes
-        self._tables = tables
+        self._work = work
+        self._repair_queue = repair_queue
         self._metrics = metrics
         hub.serve(METRICS, self._serve_metrics)
         hub.serve(FACTS, self._serve_facts)
@@ -62,10 +56,7 @@ class NodePeers:
     def _own_facts(self) -> dict[str, Any]:
         return {
             **self._facts.node(),
-            "repair": self._repair.facts(),
-            "collection": self._upkeep.facts(),
-            "global_indexes": self._indexes.facts(),
-            "tables": self._tables.facts(),
+            **{name: facts() for name, facts in self._work.items()},
         }
 
     async def _ask_all(self, method: str) -> dict[str, bytes]:
@@ -110,7 +101,7 @@ class NodePeers:
             "partitions": self._facts.partitions(),
             "under_replicated": [behind[key] for key in sorted(behind)],
             "quarantine": sorted(damaged, key=lambda entry: int(entry["since_ms"])),
-            "repair_queue": await self._repair.pending_by_zone(),
+            "repair_queue": await self._repair_queue(),
             "node_facts": nodes,
             "answered_by": self._hub.node_id,
         }

@@ -3,15 +3,13 @@
 *Housekeeping*, by the leader of each object partition: manifests whose gateway died are given up,
 and released ones are dropped once no reader can use them any more. *Collection*, by every data
 node: chunks without a reference are removed and their extents compacted (chunks/collector.py).
-*Scrubbing*: everything on the disk is read in search of bad bytes. A bad chunk is fetched from
-another zone; a bad log makes its replica ask its leader for a snapshot, as long as all zones are in
-sync, so that it is never the last good one that gives up; the ordered store tells its owner.
+(Reading it all in search of bad bytes: scrubbing.py.)
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import asdict
 from typing import Any
 
@@ -21,16 +19,13 @@ from trilith.cluster.placement import Placement
 from trilith.cluster.router import Router
 from trilith.config import Config
 from trilith.edge.metrics import Metrics
-from trilith.errors import Corruption, TrilithError
+from trilith.errors import TrilithError
 from trilith.objects.housekeeping import Housekeeping
 from trilith.objects.references import ObjectReferences
 from trilith.replication.host import ReplicaHost
-from trilith.replication.messages import Reject
-from trilith.replication.replica import Replica
 from trilith.runtime.ports import Runtime
 from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.compaction import Compactor
-from trilith.storage.scrub import Scrubber, Steps, chunk_steps, store_steps
 
 LOG_READ_BYTES = 1024 * 1024
 
@@ -58,13 +53,6 @@ class Upkeep:
         self._grace_s = config.chunks.gc_grace_seconds
         self._interval_s = config.chunks.gc_interval_seconds
         self._abandon_s = config.objects.abandon_after_seconds
-        self._workers = runtime.workers
-        self._chunks = chunks
-        self._on_damaged = on_damaged
-        self._scrub_interval_s = config.storage.scrub_interval_seconds
-        self._scrubber = Scrubber(
-            bytes_per_second_max=config.storage.scrub_bytes_per_second_max, log=log
-        )
         self._housekeeping = Housekeeping(router)
         self._references_dropped = self._manifests_abandoned = 0
         self._compactor = Compactor(
@@ -100,65 +88,13 @@ class Upkeep:
         return tuple(indexes)
 
     async def collect(self) -> None:
-        """Collect and scrub, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._collector.run())
-            group.create_task(self._scrub())
+        """Until cancelled."""
+        await self._collector.run()
 
-    async def _scrub(self) -> None:
-        while True:
-            await asyncio.sleep(self._scrub_interval_s)
-            replicas = list(self._host.replicas.values())
-            sources: list[tuple[str, Steps]] = [
-                ("extents", chunk_steps(self._chunks, self._workers, self._bad_chunk)),
-                *((f"log of {r.partition_id}", self._log_steps(r)) for r in replicas),
-            ]
-            if replicas:
-                sources.append(("ordered store", self._store_steps(replicas[0])))
-            await self._scrubber.round(sources)
-
-    def _bad_chunk(self, chunk_id: bytes) -> None:
-        self._scrubber.progress.bad_chunks += 1
-        self._log("scrub_found", source="extents", chunk_id=chunk_id.hex())
-        self._on_damaged(chunk_id)
-
-    async def _store_steps(self, replica: Replica) -> AsyncIterator[int]:
-        try:
-            async for size in store_steps(replica.ports.store):
-                yield size
-        except Corruption:
-            self._scrubber.progress.bad_store_reads += 1
-            raise
-
-    async def _log_steps(self, replica: Replica) -> AsyncIterator[int]:
-        """The entries that the journal keeps of one replica."""
-        index = replica.log.first_index
-        while not replica.damaged and index <= replica.log.durable_index:
-            try:
-                entries = replica.log.read(index, max_bytes=LOG_READ_BYTES, from_disk=True)
-            except LookupError:  # dropped meanwhile
-                index = max(index + 1, replica.log.first_index)
-                continue
-            except Corruption:
-                self._scrubber.progress.bad_log_records += 1
-                self._rebuild_replica(replica)
-                raise
-            if not entries:
-                return
-            index = entries[-1][1] + 1
-            yield sum(len(payload) for _, _, payload in entries)
-
-    def _rebuild_replica(self, replica: Replica) -> None:
-        """Its leader, or the next one, sends a snapshot to a replica that says it is damaged."""
-        descriptor = replica.descriptor
-        if len(descriptor.in_sync) == len(descriptor.replicas):
-            replica.step_down("its log has a bad record")
-            replica.granted = False
-            replica.damaged = True
-            # An idle leader asks nothing that could be answered so. (Where we led, the next leader
-            # asks when it begins.)
-            reject = Reject(replica.partition_id, replica.epoch, replica.commit_index, True)
-            replica.ports.send(replica.leader_node, reject)
+    def retire_extent(self, number: int) -> None:
+        """It has a bad byte: what lives in it is moved elsewhere, and its file goes."""
+        self._compactor.retire(number)
+        self._collector.compact_soon()
 
     async def keep_house(self) -> None:
         """Until cancelled."""
@@ -190,23 +126,11 @@ class Upkeep:
             "references_dropped": self._references_dropped,
             "manifests_abandoned": self._manifests_abandoned,
             "compaction": asdict(self._compactor.progress),
-            "scrub": asdict(self._scrubber.progress),
         }
 
     def register(self, metrics: Metrics) -> None:
         """Progress, as metrics."""
         collected, compacted = self._collector.progress, self._compactor.progress
-        scrubbed = self._scrubber.progress
-        for name, text, read_total in (
-            ("bad_chunks", "Chunks that the scrubber found damaged.", lambda: scrubbed.bad_chunks),
-            (
-                "bad_log_records",
-                "Times that the scrubber could not read a replica's log.",
-                lambda: scrubbed.bad_log_records,
-            ),
-            ("rounds", "Times that everything on the disk was read.", lambda: scrubbed.rounds),
-        ):
-            metrics.add_collector(f"trilith_scrub_{name}", text, "counter", _as_float(read_total))
         for name, text, kind, read in (
             (
                 "gc_condemned_bytes",

@@ -7,8 +7,10 @@ from itertools import islice
 from trilith.errors import Corruption
 from trilith.runtime.disk import Disk, ReadFile
 from trilith.storage.extent import (
+    CHECKPOINT_KEY,
     INDEX_END,
     INDEX_PREFIX,
+    Checkpoint,
     ChunkLocation,
     extent_number,
     extent_path,
@@ -41,6 +43,12 @@ class ChunkFiles:
         found = self._store.scan(INDEX_PREFIX + first, INDEX_END)
         prefix = len(INDEX_PREFIX)
         return [(key[prefix:], ChunkLocation.decode(value)) for key, value in islice(found, limit)]
+
+    def indexed_to(self) -> tuple[int, int]:
+        """Extent and offset up to which everything is durable and in the index."""
+        value = self._store.get(CHECKPOINT_KEY)
+        checkpoint = Checkpoint() if value is None else Checkpoint.decode(value)
+        return checkpoint.extent, checkpoint.offset
 
     def extent_sizes(self) -> dict[int, int]:
         """Bytes of each extent file, by number. Blocking."""

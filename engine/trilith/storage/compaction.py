@@ -2,6 +2,8 @@
 
 Each step may be the last before a crash:
 
+An extent that the scrubber retires is emptied too, however much of it lives.
+
 * a copied chunk is found at its old place until the copy is durable and indexed, in one batch; an
   index from before that batch finds it at the old place, and the old extent is still there;
 * an extent is dropped only after a look at the whole index found nothing in it, and after that
@@ -83,6 +85,11 @@ class Compactor:
         self._store = store
         self._throttle = Throttle(bytes_per_second_max)
         self._on_damaged = on_damaged
+        self._retired: set[int] = set()
+
+    def retire(self, number: int) -> None:
+        """The extent has a bad byte: the next run moves what lives in it, and drops it."""
+        self._retired.add(number)
 
     async def run(self) -> bool:
         """Compact whatever is worth it; False: something was left for want of room or of a good
@@ -104,7 +111,8 @@ class Compactor:
         victims = [
             number
             for number, size in sizes.items()
-            if number < look.settled_before and look.dead(number, size) > DEAD_SHARE_MIN * size
+            if number < look.settled_before
+            and (number in self._retired or look.dead(number, size) > DEAD_SHARE_MIN * size)
         ]
         if victims:
             victims.sort(key=lambda number: look.living.get(number, 0))
@@ -122,7 +130,8 @@ class Compactor:
             for number, size in sizes.items()
             if number < look.settled_before
         )
-        return done and unreadable == self.progress.unreadable
+        self._retired &= set(sizes)
+        return done and unreadable == self.progress.unreadable and not self._retired
 
     async def _look(self) -> _Look:
         look = _Look(self._store.settled_before, {})
@@ -147,7 +156,8 @@ class Compactor:
         """Write elsewhere from now on, when much of the current extent is dead."""
         number, end = self._store.written_bytes
         dead = look.dead(number, end)
-        if dead < DEAD_BYTES_MIN or dead <= DEAD_SHARE_MIN * end:
+        wanted = number in self._retired and end > 0
+        if not wanted and (dead < DEAD_BYTES_MIN or dead <= DEAD_SHARE_MIN * end):
             return False
         await self._store.begin_extent()
         return True

@@ -24,6 +24,7 @@ from trilith.storage.journal_config import JournalConfig, RecoveredPartition
 from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
 from trilith.storage.journal_recovery import TORN_FILE, LostRegion, recover
+from trilith.storage.journal_trim import droppable
 from trilith.storage.partition_log import PartitionLog
 from trilith.storage.segment import (
     BASE,
@@ -118,6 +119,7 @@ class Journal:
         self._refusal: Callable[[], TrilithError] | None = None
         self._failed = False
         self._closed = False
+        self._retired_to = 0
 
         self.recovered: dict[int, RecoveredPartition] = {}
         self.lost_regions: list[LostRegion] = []
@@ -297,10 +299,17 @@ class Journal:
                 raise DiskFull("the journal has no room for another segment")
             if self._tail.number not in self._files:
                 raise Overloaded("the journal waits for its next segment")
-        self._previous_end = self._tail.end
+        former, self._previous_end = self._tail, self._tail.end
         self._filling = None
         self._tail = self._new_segment(self._tail.number + 1)
+        self._release_if_written(former)
         self._reserve.want(self._tail.number)
+
+    def _release_if_written(self, segment: Segment) -> None:
+        """Close the file of a segment that gets no more records: open, a dropped one keeps room."""
+        first = self._writing or (self._groups[0] if self._groups else None)
+        if segment is not self._tail and (first is None or first.segment is not segment):
+            self._reserve.release(segment.number)
 
     def _new_segment(self, number: int) -> Segment:
         segment = Segment(number, segment_seed(self._config.node_id, number))
@@ -343,10 +352,7 @@ class Journal:
         self._pending_bytes -= group.size
         self.bytes_since_trim += group.size
         self._reader.durable_position = group.segment.number << 32 | group.end
-        if group.segment is not self._tail and (
-            not self._groups or self._groups[0].segment is not group.segment
-        ):
-            self._reserve.release(group.segment.number)
+        self._release_if_written(group.segment)
         if self._groups:
             self._flush()
         else:
@@ -492,30 +498,23 @@ class Journal:
     # -- trimming
 
     def trim(self, applied_durable: Mapping[int, int]) -> None:
-        """Drop whole segments, oldest first, that nobody needs.
+        """Drop whole segments, oldest first, that nobody needs (see `droppable`).
 
         `applied_durable`: by partition, the index up to which its entries are flushed in the
-        ordered store (or not needed for other reasons). A partition that is missing keeps its
-        segments. Keeps `retain_bytes` for peers that catch up, unless the disk is full. What a
-        dropped segment alone tells is written anew, durably, before its file goes.
+        ordered store. A partition that is missing keeps its segments. What a dropped segment alone
+        tells is written anew, durably, before its file goes.
         """
         self.bytes_since_trim = 0
         if self._refusal is self._broken or self._closed:
             return
-        kept = self.bytes_on_disk
-        drop: list[Segment] = []
-        for segment in self._segments.values():
-            kept -= segment.end
-            if segment.number >= self._oldest_unsynced():
-                break
-            if kept < self._config.retain_bytes and not self._reserve.full:
-                break
-            if any(
-                index > applied_durable.get(partition, -1)
-                for partition, index in segment.entry_index_max.items()
-            ):
-                break
-            drop.append(segment)
+        drop = droppable(
+            self._segments.values(),
+            before=self._oldest_unsynced(),
+            applied_durable=applied_durable,
+            bytes_on_disk=self.bytes_on_disk,
+            retain_bytes=0 if self._reserve.full else self._config.retain_bytes,
+            retired_to=self._retired_to,
+        )
         if not drop:
             return
         try:
@@ -531,6 +530,21 @@ class Journal:
             self._remove_segments(numbers)
         else:
             group.callbacks.append(lambda: self._remove_segments(numbers))
+
+    def durable_segments(self) -> list[tuple[int, int]]:
+        """Number and durable end of each segment that holds anything durable, oldest first."""
+        unsynced, position = self._oldest_unsynced(), self._reader.durable_position
+        found = [(n, segment.end) for n, segment in self._segments.items() if n < unsynced]
+        if position >> 32 == unsynced:
+            found.append((unsynced, position & 0xFFFFFFFF))
+        return found
+
+    def retire(self, number: int) -> None:
+        """A bad one: `trim` drops it, and those before it, once nothing needs their entries,
+        whatever is to be retained. Raises DiskFull, Overloaded: try later."""
+        if number == self._tail.number:
+            self._roll()
+        self._retired_to = max(self._retired_to, number)
 
     def _oldest_unsynced(self) -> int:
         if self._writing is not None:

@@ -2,7 +2,8 @@
 
 Each source yields steps: so many bytes were read, or a Corruption that names what is bad. The
 scrubber only finds; what to do about a find is its owner's business. Nothing is repaired in place.
-What nothing refers to (dead records in extents) is not read: nobody can be given it.
+What is on the medium is read, not what caches hold of it. Extents are read from end to end; the
+chunks of one that has a bad byte are then read one by one, to learn which of them are damaged.
 """
 
 from __future__ import annotations
@@ -32,20 +33,28 @@ class ScrubProgress:
     bytes_read: int = 0
     round_bytes: int = 0  # of the last whole round
     bad_chunks: int = 0
+    bad_extents: int = 0
     bad_log_records: int = 0
     bad_store_reads: int = 0
+    healed_log_records: int = 0
     running: bool = False
     eta_s: float | None = None
 
 
 async def chunk_steps(
-    store: ChunkStore, workers: Workers, bad: Callable[[bytes], None]
+    store: ChunkStore,
+    workers: Workers,
+    bad: Callable[[bytes], None],
+    *,
+    is_suspect: Callable[[int], bool] = lambda _: True,
 ) -> AsyncIterator[int]:
-    """Every chunk that is found, its checksum verified; `bad(chunk_id)` for the others."""
+    """Chunks that are found in suspect extents, checksum verified; `bad(chunk_id)` for the bad."""
     first = b""
     while True:
         entries = store.files.entries(first, ENTRIES_PER_STEP)
         for chunk_id, location in entries:
+            if not is_suspect(location.extent):
+                continue
             try:
                 await workers.run(store.read, chunk_id)
             except KeyError:
@@ -56,6 +65,7 @@ async def chunk_steps(
         if len(entries) < ENTRIES_PER_STEP:
             return
         first = entries[-1][0] + b"\0"
+        yield 0
 
 
 async def store_steps(store: OrderedStore) -> AsyncIterator[int]:
@@ -86,19 +96,24 @@ class Scrubber:
         self._throttle = Throttle(bytes_per_second_max)
         self._log = log
 
-    async def round(self, sources: list[tuple[str, Steps]]) -> None:
-        """Read every source once. An error ends its source only, and is told."""
+    async def round(self, sources: list[tuple[str, Steps]], *, expected_bytes: int = 0) -> set[str]:
+        """Read every source once. An error ends its source only, and is told; the names of those
+        that were not read to their end. `expected_bytes`: an estimate, for the first round.
+        """
         progress = self.progress
+        failed = set()
         progress.running, progress.bytes_read = True, 0
+        progress.round_bytes = progress.round_bytes or expected_bytes
         for name, steps in sources:
             try:
                 async for size in steps:
                     progress.bytes_read += size
                     left = max(0, progress.round_bytes - progress.bytes_read)
-                    progress.eta_s = left / self._rate if progress.rounds else None
+                    progress.eta_s = left / self._rate
                     await self._throttle.wait_for(size)
                     await asyncio.sleep(PAUSE_S if size == 0 else 0)
             except (TrilithError, OSError) as error:
+                failed.add(name)
                 self._log(
                     "scrub_found" if isinstance(error, Corruption) else "scrub_failed",
                     source=name,
@@ -107,3 +122,4 @@ class Scrubber:
         progress.rounds += 1
         progress.round_bytes = progress.bytes_read
         progress.running, progress.eta_s = False, None
+        return failed
