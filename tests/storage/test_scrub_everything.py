@@ -27,7 +27,7 @@ from trilith.storage.segment import segment_path
 from trilith.storage.store_scrub import StoreFiles, first_bad_log_record
 
 CHUNKS = ChunkStoreConfig("n", extent_bytes=65536, extent_bytes_min=16384, free_bytes_min=0)
-JOURNAL = JournalConfig("n", segment_bytes=16384, free_bytes_min=0, mark_delay_s=0.001)
+JOURNAL = JournalConfig("n", segment_bytes=16384, free_bytes_min=0, mark_delay_s=60.0)
 WORKERS = InPlaceWorkers()
 
 
