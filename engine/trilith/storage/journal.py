@@ -17,13 +17,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from trilith.errors import DiskFull, Overloaded, StorageFailure, TrilithError
+from trilith.errors import DiskFull, Overloaded, TrilithError
 from trilith.runtime.ports import Runtime
 from trilith.storage.file_header import FILE_HEADER_BYTES, FileHeader
 from trilith.storage.journal_config import JournalConfig, RecoveredPartition
 from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
 from trilith.storage.journal_recovery import TORN_FILE, LostRegion, recover
+from trilith.storage.journal_refusals import broken, no_room, shut
 from trilith.storage.journal_trim import droppable
 from trilith.storage.partition_log import PartitionLog
 from trilith.storage.segment import (
@@ -407,31 +408,19 @@ class Journal:
         if self._failed:
             return
         self._failed = True
-        self._refusal = self._broken
+        self._refusal = broken
         self._groups.clear()
         self._filling = self._writing = None
         self._cancel_timers()
         self._idle.set()
         self._on_failure(error)
 
-    @staticmethod
-    def _broken() -> TrilithError:
-        return StorageFailure("the journal's disk failed: the node must stop")
-
-    @staticmethod
-    def _shut() -> TrilithError:
-        return StorageFailure("the journal is closed")
-
-    @staticmethod
-    def _no_room() -> TrilithError:
-        return DiskFull("the journal has no room")
-
     def _room_changed(self) -> None:
         if self._failed or self._closed:
             return
         reserve = self._reserve
         stuck = reserve.full and self._tail.number not in reserve.files
-        self._refusal = self._no_room if stuck else None
+        self._refusal = no_room if stuck else None
         if self._groups and self._writing is None:
             self._flush()
 
@@ -505,7 +494,7 @@ class Journal:
         tells is written anew, durably, before its file goes.
         """
         self.bytes_since_trim = 0
-        if self._refusal is self._broken or self._closed:
+        if self._refusal is broken or self._closed:
             return
         drop = droppable(
             self._segments.values(),
@@ -591,7 +580,7 @@ class Journal:
         """Make everything appended durable and proven, then let the files go."""
         if not self._closed and not self._failed:
             self._closed = True
-            self._refusal = self._shut
+            self._refusal = shut
             if self._reserve.full and self._groups and self._writing is None:
                 self._groups.clear()  # their room never came; nobody was told that they are durable
                 self._idle.set()
@@ -600,7 +589,7 @@ class Journal:
                 self._write_mark()
                 await self._idle.wait()
         self._closed = True
-        self._refusal = self._broken if self._failed else self._shut
+        self._refusal = broken if self._failed else shut
         self._cancel_timers()
         await asyncio.gather(*self._trimming, return_exceptions=True)
         await self._reserve.close()
