@@ -251,6 +251,7 @@ class Node:
         await create_partitions(self.coordinator, nodes, options.zones)
         self._build_replication()
         self._build_services()
+        self._build_peers()
         self.map.on_change(self._connect)
         self._connect()
         self._spawn(self.membership.follow())
@@ -390,6 +391,8 @@ class Node:
             quarantine=self._quarantine,
         )
         self._register_metrics()
+
+    def _build_peers(self) -> None:
         self.peers = NodePeers(
             self.hub,
             self.map,
