@@ -21,6 +21,7 @@ from trilith.errors import DiskFull, Overloaded, TrilithError
 from trilith.runtime.ports import Runtime
 from trilith.storage.file_header import FILE_HEADER_BYTES, FileHeader
 from trilith.storage.journal_config import JournalConfig, RecoveredPartition
+from trilith.storage.journal_group import Group
 from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
 from trilith.storage.journal_recovery import TORN_FILE, LostRegion, recover
@@ -55,20 +56,6 @@ __all__ = [
     "JournalConfig",
     "RecoveredPartition",
 ]
-
-
-class _Group:
-    """Records that will be written and synced together, in one segment."""
-
-    __slots__ = ("buffers", "callbacks", "end", "preamble", "segment", "size")
-
-    def __init__(self, segment: Segment) -> None:
-        self.segment = segment
-        self.buffers: list[bytes] = []
-        self.callbacks: list[Callable[[], None]] = []
-        self.preamble = 0  # how many of the buffers come before the records
-        self.size = 0
-        self.end = 0
 
 
 class Journal:
@@ -108,9 +95,9 @@ class Journal:
         self._files = self._reserve.files
         self._trimming: set[asyncio.Task[None]] = set()
 
-        self._groups: deque[_Group] = deque()
-        self._filling: _Group | None = None  # the group that takes new records
-        self._writing: _Group | None = None
+        self._groups: deque[Group] = deque()
+        self._filling: Group | None = None  # the group that takes new records
+        self._writing: Group | None = None
         self._flush_scheduled = False
         self._pending_bytes = 0
         self._unproven = False  # the last group written has no MARK behind it yet
@@ -268,14 +255,14 @@ class Journal:
         self._pending_bytes += size
         return position
 
-    def _next_group(self, size: int) -> _Group:
+    def _next_group(self, size: int) -> Group:
         """Start a group that has room for a record of `size`, in a new segment if need be."""
         if size + HEADER_SIZE + FIRST_RECORD_OFFSET > self._config.segment_bytes:
             raise ValueError(f"a record of {size} bytes does not fit a segment")
         if self._tail.end + HEADER_SIZE + size > self._config.segment_bytes:
             self._roll()
         tail = self._tail
-        group = _Group(tail)
+        group = Group(tail)
         if tail.end == FIRST_RECORD_OFFSET:
             header = FileHeader(MAGIC, tail.number, self._previous_end, self._config.node_id)
             group.buffers.append(header.encode())
@@ -369,7 +356,7 @@ class Journal:
                     {"message": "a journal callback failed", "exception": failure}
                 )
 
-    def _went_idle(self, group: _Group) -> None:
+    def _went_idle(self, group: Group) -> None:
         """Nothing follows: see to it that a MARK soon proves the last records."""
         self._idle.set()
         self._unproven = len(group.buffers) > group.preamble
@@ -383,7 +370,7 @@ class Journal:
         if self._unproven and not self._groups and self._writing is None:
             self._write_mark()
 
-    def _write_mark(self) -> _Group | None:
+    def _write_mark(self) -> Group | None:
         """A group of only a MARK, or the one that is filling; None when there can be none now."""
         if self._refusal is not None and not self._closed:
             return None
