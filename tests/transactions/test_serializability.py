@@ -14,6 +14,7 @@ from tests.transactions.bank import (
     Bank,
     Died,
     Mortal,
+    account,
     adding,
     key,
     names_in_distinct_partitions,
@@ -21,7 +22,10 @@ from tests.transactions.bank import (
 )
 
 from trilith.errors import TransactionConflict
+from trilith.tables.commands import DeleteItem, PutItem
+from trilith.tables.item_codec import encode_item
 from trilith.tables.service import Wanted
+from trilith.tables.sources import item_key
 
 NAMES = [*names_in_distinct_partitions(5), "extra-1", "extra-2", "extra-3"]
 
@@ -128,5 +132,39 @@ def test_an_item_that_stays_locked_is_a_conflict() -> None:
 
     async def is_locked(bank: Bank, name: str) -> bool:
         return any(name.encode() in lock for lock in bank.locks())
+
+    asyncio.run(run())
+
+
+class Shuttling:
+    """Partitions in which an item moves from one key to the other after each look at one."""
+
+    def __init__(self, bank: Bank) -> None:
+        self._bank = bank
+        self._at = 1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bank.partitions, name)
+
+    def try_query(self, keyspace: int, logical: bytes, query: Any) -> Any:
+        found = self._bank.partitions.try_query(keyspace, logical, query)
+        old, new = self._bank.names[self._at], self._bank.names[1 - self._at]
+        terms = ACCOUNTS.plain_terms
+        where = item_key(ACCOUNTS, key(new))
+        put = PutItem(where, terms, encode_item(account(new)), 10)
+        self._bank.partitions.run(3, where, put)
+        gone = item_key(ACCOUNTS, key(old))
+        self._bank.partitions.run(3, gone, DeleteItem(gone, terms))
+        self._at = 1 - self._at
+        return found
+
+
+def test_a_snapshot_notices_an_item_that_came_and_went_between_two_looks() -> None:
+    async def run() -> None:
+        bank = Bank(NAMES[:2])
+        await bank.partitions.service.put_item(ACCOUNTS, account(NAMES[1]), 10, Wanted())
+        _, _, snapshots = bank.gateway(Shuttling(bank))
+        found = await snapshots.read([(ACCOUNTS, key(name)) for name in bank.names])
+        assert found.conflicts, "the item was always under one of the keys"
 
     asyncio.run(run())

@@ -11,6 +11,8 @@ from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.replication.host import ReplicaHost
 from trilith.runtime.ports import Runtime
+from trilith.tables.commands import SweepTraces
+from trilith.tables.layout import TRACE_EPOCH_MS
 from trilith.transactions.coordinator import Transactions
 from trilith.transactions.recovery import Recovery
 from trilith.transactions.sweeper import Sweeper
@@ -28,6 +30,8 @@ class TransactionStation:
     ) -> None:
         self._clock = runtime.clock
         self._host = host
+        self._router = router
+        self._traces_swept = 0
         self._log = log
         self.recovery = Recovery(router, runtime.clock)
         self.transactions = Transactions(router, runtime.clock, runtime.entropy, self.recovery)
@@ -42,11 +46,22 @@ class TransactionStation:
                 began_s = self._clock.monotonic()
                 try:
                     await self._sweeper.sweep(self._led())
+                    await self._sweep_traces()
                 except TrilithError as error:
                     self._log("transactions_not_swept", error=error.code, message=error.message)
                 took_s = self._clock.monotonic() - began_s
         finally:
             await self.transactions.settlements.stop()
+
+    async def _sweep_traces(self) -> None:
+        """Once an epoch: a sweep that finds nothing writes nothing."""
+        epoch = self._clock.wall_ms() // TRACE_EPOCH_MS
+        if epoch == self._traces_swept:
+            return
+        for keyspace, start in self._led():
+            if keyspace == TABLES:
+                await self._router.execute(keyspace, start, SweepTraces(start))
+        self._traces_swept = epoch
 
     def _led(self) -> list[tuple[int, bytes]]:
         return [

@@ -82,6 +82,12 @@ class CheckItem(Command, frozen=True, tag=40):
     terms: Terms
 
 
+class SweepTraces(Command, frozen=True, tag=46):
+    """Forget the oldest traces of deletions in the partition of `key`, its start."""
+
+    key: bytes
+
+
 class DropItems(Command, frozen=True, tag=4):
     """Remove what the partition of `key` holds of a deleted table between `key` and `end`.
 
@@ -161,7 +167,10 @@ class LocateChange(Query, frozen=True, tag=22):
 
 
 class GetItem(Query, frozen=True, tag=1):
+    """`traces`: tell of a missing item when it was deleted, if that was in the last minutes."""
+
     key: bytes
+    traces: bool = False
 
 
 class ReadPage(Query, frozen=True, tag=2):
@@ -209,10 +218,13 @@ class ConditionFailed(Result, frozen=True, tag=2):
 
 
 class Found(Result, frozen=True, tag=3):
-    """`lock`: the item is about to be changed by a transaction, or has been."""
+    """`lock`: the item is about to be changed by a transaction, or has been. `trace`: the sequence
+    of the item's deletion, or empty.
+    """
 
     record: bytes | None
     lock: LockHead | None = None
+    trace: bytes = b""
 
 
 class Page(Result, frozen=True, tag=4):

@@ -13,6 +13,7 @@ one table reads SLOTS ranges and nothing of others.
 
     ITEM            stem + sort key
     LOCK            stem + sort key                                 see transactions/
+    TRACE + 0..3    stem + sort key                                 an item that was deleted lately
     INDEX + number  stem + escape(index sort key) + sort key        one family an index
 
     GLOBAL          stem of the index's partition key, with the index's id in place of a table's,
@@ -73,6 +74,9 @@ GONE = 0x09
 FED = 0x0A
 LOCK = 0x05  # of items, by transactions; their ledgers: transactions/layout.py
 INDEX = 0x10  # plus the index's number
+TRACE = 0x64  # plus 0..3, a minute each
+TRACE_EPOCHS = 4
+TRACE_EPOCH_MS = 60_000
 
 _ANCHOR = b"\x00\x00\x00"
 SEQUENCE_SIZE = 8
@@ -202,3 +206,8 @@ def key_range(table_id: bytes, condition: KeyCondition, *, is_index: bool) -> tu
     start, end = condition.key_range(table_id, shared=is_index)
     slot = _SLOT_OF[start[TABLE_ID_SIZE]]
     return slot + start, slot + end
+
+
+def trace_family(now_ms: int, epochs_ahead: int = 0) -> int:
+    """Where deletions of this minute leave their trace. The next family is the one to empty."""
+    return TRACE + (now_ms // TRACE_EPOCH_MS + epochs_ahead) % TRACE_EPOCHS

@@ -18,7 +18,7 @@ from trilith.tables import expiry_commands as x
 from trilith.tables.changes import ChangeActivity
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.rules import changes, definitions, expiry, global_indexes, pages, usage
-from trilith.tables.rules.items import ItemRules, drop_items, get_item
+from trilith.tables.rules.items import ItemRules, drop_items, get_item, sweep_traces
 from trilith.tables.rules.transactions import ItemStage, while_unlocked
 from trilith.transactions import commands as t
 from trilith.transactions import ledger
@@ -70,6 +70,7 @@ class ItemsModel(_DispatchingModel):
                 c.UpdateItem: while_unlocked(items.update_item),
                 c.DeleteItem: while_unlocked(items.delete_item),
                 c.DropItems: drop_items,
+                c.SweepTraces: sweep_traces,
                 c.RollShards: items.changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
                 c.TrimChanges: changes.trim_changes,

@@ -1,7 +1,8 @@
 """Items in transactions, on a gateway: actions on them, and snapshots of several.
 
 A snapshot is read in two rounds. Where nothing is locked and every record is the same in both (a
-record is: each write draws a new salt), every item was, in between, what both rounds found.
+record is: each write draws a new salt), every item was, in between, what both rounds found. Of one
+that is not there, the trace of its last deletion is compared: it could have come and gone.
 """
 
 from __future__ import annotations
@@ -125,12 +126,15 @@ class Snapshots:
 
     async def _round(self, logicals: list[bytes]) -> list[Found]:
         found: list[Found | None] = [
-            self._partitions.try_query(TABLES_KEYSPACE, key, GetItem(key)) for key in logicals
+            self._partitions.try_query(TABLES_KEYSPACE, key, GetItem(key, traces=True))
+            for key in logicals
         ]
         missing = [at for at, one in enumerate(found) if one is None]
         answers = await asyncio.gather(
             *(
-                self._partitions.query(TABLES_KEYSPACE, logicals[at], GetItem(logicals[at]))
+                self._partitions.query(
+                    TABLES_KEYSPACE, logicals[at], GetItem(logicals[at], traces=True)
+                )
                 for at in missing
             )
         )

@@ -13,6 +13,7 @@ from trilith.tables.commands import (
     Found,
     GetItem,
     PutItem,
+    SweepTraces,
     Terms,
     UpdateItem,
     Written,
@@ -22,7 +23,16 @@ from trilith.tables.expiry_commands import Expired, ExpireItem
 from trilith.tables.expressions.updates import require_size_after_update
 from trilith.tables.item_codec import decode_item, encode_item
 from trilith.tables.key_ring import ItemKeys
-from trilith.tables.layout import INDEX, ITEM, LOCK
+from trilith.tables.layout import (
+    ABOVE_ALL,
+    INDEX,
+    ITEM,
+    LOCK,
+    SEQUENCE_SIZE,
+    TRACE,
+    TRACE_EPOCHS,
+    trace_family,
+)
 from trilith.tables.records import size_in
 from trilith.tables.rules.changes import ChangeRules
 from trilith.tables.rules.expiry import replace_entry
@@ -144,6 +154,9 @@ class ItemRules:
         feeds = terms.feeds or self.changes.feeds_here(terms.table_id, view, context)
         if after is None:
             effects.delete(ITEM, key)
+            # Two looks at an item that is not there must be able to tell that it was, in between.
+            trace = context.sequence.to_bytes(SEQUENCE_SIZE, "big")
+            effects.put(trace_family(context.now_ms), key, trace)
             if feeds is not None:
                 gone = (record, None)
                 feeds = self.changes.emit(
@@ -186,4 +199,17 @@ def drop_items(command: DropItems, _view: View, effects: Effects, _context: Cont
 def get_item(query: GetItem, view: View) -> Found:
     record = view.get(ITEM, query.key)
     raw = view.get(LOCK, query.key)
-    return Found(record) if raw is None else Found(record, head_of(query.key, raw))
+    lock = None if raw is None else head_of(query.key, raw)
+    if record is None and query.traces:
+        traces = [view.get(family, query.key) for family in range(TRACE, TRACE + TRACE_EPOCHS)]
+        return Found(None, lock, max((one for one in traces if one is not None), default=b""))
+    return Found(record) if lock is None else Found(record, lock)
+
+
+def sweep_traces(command: SweepTraces, view: View, effects: Effects, context: Context) -> Dropped:
+    family = trace_family(context.now_ms, epochs_ahead=1)
+    for first, _ in view.scan(family, command.key, ABOVE_ALL):
+        for last, _ in view.scan(family, command.key, ABOVE_ALL, reverse=True):
+            effects.delete_range(family, first, last + b"\x00")
+            return Dropped()
+    return Dropped()
