@@ -1,13 +1,14 @@
-"""ministack, an emulator, as a second opinion on streams and settings of tables.
+"""ministack, an emulator, as a second opinion on transactions.
 
-It is not installed with the project: `benchmarks/load/compare_dynamodb.py` puts it into the
-user's cache; one on the PATH is taken too.
+It is not installed with the project:
+`python -m venv build/ministack && build/ministack/bin/pip install ministack`.
 """
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -16,39 +17,44 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
-from botocore.config import Config
 
-_START_SECONDS_MAX = 40
-
-
-def _program() -> str | None:
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cached = home / "trilith-benchmarks" / "ministack" / "bin" / "ministack"
-    return str(cached) if cached.exists() else shutil.which("ministack")
+PROGRAM = Path(
+    os.environ.get("MINISTACK", Path(__file__).parents[2] / "build/ministack/bin/ministack")
+)
+_START_SECONDS_MAX = 30
+_HEADERS = {
+    "Content-Type": "application/x-amz-json-1.0",
+    "Authorization": (
+        "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/dynamodb/aws4_request, "
+        "SignedHeaders=host, Signature=0"
+    ),
+    "X-Amz-Date": "20260101T000000Z",
+}
 
 
 class Ministack:
-    """Clients of a running one."""
+    """An emulator of an account without tables."""
 
     def __init__(self, port: int) -> None:
-        options: dict[str, Any] = {
-            "endpoint_url": f"http://127.0.0.1:{port}",
-            "aws_access_key_id": "a",
-            "aws_secret_access_key": "b",
-            "region_name": "us-east-1",
-            "config": Config(retries={"total_max_attempts": 1}, read_timeout=10),
-        }
-        self.dynamodb = boto3.client("dynamodb", **options)
-        self.streams = boto3.client("dynamodbstreams", **options)
+        self._port = port
+
+    def call(self, operation: str, request: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """Status and body."""
+        headers = {**_HEADERS, "X-Amz-Target": f"DynamoDB_20120810.{operation}"}
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=10)
+        try:
+            connection.request("POST", "/", json.dumps(request), headers)
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read() or b"{}")
+        finally:
+            connection.close()
 
 
 @contextmanager
 def running_ministack() -> Iterator[Ministack]:
-    program = _program()
-    if program is None:
-        pytest.skip("ministack is not installed (benchmarks/README.md)")
+    if not PROGRAM.exists():
+        pytest.skip(f"ministack is not installed: {PROGRAM} (or MINISTACK=its path)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -57,12 +63,11 @@ def running_ministack() -> Iterator[Ministack]:
         "BIND_HOST": "127.0.0.1",
         "MINISTACK_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(port),
-        "SERVICES": "dynamodb,dynamodbstreams",
+        "SERVICES": "dynamodb",
         "PERSIST_STATE": "0",
-        "LOG_LEVEL": "ERROR",
     }
     process = subprocess.Popen(
-        [program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [str(PROGRAM)], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         _wait_for(port, process)

@@ -33,6 +33,7 @@ class PartitionsClock(SystemClock):
     """Wall clock: that of the partitions' leaders."""
 
     def __init__(self, partitions: LocalPartitions) -> None:
+        super().__init__()
         self._partitions = partitions
 
     def wall_ms(self) -> int:

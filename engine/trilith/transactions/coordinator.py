@@ -143,7 +143,7 @@ class Transactions:
                 continue
             if ended.is_committed:
                 return ended
-            if client is not None and await self._was_replayed(client):
+            if client is not None and await self.was_replayed(client):
                 return Ended(True, [], is_replay=True)
             locks = [
                 (action.keyspace, verdict.lock)
@@ -173,7 +173,7 @@ class Transactions:
             spread = 0.5 + self._entropy.token_bytes(1)[0] / 256
             await asyncio.sleep(delay_s * spread)
 
-    async def _was_replayed(self, client: ClientToken) -> bool:
+    async def was_replayed(self, client: ClientToken) -> bool:
         """Whether the client token was used by a transaction that is committed.
 
         Raises IdempotentParameterMismatch.

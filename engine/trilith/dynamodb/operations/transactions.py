@@ -38,7 +38,6 @@ from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.updates import Update
 from trilith.tables.service import Wanted
 from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
-from trilith.tables.sources import item_key
 from trilith.tables.throughput import Kind
 from trilith.tables.transacting import (
     change_of,
@@ -150,8 +149,13 @@ class _Write:
         return check_action(table, item, wanted)
 
 
-def _require_distinct(actions: Sequence[bytes]) -> None:
-    if len(set(actions)) != len(actions):
+def _require_distinct(named: Sequence[tuple[Table, Item]]) -> None:
+    """Of all actions, also of those whose keys do not fit their table."""
+    told = {
+        (table.table_id, encode([item.get(name) for name in table.key_names]))
+        for table, item in named
+    }
+    if len(told) != len(named):
         raise validation(_TWICE)
 
 
@@ -164,13 +168,15 @@ async def transact_write_items(context: Context, document: dict[str, Any]) -> by
         write.check(await find_table(context, name))
         for write, name in zip(writes, names, strict=True)
     ]
+    _require_distinct([(write.table, write.item) for write in writes])
+    client = _client_token(context, document)
     if any(unfit):
+        if client is not None:  # another request's token is told first
+            await context.transactions.was_replayed(client)
         raise _cancelled([reason or _NO_REASON for reason in unfit])
     actions = [write.action() for write in writes]
-    _require_distinct([action.key for action in actions])
     for write in writes:
         context.meter.admit(write.table, Kind.WRITE, write.item)
-    client = _client_token(context, document)
     ended = await context.transactions.execute(actions, client)
     if not ended.is_committed:
         raise _cancelled(
@@ -262,10 +268,10 @@ async def transact_get_items(context: Context, document: dict[str, Any]) -> byte
     keys = [item_from_wire(request["Key"]) for request in requests]
     tables = [await find_table(context, request["TableName"]) for request in requests]
     unfit = [_unfit_key(table, key) for table, key in zip(tables, keys, strict=True)]
+    wanted = list(zip(tables, keys, strict=True))
+    _require_distinct(wanted)
     if any(unfit):
         raise _cancelled([reason or _NO_REASON for reason in unfit])
-    wanted = list(zip(tables, keys, strict=True))
-    _require_distinct([item_key(table, key) for table, key in wanted])
     for table, key in wanted:
         context.meter.admit(table, Kind.READ, key)
     snapshot = await context.snapshots.read(wanted)
