@@ -289,10 +289,6 @@ class LocalPartitions:
             await asyncio.sleep(0)
         return self.ask(keyspace, key, query)
 
-    def _require_reach(self, keyspace: int, key: bytes, until: bytes | None) -> None:
-        if until is not None and len(self.partition_starts(keyspace, key, until)) > 1:
-            raise WrongRange("no one partition holds all of it")
-
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
         if not self.fast_reads or self._waiting:
             return None
