@@ -13,6 +13,8 @@ import boto3
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from trilith.config import section_types
+
 from .cluster import ZONES, Cluster
 from .conftest import OUTSIDE
 from .processes import wait_until
@@ -128,6 +130,26 @@ class Writer:
             self.count += 1
 
 
+def numbers_by_item(consumer: Consumer) -> dict[str, list[int]]:
+    """What a consumer sees once everything is read, by partition key."""
+    while consumer.poll():
+        pass
+    seen = defaultdict(list)
+    for record in consumer.records:
+        change = record["dynamodb"]
+        seen[change["Keys"]["pk"]["S"]].append(int(change["NewImage"]["n"]["N"]))
+    return seen
+
+
+def assert_each_once_and_in_order(consumer: Consumer, writers: list[Writer]) -> None:
+    seen = numbers_by_item(consumer)
+    for writer in writers:
+        numbers = seen[writer.pk]
+        # The last put may have been applied without its acknowledgement.
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert writer.count <= len(numbers) <= writer.count + 1
+
+
 @pytest.fixture
 def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     if OUTSIDE in os.environ:
@@ -165,15 +187,58 @@ def test_takeovers_neither_lose_nor_repeat_a_change(own_cluster: Cluster) -> Non
         stop.set()
         for writer in writers:
             writer.thread.join()
+    assert_each_once_and_in_order(Consumer(streams, arn), writers)
+
+
+@pytest.fixture
+def hot_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
+    """One whose partitions split under a light load."""
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
+    if "partitions" not in section_types():
+        pytest.skip("partitions do not split by themselves")
+    cluster = start_cluster(
+        environment={
+            "TRILITH_PARTITIONS__COMMANDS_PER_SECOND_MAX": "15",
+            "TRILITH_PARTITIONS__SPLIT_AFTER_SECONDS": "2",
+            "TRILITH_PARTITIONS__PARTITIONS_MAX": "40",
+        }
+    )
+    yield cluster
+    cluster.remove()
+
+
+@pytest.mark.load
+def test_shards_follow_the_splits_of_a_hot_table(hot_cluster: Cluster) -> None:
+    client = boto3.client("dynamodb", **options(hot_cluster))
+    streams = boto3.client("dynamodbstreams", **options(hot_cluster))
+    name, arn = make_table(client)
     consumer = Consumer(streams, arn)
-    while consumer.poll():
-        pass
-    seen = defaultdict(list)
-    for record in consumer.records:
-        change = record["dynamodb"]
-        seen[change["Keys"]["pk"]["S"]].append(int(change["NewImage"]["n"]["N"]))
-    for writer in writers:
-        numbers = seen[writer.pk]
-        # The last put may have been applied without its acknowledgement.
-        assert numbers == list(range(1, len(numbers) + 1))
-        assert writer.count <= len(numbers) <= writer.count + 1
+
+    def shards() -> list[dict[str, Any]]:
+        return streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"]
+
+    def has_split() -> bool:
+        consumer.poll()
+        return sum(1 for shard in shards() if "ParentShardId" in shard) >= 4
+
+    first = {shard["ShardId"] for shard in shards()}
+    stop = threading.Event()
+    writers = [Writer(client, name, f"item-{number}", stop) for number in range(WRITERS)]
+    try:
+        wait_until(has_split, deadline_s=120, what="two partitions of the table are split")
+        goals = [writer.count + 10 for writer in writers]
+        wait_until(
+            lambda: all(w.count >= goal for w, goal in zip(writers, goals, strict=True)),
+            deadline_s=60,
+            what="every item is written on",
+        )
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.thread.join()
+    ended = {s["ShardId"] for s in shards() if "EndingSequenceNumber" in s["SequenceNumberRange"]}
+    parents = {shard["ParentShardId"] for shard in shards() if "ParentShardId" in shard}
+    assert parents & first
+    assert parents <= ended
+    assert_each_once_and_in_order(consumer, writers)
