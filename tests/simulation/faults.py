@@ -12,6 +12,7 @@ from contextlib import suppress
 from random import Random
 
 from tests.simulation.cluster import SimCluster
+from tests.simulation.meetings import hand_over_behind_a_cut, parted_follower, unheard_hand_over
 from tests.simulation.node import SimNode
 from tests.simulation.registers import ask
 
@@ -376,5 +377,8 @@ KINDS: dict[str, Fault] = {
         coordinator_slow,
         coordinator_lossy,
         coordinator_cut,
+        unheard_hand_over,
+        hand_over_behind_a_cut,
+        parted_follower,
     )
 }

@@ -327,8 +327,8 @@ def _mutations() -> Iterator[Mutation]:
         ("acknowledged before the sync", _acknowledge_before_the_sync, disk),
         ("a forgotten epoch check", _forget_the_epoch_check, crashes),
         ("a lease counted from receipt, no margin", _lease_without_margin_or_echo, links),
-        ("a promise that its giver forgets", _promise_forgotten_by_its_giver, links),
-        ("a grant by a deposed leader", _grant_by_a_deposed_leader, links),
+        ("a promise that its giver forgets", _promise_forgotten_by_its_giver, ["parted_follower"]),
+        ("a grant by a deposed leader", _grant_by_a_deposed_leader, ["unheard_hand_over"]),
         ("a shrink that does not wait", _shrink_without_waiting, links),
         ("a follower keeps its uncommitted tail", _keep_the_uncommitted_tail, crashes),
         ("a retry applied twice", _apply_a_retry_again, ["reset", "kill", "isolate"]),
@@ -339,9 +339,13 @@ def _mutations() -> Iterator[Mutation]:
         ("a read before the write is applied", _read_before_it_is_applied, ["slow_link", "kill"]),
         ("committed with one zone", _commit_without_two, ["power", "isolate", "kill"]),
         ("a new leader reads too early", _lead_with_the_inherited_unproven, crashes),
+<<<<<<< HEAD
         ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, links),
         ("a retry not found in the child", _forget_retries_at_a_split, splits),
         ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
+=======
+        ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, ["hand_over_behind_a_cut"]),
+>>>>>>> 920eab3 (Revoke one's grants when one leads no longer)
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)

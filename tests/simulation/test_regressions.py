@@ -221,3 +221,25 @@ def test_a_leader_whose_last_records_rotted_does_not_lead_with_what_is_left() ->
         assert (await scene.read(scene.n2, b"a")).seen == b"0 1 2 3 4 "
 
     play(story)
+
+
+def test_heartbeats_of_a_former_leader_do_not_extend_its_grants() -> None:
+    """It had handed over; a follower that heard neither its successor nor the coordinator read on."""
+
+    async def story(scene: Scene) -> None:
+        n1, n2, n3, network = scene.n1, scene.n2, scene.n3, scene.cluster.network
+        await scene.write(n1, b"old")
+        scene.cluster.coordinator.cut.add("n3")
+        for source, target in (("n2", "n3"), ("n3", "n2")):
+            network.cut(source, target)
+        replica = n1.host.replicas[1]
+        deadline = n1.clock.monotonic() + 5.0
+        await ask(n1, n1.host._hand_over(replica, "n2", leave=False, deadline=deadline))
+        assert (await scene.write(n2, b"new")).applied
+        seen = n3.router.try_query(KEYSPACE, b"k", Read(b"k"))
+        assert seen is None or seen.value == b"new"
+        for source, target in (("n2", "n3"), ("n3", "n2")):
+            network.heal(source, target)
+        scene.cluster.coordinator.cut.clear()
+
+    play(story)

@@ -114,8 +114,12 @@ class Followers:
         self.snapshots_wanted: set[str] = set()
 
     def stop(self) -> None:
+        """We lead no longer: our heartbeats must not go on extending what we granted."""
         if self._timer is not None:
             self._timer.cancel()
+        for progress in self.progress.values():
+            if progress.granted:
+                self._set_grant(progress, granted=False)
 
     # what a commit needs
 
