@@ -224,7 +224,7 @@ def test_a_leader_whose_last_records_rotted_does_not_lead_with_what_is_left() ->
 
 
 def test_heartbeats_of_a_former_leader_do_not_extend_its_grants() -> None:
-    """It had handed over; a follower that heard neither its successor nor the coordinator read on."""
+    """It had handed over; a follower that heard of nobody else read on."""
 
     async def story(scene: Scene) -> None:
         n1, n2, n3, network = scene.n1, scene.n2, scene.n3, scene.cluster.network
