@@ -339,18 +339,14 @@ def _mutations() -> Iterator[Mutation]:
         ("a read before the write is applied", _read_before_it_is_applied, ["slow_link", "kill"]),
         ("committed with one zone", _commit_without_two, ["power", "isolate", "kill"]),
         ("a new leader reads too early", _lead_with_the_inherited_unproven, crashes),
-<<<<<<< HEAD
-        ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, links),
+        ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, ["hand_over_behind_a_cut"]),
         ("a retry not found in the child", _forget_retries_at_a_split, splits),
         ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
-=======
-        ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, ["hand_over_behind_a_cut"]),
->>>>>>> 920eab3 (Revoke one's grants when one leads no longer)
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
     for what, make, kinds in (
-        ("a touched chunk collected", _collect_what_was_just_touched, ["slow_link", "pause"]),
+        ("a touched chunk collected", _collect_what_was_just_touched, ["slow_link", "slow_disk"]),
         ("no grace period", _collect_without_a_grace_period, ["slow_link", "pause"]),
         ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),
     ):
