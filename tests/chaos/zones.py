@@ -26,7 +26,7 @@ from .network import ZoneNetwork
 from .workload import ZoneCaller
 
 ZONES = ("az1", "az2", "az3")
-S3_PORT, CONSOLE_PORT, PEER_PORT = 9000, 9001, 7000
+S3_PORT, CONSOLE_PORT, PEER_PORT = 9000, 9001, 7100
 IMAGE_BYTES = 1024 * MIB
 START_DEADLINE_S = 60.0
 IN_SYNC_DEADLINE_S = 90.0
