@@ -137,7 +137,7 @@ class SimNode:
         """As the composition root does it; an error ends the process, and it is started anew."""
         try:
             await self._compose()
-        except TrilithError as error:
+        except (TrilithError, OSError) as error:
             self.log("start_failed", error=str(error))
             self.kill(restart_after_s=0.5)
         else:

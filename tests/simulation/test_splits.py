@@ -10,6 +10,7 @@ from tests.simulation.registers import ask
 from tests.simulation.scenarios import Scene, play
 
 from trilith.replication.replica import Replica
+from trilith.storage.journal_refusals import no_room
 
 
 async def _split(scene: Scene, node: SimNode, key: bytes) -> int:
@@ -19,6 +20,11 @@ async def _split(scene: Scene, node: SimNode, key: bytes) -> int:
 
 def _child(scene: Scene) -> Any:
     return next((d for d in scene.cluster.descriptors() if d.parent == 1), None)
+
+
+def _waits_to_apply_a_split(parent: Replica) -> bool:
+    known = min(parent._known_commit, parent.log.durable_index)
+    return any(e.split is not None and e.index <= known for e in parent.pending)
 
 
 def test_a_split_survives_a_blackout_of_all_before_anything_was_flushed() -> None:
@@ -103,5 +109,54 @@ def test_commands_behind_a_split_go_to_the_child() -> None:
         done = await asyncio.gather(*running)
         await splitting
         assert all(call.applied for call in done)
+
+    play(story)
+
+
+def test_a_split_that_is_applied_behind_a_closed_journal_is_made_whole_by_the_next_start() -> None:
+    """The child's log could not begin any more, and that raised out of the journal's callback."""
+
+    async def story(scene: Scene) -> None:
+        await scene.write(scene.n1, b"right", b"x")
+        n3 = scene.n3
+        n3.store.full = True  # n3 logs the split, and cannot apply it
+        child = await _split(scene, scene.n1, b"m")
+        parent = n3.host.replicas[1]
+        assert await scene.cluster.until(lambda: _waits_to_apply_a_split(parent), 2.0)
+        await ask(n3, n3.journal.close())
+        n3.store.full = False
+        parent.apply_again()
+        assert parent.range.child == child
+        n3.kill(restart_after_s=0.3)
+        await scene.healthy()
+        replica = scene.cluster.replica("n3", child)
+        assert isinstance(replica, Replica)
+        assert replica.range.base_index == replica.log.first_index - 1
+        assert (await scene.read(n3, b"x")).seen == b"right"
+
+    play(story)
+
+
+def test_a_child_whose_log_finds_no_room_begins_it_when_there_is_room() -> None:
+    """It counted as begun in memory, and never was in the journal."""
+
+    async def story(scene: Scene) -> None:
+        await scene.write(scene.n1, b"right", b"x")
+        n3 = scene.n3
+        n3.store.full = True
+        child = await _split(scene, scene.n1, b"m")
+        assert await scene.cluster.until(lambda: _child(scene) is not None, 3.0)
+        parent = n3.host.replicas[1]
+        assert await scene.cluster.until(lambda: _waits_to_apply_a_split(parent), 2.0)
+        journal = n3.journal
+        journal._refusal = no_room
+        n3.store.full = False
+        parent.apply_again()
+        replica = n3.host.replicas[child]
+        assert replica.awaited
+        assert replica.log.last_index == 0
+        journal._refusal = None
+        assert await scene.cluster.until(lambda: not replica.awaited, 2.0)
+        assert replica.range.base_index == replica.log.first_index - 1 > 0
 
     play(story)

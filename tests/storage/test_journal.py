@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 from tests.storage.recorded_disk import RecordedDisk
@@ -12,6 +13,7 @@ from tests.storage.recorded_runtime import recorded_runtime
 
 from trilith.errors import DiskFull, Overloaded, StorageFailure
 from trilith.storage.journal import CUT, DROP, ENTRY, RESET, STATE, Journal, JournalConfig
+from trilith.storage.segment import segment_path
 
 CONFIG = JournalConfig(
     "node-1",
@@ -110,6 +112,32 @@ def test_what_arrives_during_a_sync_goes_into_the_next_one() -> None:
         await durable(journal)
         assert bench.writes() == 2
         await journal.close()
+
+    run(body)
+
+
+def test_a_segment_that_fills_while_the_one_before_is_synced_is_written_after_it() -> None:
+    """Its file was let go before its turn came: the journal never wrote anything again."""
+
+    async def body() -> None:
+        bench = Bench()
+        journal = await bench.open()
+        bench.disk.hold_syncs()
+        fill(journal, 1, 1)
+        await condition(lambda: bench.writes() == 1)
+        while journal._tail.number < 3:
+            try:
+                fill(journal, 1, 1, size=2000)
+            except Overloaded:
+                await asyncio.sleep(0)  # until the next segment is reserved
+        last = journal.last_index(1)
+        bench.disk.release_syncs()
+        async with asyncio.timeout(5):
+            await durable(journal)
+        await journal.close()
+        again = await bench.open()
+        assert again.recovered[1].last_index == last
+        await again.close()
 
     run(body)
 
@@ -317,6 +345,37 @@ def test_a_journal_opens_on_a_full_disk_for_reading() -> None:
         fill(again, 1, 1)
         await durable(again)
         await again.close()
+
+    run(body)
+
+
+@pytest.mark.parametrize("reserved", [True, False])
+def test_a_torn_end_is_never_cut_off_without_a_note_of_it_even_on_a_full_disk(
+    *, reserved: bool
+) -> None:
+    async def body() -> None:
+        bench = Bench()
+        config = replace(CONFIG, mark_delay_s=60.0)
+        journal = await bench.open(config)
+        fill(journal, 1, 3)
+        await durable(journal)
+        disk = bench.disk.crashed(lambda dirty: dirty)
+        first, second = (segment_path("journal", number) for number in (1, 2))
+        disk.flip(first, len(disk.content(first).rstrip(b"\0")) - 1)
+        if not reserved:
+            disk.remove(second)
+        disk.capacity_bytes = disk.used_bytes()
+        after = Bench(disk)
+        if not reserved:  # else its room is enough
+            for _ in range(2):
+                with pytest.raises(DiskFull):
+                    await after.open(config)
+            disk.capacity_bytes = None
+        for _ in range(2):
+            again = await after.open(config)
+            assert again.torn_end
+            await again.close()
+        await journal.close()
 
     run(body)
 

@@ -68,27 +68,25 @@ class ReplicaLog:
         return index
 
     def cut(self, last_index: int) -> None:
-        """Drop the entries behind `last_index`; they were never committed."""
-        self._cuts += 1
-        cuts = self._cuts
-        self.last_epoch = self.epoch_at(last_index)
-        self.last_index = last_index
-        self.durable_index = min(self.durable_index, last_index)
+        """Drop the entries behind `last_index`; they were never committed. Raises like `append`."""
+        cuts = self._cuts + 1
+        epoch = self.epoch_at(last_index)
         self._journal.append(
-            CUT,
-            self._partition,
-            self.last_epoch,
-            last_index,
-            b"",
-            lambda: self._durable(last_index, cuts),
+            CUT, self._partition, epoch, last_index, b"", lambda: self._durable(last_index, cuts)
         )
+        self._cuts = cuts
+        self.last_index, self.last_epoch = last_index, epoch
+        self.durable_index = min(self.durable_index, last_index)
 
     def reset(self, index: int, epoch: int, on_durable: Callable[[], None]) -> None:
-        """Restart the log behind `index` (a snapshot holds what came before)."""
+        """Restart the log behind `index` (a snapshot holds what came before).
+
+        Raises like `append`.
+        """
+        self._journal.append(RESET, self._partition, epoch, index, b"", on_durable)
         self._cuts += 1
         self.last_index = self.durable_index = index
         self.last_epoch = epoch
-        self._journal.append(RESET, self._partition, epoch, index, b"", on_durable)
 
     def save_state(self, epoch: int, state: bytes, on_durable: Callable[[], None]) -> None:
         """Journal what this replica acts under, before it acts on it (rule 5)."""

@@ -151,11 +151,16 @@ class Replica:
         return RangeRecord(d.start_key, d.first_end_key)
 
     def _begin_log(self, record: RangeRecord) -> None:
-        """The store has the child of a split, and the journal not yet: its log begins there."""
+        """The store has the child of a split, and the journal not yet: its log begins there.
+
+        The last entry that a journal syncs before it closes, or fails, may be a split's: then the
+        log begins with the next start, from the store, or from the parent's entry if the store
+        has lost that again.
+        """
         try:
             self.log.reset(record.base_index, record.base_epoch, self._log_durable)
-        except Unavailable:
-            self.awaited = True  # until the disk has room
+        except (Unavailable, StorageFailure):
+            self.awaited = True  # until the disk has room, or for the rest of this process
 
     def arrive(self) -> None:
         """The parent has applied the split: nothing is awaited any more."""

@@ -8,7 +8,7 @@ between, or the swap would fail.
 One whose journal had a torn end, and was not yet shown by a leader that its log is as long as it
 once was, asks the other in-sync replicas first (positions.py). While none answers it does not lead,
 unless it is alone in the set; if a log goes on longer, its replica is named leader, and we leave
-the in-sync set (Yield in the model).
+the in-sync set. This rule is not in the model (see positions.py).
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ class Journal:
         """Recover `directory` (made when absent) and start a new segment.
 
         `on_sync(seconds, bytes)` is told of each sync. On a full disk the journal opens, readable,
-        with `accepting` False. Raises DataDirectoryUnusable, OSError.
+        with `accepting` False. Raises DataDirectoryUnusable, OSError, and DiskFull when not even
+        a torn end can be noted.
         """
         self = cls(runtime, directory, config, on_failure, on_sync)
         run = runtime.workers.run
@@ -294,9 +295,13 @@ class Journal:
         self._reserve.want(self._tail.number)
 
     def _release_if_written(self, segment: Segment) -> None:
-        """Close the file of a segment that gets no more records: open, a dropped one keeps room."""
-        first = self._writing or (self._groups[0] if self._groups else None)
-        if segment is not self._tail and (first is None or first.segment is not segment):
+        """Close the file of a segment that gets no more records: open, a dropped one keeps room.
+
+        While one segment is still being written, the next may be full and wait behind it.
+        """
+        if segment is self._tail or (self._writing and self._writing.segment is segment):
+            return
+        if all(group.segment is not segment for group in self._groups):
             self._reserve.release(segment.number)
 
     def _new_segment(self, number: int) -> Segment:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
-from trilith.errors import DataDirectoryUnusable
+from trilith.errors import DataDirectoryUnusable, DiskFull
 from trilith.runtime.disk import Disk, ReadFile
 from trilith.storage.file_header import FILE_HEADER_BYTES, FileHeader, decode_file_header
 from trilith.storage.journal_index import JournalIndex
@@ -29,6 +29,7 @@ from trilith.storage.segment import (
     segment_path,
     segment_seed,
 )
+from trilith.storage.segment_reserve import NO_ROOM
 from trilith_native.record import HEADER_SIZE, find_valid_after, scan, verify
 
 TORN_FILE = "torn"
@@ -86,10 +87,14 @@ class _Recovery:
         names = self._disk.list(self._directory)
         numbers = sorted(n for n in map(segment_number, names) if n is not None)
         headers = {number: self._header(number) for number in numbers}
-        unused: list[str] = []  # reserved, or all of it torn
+        torn: list[str] = []  # all of it
         while numbers and headers[numbers[-1]] is None and not self._has_records(numbers[-1]):
-            unused.append(segment_path(self._directory, numbers.pop()))
-            self._torn_end |= not self._is_blank(unused[-1])
+            path = segment_path(self._directory, numbers.pop())
+            if self._is_blank(path):
+                self._disk.remove(path)  # reserved ahead: its room may be needed below
+            else:
+                self._torn_end = True
+                torn.append(path)
         for position, number in enumerate(numbers):
             following = numbers[position + 1] if position + 1 < len(numbers) else None
             if following is None:
@@ -102,10 +107,9 @@ class _Recovery:
             else:
                 self._read_segment(number, None, is_last=False)
                 self._lose(LostRegion(number + 1, 0, 0))
-        torn_path = f"{self._directory}/{TORN_FILE}"
         if self._torn_end:
-            self._disk.write_small(torn_path, b"1\n")
-        for path in unused:
+            self._note_torn_end()
+        for path in torn:
             self._disk.remove(path)
         last_number = numbers[-1] if numbers else 0
         last_end = 0
@@ -113,8 +117,17 @@ class _Recovery:
             last_end = self._index.segments[last_number].end
             # Records that a killed process wrote are perhaps in the cache only: keep and sync them.
             self._disk.open_append(segment_path(self._directory, last_number), at=last_end).close()
-        torn_end = self._disk.exists(torn_path)
+        torn_end = self._disk.exists(f"{self._directory}/{TORN_FILE}")
         return Recovered(last_number, last_end, self._mark_damaged(), torn_end)
+
+    def _note_torn_end(self) -> None:
+        """Before the end is cut off, and nothing shows any more that it was torn."""
+        try:
+            self._disk.write_small(f"{self._directory}/{TORN_FILE}", b"1\n")
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            raise DiskFull("no room to note that the journal's end was torn") from error
 
     def _header(self, number: int) -> FileHeader | None:
         file = self._disk.open_read(segment_path(self._directory, number))
