@@ -15,11 +15,13 @@ import msgspec
 
 from trilith.chunks.collector import Collector
 from trilith.node.repair import RepairStation
+from trilith.objects import references
 from trilith.replication import (
     in_sync_set,
     leader,
     lease,
     log,
+    parts,
     replica,
     splitting,
     takeover,
@@ -284,6 +286,45 @@ def _rejoin_without_its_chunks() -> list[Patch]:
     return [(RepairStation, "ready_to_join", ready_to_join)]
 
 
+def _walk_references_by_the_map_alone() -> list[Patch]:
+    async def query_part(
+        partitions: Any, keyspace: int, start: bytes, end: bytes, query: Any
+    ) -> tuple[Any, bytes]:
+        last = parts.part_end(partitions, keyspace, start, end)
+        found = await partitions.query(keyspace, start, query, touched=(start, last))
+        return found, last  # whether the partition reached so far was not asked
+
+    async def execute_part(
+        partitions: Any, keyspace: int, start: bytes, end: bytes, command_of: Any
+    ) -> tuple[Any, bytes]:
+        last = parts.part_end(partitions, keyspace, start, end)
+        return await partitions.execute(keyspace, start, command_of(last)), last
+
+    return [(references, "query_part", query_part), (references, "execute_part", execute_part)]
+
+
+def _rejoin_before_a_split_is_told() -> list[Patch]:
+    async def add(self: in_sync_set.InSyncSet, lead: leader.Leader, progress: Any) -> None:
+        held = lead.replica
+        if (
+            not await self._ready_to_join(held.partition_id, progress.node)
+            or held.leader is not lead
+            or progress.state is not State.STREAM
+        ):
+            return
+        progress.joining = True
+        if progress.match_index < held.commit_index:
+            return
+        members = [*held.descriptor.in_sync, progress.node]
+        wanted = msgspec.structs.replace(held.descriptor, in_sync=members)
+        if await self._swap(held, wanted):
+            progress.joining = False
+            lead.followers.update_grant(progress)
+            lead.advance()
+
+    return [(in_sync_set.InSyncSet, "_add", add)]
+
+
 def _forget_retries_at_a_split() -> list[Patch]:
     original = leader.Leader._recorded
 
@@ -345,7 +386,10 @@ def _mutations() -> Iterator[Mutation]:
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
+    torn = ["split", "coordinator_slow", "isolate"]
     for what, make, kinds in (
+        ("references that a stale map hides", _walk_references_by_the_map_alone, torn),
+        ("a child with who lacks its chunks", _rejoin_before_a_split_is_told, torn),
         ("a touched chunk collected", _collect_what_was_just_touched, ["slow_link", "slow_disk"]),
         ("no grace period", _collect_without_a_grace_period, ["slow_link", "pause"]),
         ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),
