@@ -1,8 +1,9 @@
 """All links of one node: keeps a control and a bulk link to every known peer, sends and dispatches.
 
 Of each pair of nodes the one with the smaller id dials. A new link for the same peer and channel
-replaces the old one (the peer restarted, or its end broke first). Messages sent while there is no
-link are dropped: every protocol above repeats what matters.
+replaces the old one (the peer restarted, or its end broke first). A control link that breaks takes
+the bulk link along: only it is never idle, so only it tells when the peer has let go. Messages
+sent while there is no link are dropped: every protocol above repeats what matters.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ REDIAL_DELAY_S_MAX = 1.0
 UNSENT_CONTROL_BYTES_MAX = (
     256 * 1024 * 1024
 )  # a peer this far behind is cut off and caught up later
+
+
+class _ReplacedLink(ConnectionError):
+    """By a newer one, and the other channel's link is perhaps as new."""
 
 
 class PeerHub:
@@ -195,7 +200,7 @@ class PeerHub:
         key = (link.peer_id, link.channel)
         old = self._links.get(key)
         if old is not None and old is not link:
-            old.close(ConnectionError("replaced by a newer link"))
+            old.close(_ReplacedLink("replaced by a newer link"))
         self._links[key] = link
         if link.channel == CONTROL:
             self._outboxes[link.peer_id] = []
@@ -217,6 +222,9 @@ class PeerHub:
             self._log("peer_down", peer=link.peer_id, reason=str(error or "closed"))
             for listener in self._down_listeners:
                 listener(link.peer_id)
+            bulk = self._links.get((link.peer_id, BULK))
+            if bulk is not None and not isinstance(error, _ReplacedLink):
+                bulk.close(ConnectionError("the control link broke"))
         else:
             pending = self._pending.pop(link.peer_id, None)
             if pending is not None:
