@@ -122,7 +122,8 @@ class Storage:
             assert self.chunks.read(chunk_id(number)) == chunk_data(number), f"chunk {number}"
         assert self.chunks.chunks >= len(known.chunks)
         found = await self.coordinator.get(COORDINATOR_KEY)
-        assert (int(found.value) if found else 0) >= known.coordinator, "coordinator"
+        number = int(found.value) if found else 0
+        assert number >= known.coordinator, f"coordinator at {number}, {known.coordinator=}"
         assert self._small() >= known.small, "a small file is older than it was"
 
     def _verify_journal(self, known: Acknowledged) -> None:
