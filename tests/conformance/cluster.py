@@ -192,6 +192,11 @@ class Cluster:
         self._server = None
         return status
 
+    def halt_all(self) -> None:
+        """No process of it says another word (SIGSTOP); end it with `kill_all`."""
+        if self._server is not None:
+            processes.kill([self._server.pid, *self.pids()], signal.SIGSTOP)
+
     def kill_all(self) -> None:
         """`kill -9` of the supervisor and of every node, at once."""
         if self._server is None:

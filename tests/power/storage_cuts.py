@@ -22,6 +22,7 @@ from .storage_child import EXIT_DISK_FAILED, Acknowledged
 
 ROOT = Path(__file__).parents[2]
 ANSWER_DEADLINE_S = 60.0
+DRAIN_S = 0.001
 
 
 class StorageRun:
@@ -87,22 +88,41 @@ class StorageRun:
             self._take_until("ended", deadline_s=random.uniform(0.01, 0.2), patient=True)
         else:
             self.cuts_before_ready += 1
+        self._lose_power(image)
+        image.remount()
+
+    def _lose_power(self, image: Image) -> None:
+        """What the process says from the cut on counts for nothing.
+
+        An fdatasync that is under way when ext4 is shut down may answer 0 for what is lost: its
+        transaction has been aborted and is gone before it looks (six threads that append and
+        fdatasync on Linux 6.18: 4 false answers in 150 cuts). Power that is really lost leaves
+        nobody to hear that answer.
+        """
         self._cut_file.touch()
-        image.cut()
-        # Whatever is acknowledged from now on was synced before the cut.
-        if random.random() < 0.5:
-            self._take_until("ended", deadline_s=0.05, patient=True)
+        halted = self._random.random() < 0.5
+        if halted:
+            processes.kill([self._child], signal.SIGSTOP)  # its calls in the kernel go on
+            image.cut()
+        else:  # it meets the errors before it ends
+            self._take_until("ended", deadline_s=DRAIN_S, patient=True)
+            image.cut()
+            self._take_until("ended", deadline_s=0.05, patient=True, counts=False)
         if self._child:
             processes.kill([self._child])
-            self._take_until("ended", deadline_s=ANSWER_DEADLINE_S)
-        image.remount()
+            self._take_until("ended", deadline_s=ANSWER_DEADLINE_S, counts=halted)
 
     def cycles(self, image: Image, count: int) -> None:
         for _ in range(count):
             self.cycle(image)
 
-    def _take_until(self, mark: str, *, deadline_s: float, patient: bool = False) -> bool:
-        """Takes lines until one begins with `mark`. `patient`: its absence is no failure."""
+    def _take_until(
+        self, mark: str, *, deadline_s: float, patient: bool = False, counts: bool = True
+    ) -> bool:
+        """Takes lines until one begins with `mark`. `patient`: its absence is no failure.
+
+        `counts`: what they acknowledge has to be there from now on.
+        """
         end = time.monotonic() + deadline_s
         while (left := end - time.monotonic()) > 0 or not patient:
             assert left > 0, f"the storage process printed no {mark!r} in {deadline_s} s"
@@ -113,11 +133,11 @@ class StorageRun:
             data = os.read(self._process.stdout.fileno(), 1 << 16)
             assert data, "the storage process ended"
             *lines, self._tail = (self._tail + data).split(b"\n")
-            if self._note([line.decode() for line in lines], mark):
+            if self._note([line.decode() for line in lines], mark, counts):
                 return True
         return False
 
-    def _note(self, lines: list[str], mark: str) -> bool:
+    def _note(self, lines: list[str], mark: str, counts: bool) -> bool:
         seen = False
         for line in lines:
             kind, _, rest = line.partition(" ")
@@ -129,6 +149,6 @@ class StorageRun:
                 assert int(rest) in (-signal.SIGKILL, EXIT_DISK_FAILED), line
             elif kind == "wrong":
                 raise AssertionError(rest.replace("\\n", "\n"))
-            elif kind != "ready":
+            elif kind != "ready" and counts:
                 self.known.add(kind, int(rest))
         return seen

@@ -259,6 +259,21 @@ def test_trimming_drops_whole_flushed_segments_and_keeps_what_only_they_told() -
     run(body)
 
 
+def test_segments_that_several_trims_dropped_are_removed_oldest_first() -> None:
+    async def body() -> None:
+        bench = Bench()
+        journal = await bench.open()
+        await fill_many(journal, 1, 300)
+        for applied in (150, 200, 300):  # none waits for the one before
+            journal.trim({1: applied})
+        await journal.close()
+        removed = [e.path for e in bench.disk.events if e.kind == "remove"]
+        assert len(removed) > 3
+        assert removed == sorted(removed)
+
+    run(body)
+
+
 def test_trimming_keeps_recent_segments_for_peers_that_catch_up() -> None:
     async def body() -> None:
         bench = Bench()

@@ -93,7 +93,8 @@ class Journal:
             on_error=self._fail,
         )
         self._files = self._reserve.files
-        self._trimming: set[asyncio.Task[None]] = set()
+        self._removable: deque[int] = deque()
+        self._removing: asyncio.Task[None] | None = None
 
         self._groups: deque[Group] = deque()
         self._filling: Group | None = None  # the group that takes new records
@@ -506,11 +507,8 @@ class Journal:
         for number in numbers:
             del self._segments[number]
             self._reader.drop_segment(number)
-        group = self._filling
-        if group is None:
-            self._remove_segments(numbers)
-        else:
-            group.callbacks.append(lambda: self._remove_segments(numbers))
+        assert self._filling is not None  # `_rewrite` sees to it
+        self._filling.callbacks.append(lambda: self._remove_segments(numbers))
 
     def durable_segments(self) -> list[tuple[int, int]]:
         """Number and durable end of each segment that holds anything durable, oldest first."""
@@ -550,16 +548,17 @@ class Journal:
             self._append_now(SCAR, 0, 0, 0, encode_scar(damaged), None)
 
     def _remove_segments(self, numbers: list[int]) -> None:
-        task = self._loop.create_task(self._remove_files(numbers))
-        self._trimming.add(task)
-        task.add_done_callback(self._trimming.discard)
+        self._removable.extend(numbers)
+        if self._removing is None or self._removing.done():
+            self._removing = self._loop.create_task(self._remove_files())
 
-    async def _remove_files(self, numbers: list[int]) -> None:
-        for number in numbers:  # oldest first: a crash in between must not leave a hole
+    async def _remove_files(self) -> None:
+        # Oldest first, and never two at a time: a crash in between must not leave a hole, which
+        # recovery takes for entries that were lost.
+        while self._removable:
+            path = segment_path(self._directory, self._removable.popleft())
             try:
-                await self._runtime.workers.run(
-                    self._disk.remove, segment_path(self._directory, number)
-                )
+                await self._runtime.workers.run(self._disk.remove, path)
             except OSError as error:
                 self._fail(error)
                 return
@@ -583,7 +582,8 @@ class Journal:
         self._closed = True
         self._refusal = broken if self._failed else shut
         self._cancel_timers()
-        await asyncio.gather(*self._trimming, return_exceptions=True)
+        if self._removing is not None:
+            await asyncio.gather(self._removing, return_exceptions=True)
         await self._reserve.close()
         self._reader.close()
 
