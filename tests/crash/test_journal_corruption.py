@@ -74,7 +74,7 @@ def test_no_flipped_byte_shortens_a_log_in_silence() -> None:
                 for partition, log in expected.items():
                     found = journal.recovered.get(partition)
                     if found is None:  # its only record was lost: all are in doubt
-                        assert journal.lost_regions
+                        assert journal.may_lack_logs
                         continue
                     if not found.damaged:
                         assert found.state == log.state, (name, offset)
@@ -96,6 +96,38 @@ def entry_offset(disk: RecordedDisk, partition: int, index: int) -> tuple[str, i
     raise AssertionError("no such entry")
 
 
+def test_logs_lost_without_a_trace_are_in_doubt_until_the_node_has_named_them() -> None:
+    """A node that stops between two looks at its journal must not take such a log for a new one."""
+
+    async def body() -> None:
+        disk = RecordedDisk()
+        await write_records(disk, [(STATE, 7, 1, 0, b"state"), *some_records(2)])
+        name = f"journal/{disk.list('journal')[0]}"
+        disk.flip(name, disk.content(name).find(b"state"))
+        for _ in range(2):
+            journal = await open_journal(disk)
+            assert 7 not in journal.recovered
+            assert journal.may_lack_logs
+            await journal.close()
+        journal = await open_journal(disk)
+        journal.settle_unrecorded([7])
+        assert not journal.may_lack_logs
+        await journal.close()
+        for _ in range(2):
+            journal = await open_journal(disk)
+            assert not journal.may_lack_logs
+            assert journal.recovered[7].damaged
+            await journal.close()
+        journal = await open_journal(disk)
+        journal.append(RESET, 7, 1, 3, b"", None)  # a snapshot
+        await journal.close()
+        journal = await open_journal(disk)
+        assert not journal.recovered[7].damaged
+        await journal.close()
+
+    asyncio.run(body())
+
+
 def test_only_the_owner_of_a_damaged_entry_is_marked_when_its_gap_proves_it() -> None:
     async def body() -> None:
         disk = RecordedDisk()
@@ -105,6 +137,7 @@ def test_only_the_owner_of_a_damaged_entry_is_marked_when_its_gap_proves_it() ->
         assert {p for p, found in journal.recovered.items() if found.damaged} == {2}
         assert journal.recovered[2].last_index == 4
         assert journal.recovered[1].last_index == 12
+        assert not journal.may_lack_logs
         await journal.close()
 
     asyncio.run(body())

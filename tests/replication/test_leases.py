@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from tests.replication.register_model import RegisterModel
 
+from trilith.errors import InternalError
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.leader import Leader
@@ -81,21 +82,21 @@ class Node:
             in_sync=in_sync,
         )
         self.replica = Replica(ports, self.descriptor, revision=7)
+        self.takeover = Takeover(
+            node_id="n1",
+            clock=clock,
+            heartbeats=self.heartbeats,
+            swaps=None,  # type: ignore[arg-type]
+            positions=None,  # type: ignore[arg-type]
+            lease_s=LEASE_S,
+        )
 
     def _send(self, node: str, message: msgspec.Struct) -> bool:
         self.sent.append((node, message))
         return True
 
     def lead(self, *, deposed: Descriptor | None = None) -> Leader:
-        takeover = Takeover(
-            node_id="n1",
-            clock=self.clock,
-            heartbeats=self.heartbeats,
-            swaps=None,  # type: ignore[arg-type]
-            positions=None,  # type: ignore[arg-type]
-            lease_s=LEASE_S,
-        )
-        takeover.lead(self.replica, self.descriptor, deposed=deposed)
+        self.takeover.lead(self.replica, self.descriptor, deposed=deposed)
         assert self.replica.leader is not None
         return self.replica.leader
 
@@ -254,5 +255,21 @@ def test_a_damaged_replica_takes_no_grant(tmp_path: Path) -> None:
         replica.begin_install("n2", 6, object(), replica.range)
         replica.receive_grant("n2", Grant(1, 6, granted=True))
         assert not replica.granted
+
+    run(tmp_path, ["n1", "n2"], story)
+
+
+@pytest.mark.parametrize("flaw", ["damaged", "awaited"])
+def test_a_replica_without_its_whole_log_does_not_lead_what_its_node_split_off(
+    tmp_path: Path, flaw: str
+) -> None:
+    """Its log ends before what is committed: each write of its would count as committed at once."""
+
+    def story(node: Node) -> None:
+        setattr(node.replica, flaw, True)
+        node.takeover.lead_first(node.replica, node.descriptor)
+        assert node.replica.leader is None
+        with pytest.raises(InternalError):
+            Leader(node.replica, waits_until=0.0)
 
     run(tmp_path, ["n1", "n2"], story)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from tests.simulation.node import SimNode
 from tests.simulation.registers import ask
 from tests.simulation.scenarios import Scene, play
@@ -158,5 +159,43 @@ def test_a_child_whose_log_finds_no_room_begins_it_when_there_is_room() -> None:
         journal._refusal = None
         assert await scene.cluster.until(lambda: not replica.awaited, 2.0)
         assert replica.range.base_index == replica.log.first_index - 1 > 0
+
+    play(story)
+
+
+async def _is_led(scene: Scene, node: str, partition_id: int) -> None:
+    def led() -> bool:
+        replica = scene.cluster.replica(node, partition_id)
+        return replica is not None and replica.leader is not None
+
+    assert await scene.cluster.until(led, 30.0)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_node_whose_journal_had_rotted_leads_the_children_of_its_splits(times: int) -> None:
+    """It took their logs, which had just begun, for lost with the region, and led them all the
+    same: with a log that ended before what was committed, so every write counted as committed.
+    """
+
+    async def story(scene: Scene) -> None:
+        for i in range(10):
+            await scene.write(scene.n1, b"%d " % i * 20, b"x")
+        await scene.pass_time(0.5)  # a MARK
+        path = "journal/0000000001.seg"
+        middle = len(scene.n1.disk._files[path].durable.rstrip(b"\0")) // 2
+        scene.n1.disk.flip(path, middle)
+        scene.n1.kill(restart_after_s=1.5)
+        await scene.pass_time(2.0)
+        assert scene.cluster.replica("n1", 1) is not None
+        await scene.healthy()
+        await _is_led(scene, "n1", 1)  # again, it is the preferred one
+        partition_id = 1
+        for key in (b"m", b"w")[:times]:
+            partition_id = await ask(scene.n1, scene.n1.host.splitting.split(partition_id, key))
+            await _is_led(scene, "n1", partition_id)
+        assert (await scene.write(scene.n1, b"new", b"x")).applied
+        scene.n1.kill(restart_after_s=5.0)
+        await scene.pass_time(2.0)
+        assert (await scene.read(scene.n2, b"x")).seen == b"new"
 
     play(story)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from trilith.errors import CoordinatorUnavailable, TrilithError, Unavailable
+from trilith.errors import CoordinatorUnavailable, StorageFailure, TrilithError, Unavailable
 from trilith.peers.hub import PeerHub
 from trilith.replication import descriptor as descriptors
 from trilith.replication import messages
@@ -176,6 +177,10 @@ class ReplicaHost:
         Raises CoordinatorUnavailable.
         """
         revision = await self._load_map()
+        recovered = self._journal.recovered
+        lost = [p for p, replica in self.replicas.items() if replica.damaged and p not in recovered]
+        with suppress(Unavailable, StorageFailure):
+            self._journal.settle_unrecorded(lost)
         self._replay_splits()
         self._spawn(self._follow_map(revision))
         self._tick()

@@ -74,10 +74,13 @@ class Leader:
     """The leading role of one replica, for one epoch."""
 
     def __init__(self, replica: Replica, *, waits_until: float) -> None:
-        """`waits_until`.
+        """`waits_until`: no shrink of our own before this (a full lease after taking over, rule 5).
 
-        No shrink of our own before this (a full lease after taking over, rule 5).
+        Raises InternalError for a replica that must not lead: it would take entries behind what is
+        committed for committed ones.
         """
+        if replica.damaged or replica.awaited or replica.log.last_index < replica.commit_index:
+            raise InternalError(f"partition {replica.partition_id} cannot be led: its log is short")
         self.replica = replica
         self.epoch = replica.epoch
         self.waits_until = waits_until

@@ -89,8 +89,10 @@ class Replica:
         self.leader: Leader | None = None
         self.leader_node = descriptor.leader
         recovered = ports.journal.recovered.get(self.partition_id)
-        # A partition that the journal does not know may be what a lost region held.
-        self.damaged = recovered.damaged if recovered else self._may_be_lost(descriptor)
+        # A log that the journal has no record of may be what a lost region held, if it was begun
+        # by an earlier process of this node: then the partition is known before `may_lack_logs`
+        # ends, with the first look at the map.
+        self.damaged = recovered.damaged if recovered else ports.journal.may_lack_logs
         self.epoch = self.log.last_epoch
         if recovered and recovered.state is not None:
             self.epoch = max(self.epoch, descriptors.decode(recovered.state).epoch)
@@ -120,19 +122,6 @@ class Replica:
         if descriptor.epoch > self.epoch:
             with suppress(Unavailable):  # a full disk: adopted with the leader's next append
                 self.save_epoch(descriptor.epoch)
-
-    def _may_be_lost(self, descriptor: Descriptor) -> bool:
-        """Whether a log that the journal does not know may have been in a region that it lost:
-        not when it belongs to a split that this process was the first to log here.
-        """
-        journal = self.ports.journal
-        if not journal.lost_regions or self.log.last_index > 0:
-            return False
-        stored = self.ports.store.get(range_key(self.partition_id))
-        parent = journal.recovered.get(descriptor.parent)
-        if stored is None or parent is None or parent.damaged:
-            return True
-        return decode_range(stored).base_index <= parent.last_index
 
     def _load_range(self) -> RangeRecord:
         """The range as the applied log makes it; a child may have to wait for its parent."""

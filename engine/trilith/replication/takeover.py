@@ -159,15 +159,17 @@ class Takeover:
         """Lead a partition that this node has just created, by a split: nobody else can ever have
         held a lease of it, so there is nothing to wait for.
         """
-        if replica.leader is None and descriptor.epoch == replica.epoch and not replica.awaited:
+        if replica.damaged or replica.awaited or self._node_id not in descriptor.in_sync:
+            return  # as in `lead`
+        if replica.leader is None and descriptor.epoch == replica.epoch:
             now = self._clock.monotonic()
             self._start(replica, self._begin(replica, descriptor, waits_until=now))
 
     def _begin(self, replica: Replica, descriptor: Descriptor, *, waits_until: float) -> Leader:
+        replica.leader = leader = Leader(replica, waits_until=waits_until)
         replica.granted = False
         replica.proven = True
         replica.leader_node = self._node_id
-        replica.leader = leader = Leader(replica, waits_until=waits_until)
         replica.ports.log(
             "leading",
             partition=replica.partition_id,

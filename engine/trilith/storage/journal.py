@@ -39,6 +39,7 @@ from trilith.storage.segment import (
     RESET,
     SCAR,
     STATE,
+    UNRECORDED,
     Segment,
     segment_path,
     segment_seed,
@@ -80,7 +81,6 @@ class Journal:
         self._logs = self._index.logs
         self._segments = self._index.segments
         self._reader = JournalReader(self._disk, directory, self._index, config.cache_bytes)
-
         self._tail = Segment(0, 0)
         self._previous_end = 0
         self._reserve = SegmentReserve(
@@ -95,7 +95,6 @@ class Journal:
         self._files = self._reserve.files
         self._removable: deque[int] = deque()
         self._removing: asyncio.Task[None] | None = None
-
         self._groups: deque[Group] = deque()
         self._filling: Group | None = None  # the group that takes new records
         self._writing: Group | None = None
@@ -109,9 +108,9 @@ class Journal:
         self._failed = False
         self._closed = False
         self._retired_to = 0
-
         self.recovered: dict[int, RecoveredPartition] = {}
         self.lost_regions: list[LostRegion] = []
+        self.may_lack_logs = False  # a log may have been lost with every record of it
         # What was durable last may be missing, and cannot be told from what never was.
         self.torn_end = False
         self.bytes_since_trim = 0
@@ -140,12 +139,8 @@ class Journal:
         found = await run(recover, self._disk, directory, config.node_id, self._index)
         self._previous_end = found.last_end
         self._tail = self._new_segment(found.last_number + 1)
-        self.recovered = {
-            partition: RecoveredPartition(
-                log.first_index, log.last_index, log.last_epoch, log.state, log.damaged
-            )
-            for partition, log in self._logs.items()
-        }
+        self.recovered = self._index.recovered()
+        self.may_lack_logs = UNRECORDED in self._logs
         self.lost_regions = [region for region, _ in found.scars]
         self.torn_end = found.torn_end
         reserving = self._reserve.want(self._tail.number)
@@ -446,6 +441,17 @@ class Journal:
         """Others have shown that every log has its end: the torn one held nothing that counts."""
         self._disk.remove(f"{self._directory}/{TORN_FILE}")
         self.torn_end = False
+
+    def settle_unrecorded(self, lost: list[int]) -> None:
+        """All partitions that may have a log here are known: of those without a record, `lost` may
+        have had some; any other begins later. Raises like `append`; the next start asks again.
+        """
+        if self.may_lack_logs:
+            self.may_lack_logs = False
+            if self._refusal is not None:
+                raise self._refusal()
+            self._append_now(SCAR, 0, 0, 0, encode_scar(lost), None)
+            self._append_now(DROP, UNRECORDED, 0, 0, b"", None)
 
     def first_index(self, partition: int) -> int:
         """Index of the first entry that can be read; 1 for an unknown partition."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import struct
 
+from trilith.storage.journal_config import RecoveredPartition
 from trilith.storage.partition_log import PartitionLog
-from trilith.storage.segment import BASE, CUT, DROP, RESET, SCAR, STATE, Segment
+from trilith.storage.segment import BASE, CUT, DROP, RESET, SCAR, STATE, UNRECORDED, Segment
 
 
 class JournalIndex:
@@ -23,6 +24,16 @@ class JournalIndex:
         if log is None:
             log = self.logs[partition] = PartitionLog()
         return log
+
+    def recovered(self) -> dict[int, RecoveredPartition]:
+        """What is known of each partition now."""
+        return {
+            partition: RecoveredPartition(
+                log.first_index, log.last_index, log.last_epoch, log.state, log.damaged
+            )
+            for partition, log in self.logs.items()
+            if partition != UNRECORDED
+        }
 
     def control(
         self, kind: int, partition: int, epoch: int, index: int, payload: bytes, position: int

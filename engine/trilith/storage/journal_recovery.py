@@ -6,7 +6,7 @@
   (`TORN_FILE`).
 * A bad record that a MARK or a later segment follows had been durable: corruption. The partition
   that lost it is marked damaged; when it cannot be *proven* whose record it was, every partition
-  that could have had one there is.
+  that could have had one there is, those included of which there is no record left (UNRECORDED).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from trilith.storage.segment import (
     MAGIC,
     MARK,
     SCAR,
+    UNRECORDED,
     Segment,
     segment_number,
     segment_path,
@@ -264,8 +265,10 @@ class _Recovery:
                 if partition in self._index.logs
                 and self._index.logs[partition].reset_position < position
             ]
+            if region.owner is None:
+                damaged.append(UNRECORDED)
             for partition in damaged:
-                self._index.logs[partition].damaged = True
+                self._index.log_of(partition).damaged = True
             scars.append((region, damaged))
         return scars
 

@@ -27,6 +27,8 @@ MARK: Final = 6  # partition 0; everything before it is durable
 BASE: Final = 7  # entries up to index (of `epoch`) were trimmed; written when none is left to tell
 SCAR: Final = 8  # partition 0; index = segment, epoch = offset of a lost region; payload = damaged
 
+UNRECORDED: Final = 0  # in a SCAR: whatever partition the journal has no record of
+
 
 class Segment:
     """What is known of one segment, in memory."""
