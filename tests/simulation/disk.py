@@ -72,8 +72,9 @@ class SimDisk(RecordedDisk):
         return f"{path}:{offset}"
 
     def rot_end(self, directory: str) -> str | None:
-        """Flip a bit among the last durable bytes of the newest file there; says where."""
-        paths = [p for p, f in self._files.items() if p.startswith(directory) and any(f.durable)]
+        """Flip a bit among the last durable bytes of the newest segment there; says where."""
+        found = [p for p, f in self._files.items() if p.startswith(directory) and any(f.durable)]
+        paths = [p for p in found if p.endswith(".seg")]
         if not paths:
             return None
         path = max(paths)

@@ -11,7 +11,7 @@ from tests.simulation.registers import KEYSPACE, Call, ask
 from tests.simulation.scenarios import Scene, play
 
 from trilith.errors import OutcomeUnknown
-from trilith.replication import leader
+from trilith.replication import leader, messages
 from trilith.replication.proposal import Proposal
 
 
@@ -241,5 +241,67 @@ def test_heartbeats_of_a_former_leader_do_not_extend_its_grants() -> None:
         for source, target in (("n2", "n3"), ("n3", "n2")):
             network.heal(source, target)
         scene.cluster.coordinator.cut.clear()
+
+    play(story)
+
+
+def test_a_follower_whose_last_records_rotted_does_not_lead_when_it_is_handed_over_to() -> None:
+    """The former leader's link to it was half open: what it had acknowledged before counted."""
+
+    async def story(scene: Scene) -> None:
+        for i in range(5):
+            await scene.append(scene.n1, b"%d " % i)
+        await scene.pass_time(0.01)  # all have applied it
+        assert scene.n2.disk.rot_end("journal/")
+        scene.n2.cut_power(restart_after_s=0.02)
+        await scene.cluster.until(lambda: scene.n2.booted, 1.0)
+        assert scene.n2.host.replicas[1].log.last_index < scene.n1.host.replicas[1].log.last_index
+        scene.n1.stop_cleanly()
+        await scene.pass_time(3.0)
+        assert (await scene.read(scene.n2, b"a")).seen == b"0 1 2 3 4 "
+
+    play(story)
+
+
+def test_the_note_of_a_torn_end_stays_until_what_was_missing_is_durable_again() -> None:
+    """It went when the entries had arrived; a power cut took them again, and nobody knew."""
+
+    async def story(scene: Scene) -> None:
+        n1, n2 = scene.n1, scene.n2
+        for i in range(5):
+            await scene.append(n1, b"%d " % i)
+        assert n2.disk.rot_end("journal/")
+        n2.cut_power(restart_after_s=0.02)
+        await scene.cluster.until(lambda: n2.booted, 1.0)
+        n2.disk.wedged_until = scene.cluster.loop.now + 2.5
+        end = n1.host.replicas[1].log.last_index
+
+        def has_come() -> bool:
+            return n2.host.replicas[1].log.last_index == end
+
+        assert await scene.cluster.until(has_come, 2.0)
+        await scene.pass_time(0.2)
+        assert n2.journal.torn_end
+        n2.cut_power(restart_after_s=0.02)
+        await scene.cluster.until(lambda: n2.booted, 1.0)
+        assert n2.journal.torn_end
+        await scene.healthy()
+        assert not n2.journal.torn_end
+
+    play(story)
+
+
+def test_a_first_piece_of_the_leaders_log_does_not_prove_that_all_of_it_is_here() -> None:
+    """Whoever is greeted first sends what is missing at once, in pieces, and no probe."""
+
+    async def story(scene: Scene) -> None:
+        replica = scene.n2.host.replicas[1]
+        log, epoch = replica.log, replica.epoch
+        replica.proven, replica._leader_had = False, None
+        for log_end, proven in ((log.last_index + 9, False), (log.last_index, True)):
+            piece = messages.Append(1, epoch, log.last_index - 1, 0, 0, [(epoch, b"")], log_end)
+            replica.receive_append("n1", piece)
+            assert replica.proven is proven
+            replica._leader_had = None
 
     play(story)

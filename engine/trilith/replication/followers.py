@@ -201,6 +201,7 @@ class Followers:
             replica.log.epoch_at(previous),
             replica.commit_index,
             entries,
+            replica.log.last_index,
         )
 
     def send_new(self, index: int, append: Append, size: int) -> None:

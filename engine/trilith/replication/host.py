@@ -217,7 +217,7 @@ class ReplicaHost:
         deadline = self._clock.monotonic() + DRAIN_DEADLINE_S
         for replica in led:
             for node in replica.descriptor.in_sync:
-                if node != self.node_id and self._hub.is_reachable(node):
+                if node != self.node_id and self._hears(node):
                     await self._hand_over(replica, node, leave=False, deadline=deadline)
                     break
 
@@ -319,7 +319,7 @@ class ReplicaHost:
             and descriptor.epoch > replica.epoch
             and descriptor.partition_id not in self._busy
         ):
-            self._takeover.lead(replica, descriptor, deposed=None)  # handed over to us
+            self._takeover.accept(replica, descriptor)
 
     def _believe_nothing_of(self, replica: Replica, gone: set[str]) -> None:
         """Followers that left the in-sync set by themselves have lost their disks: what they
@@ -404,6 +404,10 @@ class ReplicaHost:
         replicas = (node for d, _ in self.descriptors.values() for node in d.replica_nodes())
         return sorted({*replicas, *self._hub.peers} - {self.node_id})
 
+    def _hears(self, node: str) -> bool:
+        """Whether it could lead, for all we know: a link that is half open looks well."""
+        return self._hub.is_reachable(node) and not self.is_silent(node)
+
     def _leads_of_record(self, replica: Replica) -> bool:
         return replica.descriptor.leader == self.node_id and not self._draining
 
@@ -442,8 +446,8 @@ class ReplicaHost:
         in_sync = replica.descriptor.in_sync
         full = not replica.damaged and self.node_id in in_sync
         others = [n for n in in_sync if n != self.node_id]
-        others.sort(key=self._hub.is_reachable, reverse=True)
-        if full and (len(in_sync) <= IN_SYNC_MIN or not self._hub.is_reachable(others[0])):
+        others.sort(key=self._hears, reverse=True)
+        if full and (len(in_sync) <= IN_SYNC_MIN or not self._hears(others[0])):
             return  # nobody could commit without us
         if others:
             wanted = msgspec.structs.replace(
@@ -473,6 +477,7 @@ class ReplicaHost:
             follows = (
                 leader.followers.progress[node].state is State.STREAM
                 and node in replica.descriptor.in_sync
+                and self._hears(node)
             )
             if replica.leader is not leader or not leader.drained() or not follows:
                 leader.accept_new()

@@ -407,6 +407,7 @@ class Leader:
             previous_epoch,
             replica.commit_index,
             [(self.epoch, payload)],
+            index,
         )
         self.followers.send_new(index, append, len(payload))
         return index

@@ -43,6 +43,7 @@ class Append(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     previous_epoch: int
     commit_index: int
     entries: list[tuple[int, bytes]]  # (epoch, payload)
+    log_end: int = 0  # the last index of the sender's log; 0: not told, by an older version
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, tag="k"):

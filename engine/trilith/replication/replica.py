@@ -108,7 +108,7 @@ class Replica:
         self.matched_index = applied.index  # equal to the leader's log up to here, this epoch
         # False: nobody has shown since a torn end was cut off that our log is as long as it was.
         self.proven = not ports.journal.torn_end
-        self._leader_had = 0  # the highest index that the leader of this epoch spoke of
+        self._leader_had: int | None = None  # where the leader's log ended when it first said so
         self.apply_failing = False  # the store refuses what is committed
         self.pending: deque[PendingEntry] = deque()
         self._known_commit = applied.index  # what the leader said; we may not have it yet
@@ -303,7 +303,8 @@ class Replica:
             self._adopt(message.epoch, sender)
         previous = message.previous_index
         last = previous + len(message.entries)
-        self._leader_had = max(self._leader_had, last)
+        if self._leader_had is None and (message.log_end or not message.entries):
+            self._leader_had = max(message.log_end, last)  # a probe of an older version tells, too
         if previous > self.log.last_index or (
             previous > self.commit_index and self.log.epoch_at(previous) != message.previous_epoch
         ):
@@ -327,8 +328,7 @@ class Replica:
             self.add_pending(entry)
             appended = True
         self.matched_index = max(self.matched_index, index)
-        if self.matched_index >= self._leader_had:
-            self.proven = True  # a leader's first word, a probe, says where its log ends
+        self._prove()
         self._commit_known(message.commit_index)
         if not appended:
             self._acknowledge()
@@ -362,7 +362,16 @@ class Replica:
             self.ports.on_newer_epoch(self.partition_id)
         self.leader_node = leader_node
         self.matched_index = self._known_commit = self.commit_index
-        self._leader_had = 0
+        self._leader_had = None
+
+    def _prove(self) -> None:
+        """Our log has, durably, what the leader's had when it first spoke: all we ever had.
+
+        Not before it is durable: the note of the torn end goes then (`Journal.nothing_is_missing`).
+        """
+        end = self._leader_had
+        if end is not None and min(self.matched_index, self.log.durable_index) >= end:
+            self.proven = True
 
     def save_epoch(self, epoch: int) -> None:
         """Journal the epoch with the descriptor that we know."""
@@ -393,6 +402,7 @@ class Replica:
         if self.leader is not None:
             self.leader.advance()
         else:
+            self._prove()
             self._acknowledge()
             self._commit_known(0)
 

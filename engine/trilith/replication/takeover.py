@@ -105,9 +105,11 @@ class Takeover:
             self.lead(replica, wanted, deposed=None)
 
     async def _longest(self, replica: Replica, others: list[str]) -> str | None:
-        """The node of this and the others whose log goes on longest; None: no other answers."""
+        """The node of this and the others whose log goes on longest; None: no other answers, or
+        our own is not all durable yet, and so may yet become shorter.
+        """
         found = await self._positions.of(replica.partition_id, others)
-        if not found:
+        if not found or replica.log.durable_index < replica.log.last_index:
             return None
         node = max(found, key=found.__getitem__)
         return node if found[node] > position_of(replica) else self._node_id
@@ -121,6 +123,14 @@ class Takeover:
             complete_until_ms=old.left(self._node_id, self._clock.wall_ms()),
         )
         await self._swaps.swap_from(wanted, revision)
+
+    def accept(self, replica: Replica, descriptor: Descriptor) -> None:
+        """Handed over to us: by one who may count what we had acknowledged before a restart.
+
+        Unless proven we ask first, as after any restart: the next tick finds that we do not lead.
+        """
+        if replica.proven:
+            self.lead(replica, descriptor, deposed=None)
 
     def lead(self, replica: Replica, descriptor: Descriptor, *, deposed: Descriptor | None) -> None:
         """Start leading in the descriptor's epoch; `deposed`: what a takeover replaced.
