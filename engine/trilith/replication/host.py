@@ -23,6 +23,7 @@ from trilith.replication.followers import State
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
 from trilith.replication.leader import Leader
+from trilith.replication.own_disk import OwnDisk
 from trilith.replication.positions import Positions
 from trilith.replication.ranges import Division
 from trilith.replication.replica import Replica, ReplicaPorts
@@ -90,8 +91,7 @@ class ReplicaHost:
         self._draining = False
         self._last_transfer_at = self._clock.monotonic()
         self._journal = journal
-        self._hanging_sync: float | None = None  # when the sync began that the last tick found late
-        self._disk_hangs = False
+        self._disk = OwnDisk(journal, limit_s=timing.follower_timeout_s * DISK_HANG_FACTOR, log=log)
         self.heartbeats = Heartbeats(
             clock=runtime.clock,
             send=hub.send,
@@ -347,7 +347,7 @@ class ReplicaHost:
 
     def _tick(self) -> None:
         now = self._clock.monotonic()
-        self._time_the_disk(now)
+        self._disk.look(now)
         peers = self._peers()
         for node in peers:
             silent_s = self._timing.follower_timeout_s * SILENT_LINK_FACTOR
@@ -372,30 +372,11 @@ class ReplicaHost:
                 self._elect_soon(replica)
         if self._journal.torn_end and all(r.proven for r in self.replicas.values()):
             self._journal.nothing_is_missing()
-        if not self._disk_hangs:
+        if not self._disk.hangs:
             self.heartbeats.beat(peers)
         self._return_leadership(now)
         loop = asyncio.get_running_loop()
         self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
-
-    def _time_the_disk(self, now: float) -> None:
-        """A sync that takes too long is a wedged disk, which heartbeats would hide for ever.
-
-        While it hangs the node is silent, as if it were cut off: no lease of it is renewed, another
-        takes over what it leads, it is dropped from all in-sync sets at once instead of by each
-        partition's next write, and it answers no probe that would take it in again. (Naming
-        another leader itself would be slower: that one would have to wait out our leases.)
-
-        Seen twice, so that a pause of the whole process, which makes every sync look long, is not
-        taken for one.
-        """
-        began = self._journal.sync_started_at
-        limit_s = self._timing.follower_timeout_s * DISK_HANG_FACTOR
-        late = began if began is not None and now - began > limit_s else None
-        hangs = late is not None and late == self._hanging_sync
-        if hangs and not self._disk_hangs:
-            self._log("disk_hangs", for_s=round(now - late, 3) if late is not None else None)
-        self._hanging_sync, self._disk_hangs = late, hangs
 
     def _peers(self) -> list[str]:
         """Every node that there is a link with: also those without replicas notice a dead link
@@ -414,7 +395,7 @@ class ReplicaHost:
     # elections and hand-overs
 
     def _elect_soon(self, replica: Replica) -> None:
-        if replica.partition_id in self._busy or self._draining or self._disk_hangs:
+        if replica.partition_id in self._busy or self._draining or self._disk.hangs:
             return
         self._busy.add(replica.partition_id)
 
@@ -545,11 +526,11 @@ class ReplicaHost:
                 replica.granted = False
 
     def _heartbeat(self, node: str, message: messages.Heartbeat) -> None:
-        if self.heartbeats.receive(node, message) and not self._disk_hangs:
+        if self.heartbeats.receive(node, message) and not self._disk.hangs:
             self.heartbeats.answer(node)
 
     def _append(self, node: str, message: messages.Append) -> None:
-        if self._disk_hangs and not message.entries:
+        if self._disk.hangs and not message.entries:
             return  # a probe: it is repeated until the disk works
         replica = self.replicas.get(message.partition_id)
         if replica is None:
@@ -591,7 +572,7 @@ class ReplicaHost:
     def is_silent(self, node: str) -> bool:
         """Whether no write is to be expected of a node now, whatever its links."""
         if node == self.node_id:
-            return self._disk_hangs
+            return self._disk.hangs
         return self.heartbeats.is_silent(node, self._timing.follower_timeout_s)
 
     def fail_all(self, error: TrilithError) -> None:
