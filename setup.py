@@ -36,6 +36,7 @@ MODULES = {  # name -> libraries it links
     "codec": [],
     "convergent": ["crypto"],
     "crc": [],
+    "huge_arenas": [],
     "record": [],
     "ring": [],
     "synced_file": [],

@@ -19,6 +19,7 @@ from trilith.cli.options import (
     load_config,
 )
 from trilith.node_options import ZONES, Credentials, NodeOptions
+from trilith_native import huge_arenas
 
 _FILE = click.Path(path_type=Path)
 
@@ -61,6 +62,7 @@ def node(parent_pid: int | None, **given: Any) -> None:
     The root credentials come from TRILITH_ROOT_ACCESS_KEY and TRILITH_ROOT_SECRET_KEY, or from
     --credentials-file.
     """
+    huge_arenas.install()  # before a node's modules and tables are made
     if parent_pid is not None:
         from trilith.supervisor.node_process import end_with_parent
 
