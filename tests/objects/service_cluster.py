@@ -7,6 +7,7 @@ import random
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.service import ObjectService
 from trilith.objects.types import Checksum, ObjectMetadata
+from trilith.transactions.recovery import Recovery
 
 from .local_chunks import LocalPipeline
 from .local_partitions import LocalPartitions
@@ -56,7 +57,10 @@ class GivenBody:
 
 
 class ServiceCluster:
-    """`inline`: the largest inline body; chunks have `chunk_size` bytes."""
+    """`inline`: the largest inline body; chunks have `chunk_size` bytes.
+
+    `partitions`: where others than objects live too; `cuts` is for those of its own.
+    """
 
     def __init__(
         self,
@@ -65,8 +69,10 @@ class ServiceCluster:
         inline: int = 100,
         chunk_size: int = 1000,
         part_size_bytes_min: int = 2000,
+        partitions: LocalPartitions | None = None,
+        recovery: Recovery | None = None,
     ) -> None:
-        self.partitions = LocalPartitions(cuts=cuts)
+        self.partitions = partitions or LocalPartitions(cuts=cuts)
         self.pipeline = LocalPipeline(chunk_size=chunk_size)
         entropy = SeededEntropy()
         self.keys = KeyRing(bytes(range(32)), entropy)
@@ -77,6 +83,7 @@ class ServiceCluster:
             entropy,
             inline_size_bytes_max=inline,
             part_size_bytes_min=part_size_bytes_min,
+            recovery=recovery,
         )
 
     async def put(self, bucket: str, key: str, data: bytes, **options: object) -> object:

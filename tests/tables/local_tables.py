@@ -1,4 +1,4 @@
-"""The table models in one process: the twin of Partitions, with a table to work on."""
+"""The models in one process: the twin of Partitions, with a table to work on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Any
 
 from tests.objects.local_partitions import LocalPartitions, _Keyspace
 
+from trilith.objects.model import ObjectsModel, SystemModel
+from trilith.replication.joined_model import JoinedModel
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
 from trilith.tables.catalog import Catalog, Table
@@ -41,7 +43,7 @@ class PartitionsClock(SystemClock):
 
 
 class LocalTables(LocalPartitions):
-    """Keyspaces 1 and 3; `cuts` are partition boundaries of keyspace 3."""
+    """Keyspaces 1 to 3; `cuts` are partition boundaries of keyspace 3."""
 
     def __init__(self, *, cuts: list[bytes] | None = None) -> None:
         super().__init__()
@@ -49,7 +51,8 @@ class LocalTables(LocalPartitions):
         model = ItemsModel(self.keys)
         self.activity = model.activity
         self._keyspaces: Any = {
-            1: _Keyspace(DefinitionsModel(), []),
+            1: _Keyspace(JoinedModel(SystemModel(), DefinitionsModel()), []),
+            2: _Keyspace(ObjectsModel(), []),
             3: _Keyspace(model, cuts or []),
         }
         self.clock = LocalClock(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from trilith.cluster.bootstrap import TABLES
+from trilith.cluster.bootstrap import OBJECTS, TABLES
 from trilith.cluster.router import Router
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
@@ -19,7 +19,7 @@ from trilith.transactions.sweeper import Sweeper
 
 SWEEP_INTERVAL_S = 2.0
 _SHARE = 100  # of the time, at most one part in so many is spent on looking for locks
-_KEYSPACES = (TABLES,)
+_KEYSPACES = (OBJECTS, TABLES)
 
 
 class TransactionStation:

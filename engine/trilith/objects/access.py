@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import Any, cast
 
 import msgspec
 
-from trilith.errors import BucketClosed, BucketNotFound, ConditionalConflict
+from trilith.errors import (
+    BucketClosed,
+    BucketNotFound,
+    ConditionalConflict,
+    TransactionConflict,
+)
 from trilith.objects.chunk_port import ChunkPipeline
 from trilith.objects.commands import (
     Command,
@@ -23,7 +29,9 @@ from trilith.objects.keys import OBJECTS_KEYSPACE, SYSTEM_KEYSPACE, successor
 from trilith.objects.types import BucketInfo
 from trilith.replication.proposal import scoped_token
 from trilith.replication.state_machine import Partitions
+from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import Entropy
+from trilith.transactions.recovery import Recovery
 
 _REOPEN_ATTEMPTS = 8
 
@@ -32,7 +40,8 @@ class Access:
     """Base of the service's operation groups.
 
     `inline_size_bytes_max`: bodies up to this travel sealed inside the replicated command.
-    `part_size_bytes_min`: of every part but the last.
+    `part_size_bytes_min`: of every part but the last. `recovery`: what finds a way around the locks
+    of transactions.
     """
 
     def __init__(
@@ -44,6 +53,7 @@ class Access:
         *,
         inline_size_bytes_max: int = 16 * 1024,
         part_size_bytes_min: int = 5 * 1024 * 1024,
+        recovery: Recovery | None = None,
     ) -> None:
         self._partitions = partitions
         self._pipeline = pipeline
@@ -51,6 +61,7 @@ class Access:
         self._entropy = entropy
         self._inline_size_bytes_max = inline_size_bytes_max
         self._part_size_bytes_min = part_size_bytes_min
+        self._recovery = recovery or Recovery(partitions, SystemClock())
 
     async def _bucket(self, name: str, *, consistent: bool = True) -> BucketInfo:
         """The bucket's record, read anew each time: a local lookup where the partition is in sync.
@@ -75,11 +86,28 @@ class Access:
         )
 
     async def _execute(
-        self, stem: bytes, command: Command, token: bytes | None = None, *, repeated: bool = False
+        self,
+        key: bytes,
+        command: Command,
+        token: bytes | None = None,
+        *,
+        repeated: bool = False,
+        until: bytes | None = None,
     ) -> Any:
-        return await self._partitions.execute(
-            OBJECTS_KEYSPACE, stem, command, token=token, repeated=repeated
-        )
+        """Run a command, after the transactions that are in its way.
+
+        Raises TransactionConflict when one stays there.
+        """
+
+        def write() -> Awaitable[Any]:
+            return self._partitions.execute(
+                OBJECTS_KEYSPACE, key, command, token=token, repeated=repeated, until=until
+            )
+
+        try:
+            return await write()
+        except TransactionConflict:
+            return await self._recovery.around_locks(OBJECTS_KEYSPACE, write)
 
     async def _commit(
         self,

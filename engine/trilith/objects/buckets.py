@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import cast
 
-from trilith.errors import BucketNotEmpty, ConditionalConflict, WrongRange
+from trilith.errors import (
+    BucketNotEmpty,
+    ConditionalConflict,
+    TransactionConflict,
+    WrongRange,
+)
 from trilith.objects.access import Access
 from trilith.objects.commands import (
     BucketsPage,
@@ -53,9 +58,9 @@ class BucketOperations(Access):
         try:
             for key, until in zip(keys, [*keys[1:], end], strict=True):
                 close = CloseBucket(key, bucket.bucket_id, bucket.generation)
-                await self._partitions.execute(OBJECTS_KEYSPACE, key, close, until=until)
+                await self._execute(key, close, until=until)
                 closed.append(key)
-        except BucketNotEmpty:
+        except (BucketNotEmpty, TransactionConflict):
             await self._reopen_all(bucket, closed)
             raise
         except WrongRange:

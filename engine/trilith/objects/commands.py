@@ -5,7 +5,8 @@ A command with a `segment` carries the time (wall clock) at which its chunks' to
 
 Every struct of keyspace 2 starts with what it is routed by: a stem (keys.py) or a logical key in
 the partition. Raw records travel undecoded: the gateway that asked decodes them once. Every list
-is bounded; the bounds are constants here.
+is bounded; the bounds are constants here. Tags 40 to 49 of keyspace 2 are those of transactions
+(transactions/commands.py).
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from trilith.objects.types import (
     UploadPage,
     WriteConditions,
 )
+from trilith.transactions.commands import LockHead
 
 PARTS_PER_PAGE = 1000
 LIST_LIMIT_MAX = 1000
 SEGMENTS_PER_QUERY_MAX = 16
 RECORDS_PER_COLLECT_MAX = 64
+LOCKS_MAX = 1000  # that a page of a listing tells of
 
 Missed = tuple[str, bytes]  # (zone, chunk id) of a chunk that a zone lacks
 
@@ -84,7 +87,10 @@ class PutSegment(Command, frozen=True, tag=3):
 
 
 class AbandonManifest(Command, frozen=True, tag=4):
-    """Give up what was written ahead under `owner`. Harmless after its commit."""
+    """Give up what was written ahead under `owner`. Harmless after its commit.
+
+    TransactionConflict while a transaction is about to commit it.
+    """
 
     stem: bytes
     owner: bytes
@@ -286,7 +292,7 @@ class GetRepair(Query, frozen=True, tag=12):
     key: bytes
 
 
-class FindUsers(Query, frozen=True, tag=40):
+class FindUsers(Query, frozen=True, tag=13):
     """Which segments, from the logical key `start` up to `end`, name any of some chunks.
 
     `chunk_ids`: 32 bytes each. `limit`: segments looked at.
@@ -353,14 +359,25 @@ class Deleted(Result, frozen=True, tag=3):
 
 
 class FoundObject(Result, frozen=True, tag=4):
-    """`record`: an ObjectRecord. `content`: INLINE: the sealed body; CHUNKED: the first segment."""
+    """`record`: an ObjectRecord. `content`: INLINE: the sealed body; CHUNKED: the first segment.
+
+    `lock`: of a transaction that will change the object. Then there may be none: no record.
+    """
 
     record: bytes
     content: bytes | None
+    lock: LockHead | None = None
 
 
 class ObjectsPage(Result, frozen=True, tag=5):
+    """`locks`, LOCKS_MAX at most: of transactions that will change objects of what was read.
+
+    `read_to`: the logical key up to which that is; empty: the partition's whole part.
+    """
+
     page: ListPage
+    locks: list[LockHead] = []
+    read_to: bytes = b""
 
 
 class UploadsPage(Result, frozen=True, tag=6):
@@ -415,7 +432,7 @@ class References(Result, frozen=True, tag=14):
     next_start: bytes
 
 
-class Users(Result, frozen=True, tag=40):
+class Users(Result, frozen=True, tag=15):
     """(chunk id, logical key of a segment that names it); where to go on, empty: that was all."""
 
     users: list[tuple[bytes, bytes]]

@@ -45,7 +45,7 @@ def _carries(checksum: Checksum | None, algorithm: str | None) -> bool:
     )
 
 
-def _by_reference(
+def by_reference(
     source: ObjectReader, bucket: BucketInfo, algorithm: str | None
 ) -> _WholeReader | None:
     """The source, if its references can be taken over as they are."""
@@ -58,7 +58,7 @@ def _by_reference(
     return None
 
 
-def _reread(
+def reread(
     source: ObjectReader,
     first: int,
     last: int,
@@ -80,7 +80,7 @@ def _reread(
     )
 
 
-async def _take_over(manifest: ManifestWriter, source: _WholeReader) -> None:
+async def take_over(manifest: ManifestWriter, source: _WholeReader) -> None:
     """All references of the source into another manifest, a bounded number at a time.
 
     Its chunks are touched before they are committed, as if they had been stored anew.
@@ -119,7 +119,7 @@ class CopyOperations(MultipartOperations):
             return await self._put_inline(
                 info, key, small, source.info.etag, metadata, checksum, conditions, token
             )
-        whole = _by_reference(source, info, checksum_algorithm)
+        whole = by_reference(source, info, checksum_algorithm)
         if whole is not None:
             return await self._copy_references(whole, info, key, metadata, conditions, token)
         carried = source.info.checksum
@@ -128,7 +128,7 @@ class CopyOperations(MultipartOperations):
             if _carries(carried, checksum_algorithm)
             else RunningChecksum(cast(str, checksum_algorithm))
         )
-        body = _reread(source, 0, source.info.size - 1, computed, carried)
+        body = reread(source, 0, source.info.size - 1, computed, carried)
         return await self._put_streamed(info, key, body, metadata, conditions, lambda: token)
 
     async def _copy_references(
@@ -146,7 +146,7 @@ class CopyOperations(MultipartOperations):
         manifest = ManifestWriter(self._partitions, self._pipeline, stem, version_id, data_key)
         facts = source.info
         try:
-            await _take_over(manifest, source)
+            await take_over(manifest, source)
             command = PutObject(
                 stem,
                 facts.size,
@@ -192,17 +192,17 @@ class CopyOperations(MultipartOperations):
         algorithm = handle.record.checksum_algorithm
         facts = source.info
         is_whole = first == 0 and last == facts.size - 1 and "-" not in facts.etag
-        whole = _by_reference(source, handle.bucket, algorithm) if is_whole else None
+        whole = by_reference(source, handle.bucket, algorithm) if is_whole else None
         if whole is None:
             running = RunningChecksum(algorithm) if algorithm is not None else None
-            body = _reread(source, first, last, running, None)
+            body = reread(source, first, last, running, None)
             return await self._put_part(handle, number, body)
         owner = self._partitions.new_token()
         manifest = ManifestWriter(
             self._partitions, self._pipeline, handle.stem, owner, handle.data_key
         )
         try:
-            await _take_over(manifest, whole)
+            await take_over(manifest, whole)
             return await self._commit_part(
                 handle, number, owner, manifest, facts.size, facts.etag, facts.checksum
             )

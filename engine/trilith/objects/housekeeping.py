@@ -8,8 +8,10 @@ The repair queue is repair_queue.py.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import cast
 
+from trilith.errors import TransactionConflict
 from trilith.objects.commands import (
     AbandonManifest,
     Collected,
@@ -41,8 +43,10 @@ class Housekeeping:
         ):
             for key in keys:
                 stem, owner = key[:-OWNER_SIZE], key[-OWNER_SIZE:]
-                await self._partitions.execute(OBJECTS_KEYSPACE, stem, AbandonManifest(stem, owner))
-                count += 1
+                command = AbandonManifest(stem, owner)
+                with suppress(TransactionConflict):  # it waits to be committed: not before then
+                    await self._partitions.execute(OBJECTS_KEYSPACE, stem, command)
+                    count += 1
         return count
 
     async def released(

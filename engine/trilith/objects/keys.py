@@ -20,6 +20,7 @@ longer key that starts with K. Suffixes per family (integers big-endian):
     RELEASED  stem + owner (16)                   manifests without a referrer, to be collected
     REPAIR    stem + escape_bytes(zone) + chunk id (32)
     FENCE     any logical key of the bucket that lies in the partition (see rules/fence.py)
+    LOCK      stem                                an object that a transaction will change
 
 An *owner* is the 16-byte id under which a manifest was written: the version id of an object, or
 the token of an uploaded part. `offset` is the first byte that the segment or page covers within
@@ -48,6 +49,7 @@ PENDING = 0x07
 RELEASED = 0x08
 REPAIR = 0x09
 FENCE = 0x0A
+LOCK = 0x0B
 
 BUCKET_ID_SIZE = 16
 OWNER_SIZE = 16

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import cast
 
+from trilith.errors import DeadlineExceeded, OutcomeUnknown, Unavailable, WrongRange
 from trilith.objects.access import Access
 from trilith.objects.commands import (
     LIST_LIMIT_MAX,
+    LOCKS_MAX,
     ListObjects,
     ListUploads,
     ObjectsPage,
@@ -15,6 +18,7 @@ from trilith.objects.commands import (
 from trilith.objects.keys import OBJECTS_KEYSPACE, open_stem, successor
 from trilith.objects.types import ListEntry, ListPage, UploadInfo, UploadPage
 from trilith.replication.parts import query_part
+from trilith.transactions.commands import LockHead
 
 
 def _range(bucket_id: bytes, prefix: str, after: str) -> tuple[bytes, bytes]:
@@ -46,15 +50,7 @@ class ListOperations(Access):
         while start < end:
             room = limit - len(entries) - len(prefixes)
             query = ListObjects(start, info.bucket_id, prefix, delimiter, last, max(room, 1))
-            found, start = await query_part(
-                self._partitions,
-                OBJECTS_KEYSPACE,
-                start,
-                end,
-                query,
-                consistent=consistent,
-            )
-            page = cast(ObjectsPage, found).page
+            page, start = await self._list_part(start, end, query, consistent=consistent)
             if room == 0:
                 if page.entries or page.common_prefixes:
                     return ListPage(entries, prefixes, last)
@@ -65,6 +61,36 @@ class ListOperations(Access):
                 return ListPage(entries, prefixes, page.next_after)
             last = _last(page, last)
         return ListPage(entries, prefixes, None)
+
+    async def _list_part(
+        self, start: bytes, end: bytes, query: ListObjects, *, consistent: bool
+    ) -> tuple[ListPage, bytes]:
+        """One partition's page, and where its part ends."""
+        answer, last = await query_part(
+            self._partitions, OBJECTS_KEYSPACE, start, end, query, consistent=consistent
+        )
+        found = cast(ObjectsPage, answer)
+        if not found.locks:
+            return found.page, last
+
+        def ask() -> Awaitable[ObjectsPage]:
+            return self._partitions.query(
+                OBJECTS_KEYSPACE, start, query, touched=(start, last), until=last
+            )
+
+        try:
+            found = await self._recovery.behind_locks(
+                OBJECTS_KEYSPACE, found, lambda answer: answer.locks, ask, _was_read
+            )
+        except WrongRange:  # the partition was split meanwhile
+            return await self._list_part(start, end, query, consistent=consistent)
+        except Unavailable:
+            if consistent:
+                raise
+        except OutcomeUnknown as error:
+            if consistent:
+                raise DeadlineExceeded(f"a transaction could not be settled: {error}") from None
+        return found.page, last
 
     async def list_uploads(
         self,
@@ -102,6 +128,13 @@ class ListOperations(Access):
                 return UploadPage(uploads, prefixes, page.next_after)
             last = _last_upload(page, last)
         return UploadPage(uploads, prefixes, None)
+
+
+def _was_read(first: ObjectsPage, lock: LockHead) -> bool:
+    """Whether a page would have told of a lock."""
+    if len(first.locks) >= LOCKS_MAX:
+        return False
+    return not first.read_to or lock.key < first.read_to
 
 
 def _last(page: ListPage, before: str) -> str:

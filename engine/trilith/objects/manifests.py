@@ -42,8 +42,8 @@ class ManifestWriter:
     ) -> None:
         self._partitions = partitions
         self._pipeline = pipeline
-        self._stem = stem
-        self._owner = owner
+        self.stem = stem
+        self.owner = owner
         self._data_key = data_key
         self._chunks: list[StoredChunk] = []
         self._offset = 0
@@ -59,22 +59,27 @@ class ManifestWriter:
         chunks = await self._pipeline.renew(self._chunks[:CHUNKS_PER_SEGMENT])
         segment = self._seal(chunks)
         command = PutSegment(
-            self._stem,
-            self._owner,
+            self.stem,
+            self.owner,
             segment,
             self.pieces_ahead,
             _missed(chunks),
             _expiry(chunks),
         )
         self._attempted = True
-        await self._partitions.execute(OBJECTS_KEYSPACE, self._stem, command)
+        await self._partitions.execute(OBJECTS_KEYSPACE, self.stem, command)
         self.pieces_ahead += 1
         self._offset += segment.length
         del self._chunks[:CHUNKS_PER_SEGMENT]
 
     def _seal(self, chunks: list[StoredChunk]) -> Segment:
         references = [chunk.ref for chunk in chunks]
-        return seal_segment(self._data_key, self._owner, self._offset, references)
+        return seal_segment(self._data_key, self.owner, self._offset, references)
+
+    async def write_all_ahead(self) -> None:
+        """What is left too: for a commit that cannot be refused because it comes late."""
+        while self._chunks:
+            await self._write_ahead()
 
     async def renew(self) -> None:
         """To be called before a command that commits is built: its chunks are safe until then."""
@@ -97,7 +102,7 @@ class ManifestWriter:
     async def abandon(self) -> None:
         """After a failure: let go of what was written ahead. Harmless after the commit."""
         if self._attempted:
-            await abandon(self._partitions, self._stem, self._owner)
+            await abandon(self._partitions, self.stem, self.owner)
 
 
 def _missed(chunks: list[StoredChunk]) -> list[Missed]:

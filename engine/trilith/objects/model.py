@@ -20,12 +20,15 @@ from trilith.objects.rules import (
     objects,
     references,
     repairs,
+    transactions,
     uploads,
 )
 from trilith.replication.state_machine import Context, Effects, View
+from trilith.transactions import commands as t
+from trilith.transactions.stage import LockRules
 
-_Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result]]
-_Answer = dict[type, Callable[[Any, View], c.Result]]
+_Evaluate = dict[type, Callable[[Any, View, Effects, Context], c.Result | t.Result]]
+_Answer = dict[type, Callable[[Any, View], c.Result | t.Result]]
 
 _RESULTS: tuple[type, ...] = (
     c.Done,
@@ -43,6 +46,7 @@ _RESULTS: tuple[type, ...] = (
     c.BucketsPage,
     c.References,
     c.Users,
+    *t.LOCK_RESULTS,
 )
 
 
@@ -73,19 +77,21 @@ class _TableModel:
 
 
 class ObjectsModel(_TableModel):
-    """Keyspace 2: objects, uploads, manifests, repair queue, fences. Routed by stem."""
+    """Keyspace 2: objects, uploads, manifests, repair queue, fences, locks. Routed by stem."""
 
     def __init__(self) -> None:
+        locks = LockRules(transactions.ObjectStage(), has_ledgers=False)
+        while_unlocked = transactions.while_unlocked
         super().__init__(
             {
-                c.PutObject: objects.put_object,
-                c.DeleteObject: objects.delete_object,
+                c.PutObject: while_unlocked(objects.put_object),
+                c.DeleteObject: while_unlocked(objects.delete_object),
                 c.PutSegment: manifests.put_segment,
-                c.AbandonManifest: manifests.abandon_manifest,
+                c.AbandonManifest: transactions.abandon_unstaged_manifest,
                 c.CreateUpload: uploads.create_upload,
                 c.PutPart: uploads.put_part,
                 c.StageParts: uploads.stage_parts,
-                c.CompleteUpload: uploads.complete_upload,
+                c.CompleteUpload: while_unlocked(uploads.complete_upload),
                 c.AbortUpload: uploads.abort_upload,
                 c.CloseBucket: fence.close_bucket,
                 c.ReopenBucket: fence.reopen_bucket,
@@ -93,6 +99,8 @@ class ObjectsModel(_TableModel):
                 c.CollectReleased: manifests.collect_released,
                 c.DropRepair: repairs.drop_repair,
                 c.Settle: references.settle,
+                t.Prepare: locks.prepare,
+                t.Resolve: locks.resolve,
             },
             {
                 c.GetObject: objects.get_object,
@@ -108,6 +116,7 @@ class ObjectsModel(_TableModel):
                 c.GetRepair: repairs.get_repair,
                 c.ListReferences: references.list_references,
                 c.FindUsers: references.find_users,
+                t.ListLocks: locks.list_locks,
             },
         )
 

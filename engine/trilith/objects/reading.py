@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import cast
 
-from trilith.errors import Corruption
+from trilith.errors import (
+    Corruption,
+    DeadlineExceeded,
+    ObjectNotFound,
+    OutcomeUnknown,
+    Unavailable,
+)
 from trilith.objects.access import Access
 from trilith.objects.commands import FoundObject, GetBucket, GetObject
 from trilith.objects.keys import OBJECTS_KEYSPACE, SYSTEM_KEYSPACE, stem_of
@@ -31,7 +37,7 @@ class ReadOperations(Access):
         info: BucketInfo = found.bucket
         stem = stem_of(info.bucket_id, key)
         result = self._partitions.try_query(OBJECTS_KEYSPACE, stem, GetObject(stem))
-        if result is None:
+        if result is None or result.lock is not None:
             return None
         return self._reader(info, stem, key, result, consistent=True)
 
@@ -47,14 +53,42 @@ class ReadOperations(Access):
     async def _find(self, stem: bytes, *, with_body: bool, consistent: bool) -> FoundObject:
         """The object's current record."""
         query = GetObject(stem, with_body)
+        found: FoundObject | None = None
         if consistent:
             found = self._partitions.try_query(OBJECTS_KEYSPACE, stem, query)
-            if found is not None:
-                return cast(FoundObject, found)
-        return cast(
-            FoundObject,
-            await self._partitions.query(OBJECTS_KEYSPACE, stem, query, consistent=consistent),
-        )
+        if found is None:
+            found = cast(
+                FoundObject,
+                await self._partitions.query(OBJECTS_KEYSPACE, stem, query, consistent=consistent),
+            )
+        if found.lock is None:
+            return found
+        found = await self._find_behind_lock(stem, query, found, consistent=consistent)
+        if not found.record:
+            raise ObjectNotFound
+        return found
+
+    async def _find_behind_lock(
+        self, stem: bytes, query: GetObject, found: FoundObject, *, consistent: bool
+    ) -> FoundObject:
+        def ask() -> Awaitable[FoundObject]:
+            return self._partitions.query(OBJECTS_KEYSPACE, stem, query)
+
+        try:
+            return await self._recovery.behind_locks(
+                OBJECTS_KEYSPACE,
+                found,
+                lambda answer: () if answer.lock is None else (answer.lock,),
+                ask,
+                lambda _first, _lock: True,
+            )
+        except Unavailable:
+            if consistent:
+                raise
+        except OutcomeUnknown as error:
+            if consistent:
+                raise DeadlineExceeded(f"a transaction could not be settled: {error}") from None
+        return found
 
     def _reader(
         self, bucket: BucketInfo, stem: bytes, key: str, found: FoundObject, *, consistent: bool

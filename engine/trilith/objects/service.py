@@ -1,7 +1,7 @@
 """The object service: `objects.types.Objects` over partitions and the chunk pipeline.
 
-Operations by subject: buckets.py, reading.py, writing.py, multipart.py, copying.py, listings.py;
-what they share is access.py. What commands do to records: rules/.
+Operations by subject: buckets.py, reading.py, writing.py, multipart.py, copying.py, listings.py,
+staging.py (for transactions.py); what they share is access.py. What commands do to records: rules/.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trilith.objects.buckets import BucketOperations
-from trilith.objects.copying import CopyOperations
 from trilith.objects.listings import ListOperations
+from trilith.objects.staging import StagingOperations
 
 if TYPE_CHECKING:
     from trilith.objects.types import Objects
 
 
-class ObjectService(CopyOperations, ListOperations, BucketOperations):
+class ObjectService(StagingOperations, ListOperations, BucketOperations):
     """Implements trilith.objects.types.Objects. Construct with the arguments of Access."""
 
 

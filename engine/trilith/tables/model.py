@@ -62,7 +62,7 @@ class ItemsModel(_DispatchingModel):
         self.activity = ChangeActivity()
         items = ItemRules(keys, self.activity)
         stage = ItemStage(items, keys)
-        locks = LockRules(stage)
+        locks = LockRules(stage, has_ledgers=True)
         ledgers = ledger.LedgerRules(stage, locks)
         super().__init__(
             {

@@ -25,7 +25,7 @@ from trilith.transactions.records import Participant
 from trilith.transactions.recovery import Fate, Recovery
 from trilith.transactions.settlements import Settlements, Task, settled_by
 
-ACTIONS_MAX = 100
+ACTIONS_MAX = 200  # the parts of a request, and as many sources of copies
 CONFLICT_DELAYS_S = (0.01, 0.02, 0.04, 0.08, 0.12)  # before a conflict is the answer
 MISPLACED_ATTEMPTS_MAX = 5
 _MISPLACED_DELAY_S = 0.05
@@ -215,7 +215,11 @@ class Transactions:
         raise DeadlineExceeded("the transaction took so long that others gave it up")
 
     def _hand_over(self, plan: _Plan, *, committed: bool) -> None:
-        self.settlements.add(plan.transaction, plan.ledger, plan.participants, committed=committed)
+        decided = self.settlements.add(
+            plan.transaction, plan.ledger, plan.participants, committed=committed
+        )
+        if plan.participants:
+            plan.released = decided.gone
 
     async def _prepare(
         self, plan: _Plan, actions: Sequence[Action], verdicts: list[c.Verdict]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from trilith.errors import InvalidRequest, TransactionConflict, TrilithError
+from trilith.errors import InternalError, InvalidRequest, TransactionConflict, TrilithError
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.transactions import commands as c
 from trilith.transactions.layout import KEYS_END, LEDGER
@@ -117,10 +117,11 @@ def weigh(
 
 
 class LockRules:
-    """Prepare and resolve on one model's records."""
+    """Prepare and resolve on one model's records. `has_ledgers`: they are in its keyspace."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, has_ledgers: bool) -> None:
         self._stage = stage
+        self._has_ledgers = has_ledgers
         self._family = stage.lock_family
 
     def prepare(
@@ -175,6 +176,8 @@ class LockRules:
             effects.delete(self._family, one.key)
             effects.touch(one.key)
             done.add(one.key)
+        if closed and not self._has_ledgers:
+            raise InternalError("ledgers of another keyspace were to be closed")
         for ledger, transaction in closed:
             effects.delete(LEDGER, ledger + transaction)
         return True

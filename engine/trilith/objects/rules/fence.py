@@ -7,7 +7,9 @@ markers of the bucket, `(generation, open | closed)`; none means open at generat
 Deleting bucket B, read at generation g:
   1. Close(B, g) on every partition that overlaps B's range. It is refused when a marker has a
      generation > g, and answers BucketNotEmpty when the partition holds an object or an upload of
-     B. Else it leaves the marker closed(g).
+     B. So it is while a transaction has locked a key of B: it may be about to put an object, and
+     its lock, like a record, proves to what it commits that nobody closed. Else it leaves the
+     marker closed(g).
   2. Delete B's record if its generation is still g.
 A write that would create the first record of a key is refused with BucketClosed(c) while the
 partition has a marker closed(c). Its gateway then reads B's record: gone is BucketNotFound. Else,
@@ -37,9 +39,18 @@ from __future__ import annotations
 
 from trilith.errors import BucketClosed, BucketNotEmpty, ConditionalConflict
 from trilith.objects.commands import CloseBucket, Done, ReopenBucket
-from trilith.objects.keys import BUCKET_ID_SIZE, FENCE, OBJECT, UPLOAD, bucket_range
+from trilith.objects.keys import (
+    BUCKET_ID_SIZE,
+    FENCE,
+    LOCK,
+    NULL_VERSION,
+    OBJECT,
+    UPLOAD,
+    bucket_range,
+)
 from trilith.objects.records import FENCE_RECORD, FenceRecord
 from trilith.replication.state_machine import Context, Effects, View
+from trilith.transactions.stage import require_unlocked
 
 
 def _markers(view: View, bucket_id: bytes) -> list[tuple[bytes, FenceRecord]]:
@@ -60,14 +71,22 @@ def close_bucket(command: CloseBucket, view: View, effects: Effects, _context: C
     markers = _markers(view, command.bucket_id)
     if any(marker.generation > command.generation for _, marker in markers):
         raise ConditionalConflict("the bucket was written to while it was being deleted")
-    start, end = bucket_range(command.bucket_id)
-    for family in (OBJECT, UPLOAD):
-        if next(iter(view.scan(family, start, end)), None) is not None:
-            raise BucketNotEmpty
+    _require_empty(view, *bucket_range(command.bucket_id))
     closed = FENCE_RECORD.encode(FenceRecord(command.generation, closed=True))
     for key in [key for key, _ in markers] or [command.key]:
         effects.put(FENCE, key, closed)
     return Done()
+
+
+def _require_empty(view: View, start: bytes, end: bytes) -> None:
+    """Raises BucketNotEmpty; TransactionConflict where that depends on a transaction."""
+    if next(iter(view.scan(UPLOAD, start, end)), None) is not None:
+        raise BucketNotEmpty
+    for key, _ in view.scan(OBJECT, start, end):
+        if view.get(LOCK, key[: -len(NULL_VERSION)]) is None:
+            raise BucketNotEmpty
+    for stem, _ in view.scan(LOCK, start, end):
+        require_unlocked(view, LOCK, stem)
 
 
 def reopen_bucket(command: ReopenBucket, view: View, effects: Effects, _context: Context) -> Done:

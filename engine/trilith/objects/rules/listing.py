@@ -12,8 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 
-from trilith.objects.commands import ListObjects, ListUploads, ObjectsPage, UploadsPage
+from trilith.objects.commands import (
+    LOCKS_MAX,
+    ListObjects,
+    ListUploads,
+    ObjectsPage,
+    UploadsPage,
+)
 from trilith.objects.keys import (
+    LOCK,
     OBJECT,
     OWNER_SIZE,
     UPLOAD,
@@ -25,6 +32,8 @@ from trilith.objects.keys import (
 from trilith.objects.records import OBJECT_RECORD, UPLOAD_RECORD
 from trilith.objects.types import ListEntry, ListPage, UploadInfo, UploadPage
 from trilith.replication.state_machine import View
+from trilith.transactions.commands import LockHead
+from trilith.transactions.stage import head_of
 from trilith_native.codec import escape_bytes
 
 _Walked = tuple[bytes, bytes | None, bytes, bytes]
@@ -89,23 +98,44 @@ class _Rollup:
 
 def list_objects(query: ListObjects, view: View) -> ObjectsPage:
     rollup = _Rollup(query.bucket_id, query.prefix, query.delimiter)
+    if query.limit <= 0:
+        return ObjectsPage(ListPage([], [], None))
+    start = rollup.start_after(query.after.encode())
+    page = _list_page(query, rollup, start, view)
+    read_to = b""
+    if page.next_after is not None:
+        last = page.next_after.encode()
+        is_prefix = rollup.common_prefix(last) == last
+        read_to = rollup.past(last) if is_prefix else after_key(query.bucket_id, last)
+    return ObjectsPage(page, _locks(view, start, read_to or rollup.end), read_to)
+
+
+def _locks(view: View, start: bytes, end: bytes) -> list[LockHead]:
+    locks: list[LockHead] = []
+    if start >= end:
+        return locks
+    for key, raw in view.scan(LOCK, start, end):
+        locks.append(head_of(key, raw))
+        if len(locks) >= LOCKS_MAX:
+            break
+    return locks
+
+
+def _list_page(query: ListObjects, rollup: _Rollup, start: bytes, view: View) -> ListPage:
     entries: list[ListEntry] = []
     prefixes: list[str] = []
     last: bytes | None = None
-    start = rollup.start_after(query.after.encode())
-    if query.limit <= 0:
-        return ObjectsPage(ListPage([], [], None))
     for key, common_prefix, _, record in rollup.walk(view, OBJECT, start):
         if len(entries) + len(prefixes) == query.limit:
             assert last is not None
-            return ObjectsPage(ListPage(entries, prefixes, last.decode()))
+            return ListPage(entries, prefixes, last.decode())
         if common_prefix is not None:
             prefixes.append(common_prefix.decode())
             last = common_prefix
         else:
             entries.append(_entry(key, record))
             last = key
-    return ObjectsPage(ListPage(entries, prefixes, None))
+    return ListPage(entries, prefixes, None)
 
 
 def _entry(key: bytes, record: bytes) -> ListEntry:

@@ -11,12 +11,21 @@ from trilith.objects.commands import (
     PutObject,
     Stored,
 )
-from trilith.objects.keys import BUCKET_ID_SIZE, INLINE, NULL_VERSION, OBJECT, SEGMENT, owned_key
+from trilith.objects.keys import (
+    BUCKET_ID_SIZE,
+    INLINE,
+    LOCK,
+    NULL_VERSION,
+    OBJECT,
+    SEGMENT,
+    owned_key,
+)
 from trilith.objects.records import OBJECT_RECORD, Kind, ObjectRecord, ReleasedKind
 from trilith.objects.rules.fence import require_open
 from trilith.objects.rules.manifests import consume_pending, release, write_segment
 from trilith.objects.types import WriteConditions
 from trilith.replication.state_machine import Context, Effects, View
+from trilith.transactions.stage import head_of
 
 
 def check_conditions(conditions: WriteConditions | None, raw: bytes | None) -> None:
@@ -48,13 +57,20 @@ def remove_content(
 
 
 def put_object(command: PutObject, view: View, effects: Effects, context: Context) -> Stored:
+    raw = view.get(OBJECT, command.stem + NULL_VERSION)
+    if raw is None:
+        require_open(view, command.stem[:BUCKET_ID_SIZE])
+    check_conditions(command.conditions, raw)
+    return store_object(command, raw, view, effects, context)
+
+
+def store_object(
+    command: PutObject, raw: bytes | None, view: View, effects: Effects, context: Context
+) -> Stored:
+    """The effects of a put that may be. `raw`: the record that it replaces."""
     stem, now_ms = command.stem, context.now_ms
     version_id = command.version_id or context.token
     key = stem + NULL_VERSION
-    raw = view.get(OBJECT, key)
-    if raw is None:
-        require_open(view, stem[:BUCKET_ID_SIZE])
-    check_conditions(command.conditions, raw)
     consume_pending(view, effects, stem, version_id, command.pieces_ahead)
     kind = Kind.INLINE if command.body is not None else Kind.CHUNKED
     remove_content(effects, stem, raw, kind, now_ms)
@@ -100,14 +116,18 @@ def get_object(query: GetObject, view: View) -> FoundObject:
     stem = query.stem
     key = stem + NULL_VERSION
     raw = view.get(OBJECT, key)
+    locked = view.get(LOCK, stem)
+    lock = None if locked is None else head_of(stem, locked)
     if raw is None:
-        raise ObjectNotFound
+        if lock is None:
+            raise ObjectNotFound
+        return FoundObject(b"", None, lock)
     if not query.with_body:
-        return FoundObject(raw, None)
+        return FoundObject(raw, None, lock)
     kind = OBJECT_RECORD.kind(raw)
     if kind == Kind.INLINE:
-        return FoundObject(raw, view.get(INLINE, key))
+        return FoundObject(raw, view.get(INLINE, key), lock)
     if kind == Kind.CHUNKED:
         owner = OBJECT_RECORD.decode(raw).version_id
-        return FoundObject(raw, view.get(SEGMENT, owned_key(stem, owner, 0)))
-    return FoundObject(raw, None)
+        return FoundObject(raw, view.get(SEGMENT, owned_key(stem, owner, 0)), lock)
+    return FoundObject(raw, None, lock)
