@@ -94,7 +94,7 @@ def test_transactions_that_meet_are_serialized(db: Client, table: Any) -> None:
 
 
 def test_mistakes_in_a_transaction_are_named(db: Client, table: Any) -> None:
-    twice, nowhere, objects, full = (db.transact() for _ in range(4))
+    twice, nowhere, full = (db.transact() for _ in range(3))
     twice.put_item(table.name, {"id": "a"})
     twice.delete_item(table.name, {"id": "a"})
     with pytest.raises(errors.InvalidRequest, match="multiple operations"):
@@ -102,10 +102,6 @@ def test_mistakes_in_a_transaction_are_named(db: Client, table: Any) -> None:
     nowhere.put_item("nobody-has-this", {"id": "a"})
     with pytest.raises(errors.TableNotFound):
         nowhere.commit()
-    objects.put_item(table.name, {"id": "a"})
-    objects.put_object("a-bucket", "k", b"x")
-    with pytest.raises(errors.NotServed, match="put_object"):
-        objects.commit()
     assert table.get({"id": "a"}, consistent=True) is None
     for number in range(100):
         full.put_item(table.name, {"id": str(number)})

@@ -21,6 +21,7 @@ from trilith.edge.grpc_tables import TablesService
 from trilith.edge.grpc_transactions import TransactionsService
 from trilith.errors import InternalError, TrilithError
 from trilith.iam.credentials import root_credential
+from trilith.objects.transactions import ObjectTransactions
 from trilith.runtime.clock import SystemClock
 from trilith.wire.v1 import objects_pb2, tables_pb2, transactions_pb2
 
@@ -98,10 +99,12 @@ def test_any_message_is_answered_or_refused(method: Any, data: st.DataObject) ->
     _fill(data.draw, request, 0)
     app = LocalApp()
     tables = TablesService(app.context)
+    objects = ServiceCluster(partitions=app.tables, recovery=app.tables.recovery)
+    transactions = ObjectTransactions(objects.service, app.tables.transactions)
     services = {
         "Tables": tables,
-        "Transactions": TransactionsService(tables),
-        "Objects": ObjectsService(ServiceCluster().service, "us-east-1"),
+        "Transactions": TransactionsService(tables, transactions),
+        "Objects": ObjectsService(objects.service, "us-east-1"),
     }
     run = getattr(services[method.containing_service.name], method_name(method))
     identity = root_credential("a", "b").identity

@@ -9,10 +9,12 @@ from trilith.client.access import new_request_token
 from trilith.client.rpc import Call, rpc_of
 from trilith.client.table_calls import Condition
 from trilith.client.values import Item, item_message
+from trilith.errors import EntityTooLarge
 from trilith.wire.v1 import tables_pb2
 from trilith.wire.v1 import transactions_pb2 as wire
 
 PARTS_MAX = 100
+BODIES_BYTES_MAX = 4 << 20
 _TRANSACT = rpc_of(wire.DESCRIPTOR, "Transactions", "Transact")
 
 
@@ -26,6 +28,7 @@ class TransactionParts:
     def __init__(self) -> None:
         self._parts: list[wire.TransactPart] = []
         self._token = new_request_token()
+        self._bodies_bytes = 0
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -113,7 +116,17 @@ class TransactionParts:
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> None:
-        """A small object; a larger one is put under another key before, and copied in here."""
+        """A small object: the bodies of a transaction have at most BODIES_BYTES_MAX together.
+
+        A larger one is put under another key before, and copied in here. Raises EntityTooLarge.
+        """
+        bodies_bytes = self._bodies_bytes + len(data)
+        if bodies_bytes > BODIES_BYTES_MAX:
+            raise EntityTooLarge(
+                f"the bodies in a transaction have at most {BODIES_BYTES_MAX} bytes together: put "
+                "a larger object under another key before, and copy it in the transaction",
+                size=bodies_bytes,
+            )
         part = wire.PutWholeObject(
             bucket=bucket,
             key=key,
@@ -122,6 +135,7 @@ class TransactionParts:
             body=data,
         )
         self._add(wire.TransactPart(put_object=part))
+        self._bodies_bytes = bodies_bytes
 
     def copy_object(
         self,
@@ -130,14 +144,21 @@ class TransactionParts:
         bucket: str,
         key: str,
         *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> None:
+        """Of any size: its bytes are not moved. Keeps its metadata unless some is given.
+
+        `if_match` and `if_absent` are about what is under `key` before.
+        """
         part = wire.CopyWholeObject(
             source_bucket=source_bucket,
             source_key=source_key,
             bucket=bucket,
             key=key,
+            metadata=object_calls.metadata_message(content_type, metadata, None),
             conditions=object_calls.conditions(if_match, if_absent),
         )
         self._add(wire.TransactPart(copy_object=part))

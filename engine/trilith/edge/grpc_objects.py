@@ -83,21 +83,21 @@ class ObjectsService:
         if first is None or not first.HasField("head"):
             raise InvalidRequest("the first message of PutObject has the head")
         head: wire.PutObjectHead = first.head
-        bucket, key = _named(call, head.bucket, head.key)
+        bucket, key = named(call, head.bucket, head.key)
         body = _ReceivedBody(call, messages, first)
         return _info(
             await self._objects.put_object(
                 bucket,
                 key,
                 body,
-                _metadata(head.metadata),
-                conditions=_conditions(head.conditions),
+                metadata_of(head.metadata),
+                conditions=conditions_of(head.conditions),
                 token=lambda: call.token(body.token),
             )
         )
 
     async def get_object(self, call: Call, request: wire.GetObjectRequest) -> None:
-        bucket, key = _named(call, request.bucket, request.key)
+        bucket, key = named(call, request.bucket, request.key)
         reader = await self._open(bucket, key, consistent=not request.eventual)
         size = reader.info.size
         first, last = 0, size - 1
@@ -124,36 +124,36 @@ class ObjectsService:
         return await self._objects.open_object(bucket, key, consistent=consistent)
 
     async def head_object(self, call: Call, request: wire.HeadObjectRequest) -> wire.ObjectInfo:
-        bucket, key = _named(call, request.bucket, request.key)
+        bucket, key = named(call, request.bucket, request.key)
         consistent = not request.eventual
         return _info(await self._objects.head_object(bucket, key, consistent=consistent))
 
     async def delete_object(
         self, call: Call, request: wire.DeleteObjectRequest
     ) -> wire.DeleteObjectResponse:
-        bucket, key = _named(call, request.bucket, request.key)
+        bucket, key = named(call, request.bucket, request.key)
         existed = await self._objects.delete_object(
             bucket,
             key,
-            conditions=_conditions(request.conditions),
+            conditions=conditions_of(request.conditions),
             token=call.token(request.token),
         )
         return wire.DeleteObjectResponse(existed=existed)
 
     async def copy_object(self, call: Call, request: wire.CopyObjectRequest) -> wire.ObjectInfo:
-        source_bucket, source_key = _named(call, request.source_bucket, request.source_key)
-        bucket, key = _named(call, request.bucket, request.key)
+        source_bucket, source_key = named(call, request.source_bucket, request.source_key)
+        bucket, key = named(call, request.bucket, request.key)
         source = await self._open(source_bucket, source_key, consistent=True)
         metadata = source.info.metadata
         if request.HasField("metadata"):
-            metadata = _metadata(request.metadata)
+            metadata = metadata_of(request.metadata)
         return _info(
             await self._objects.copy_object(
                 source,
                 bucket,
                 key,
                 metadata,
-                conditions=_conditions(request.conditions),
+                conditions=conditions_of(request.conditions),
                 token=call.token(request.token),
             )
         )
@@ -243,7 +243,8 @@ def _bucket_name(name: str) -> str:
     return name
 
 
-def _named(call: Call, bucket: str, key: str) -> tuple[str, str]:
+def named(call: Call, bucket: str, key: str) -> tuple[str, str]:
+    """An object's bucket and key. Raises InvalidRequest."""
     call.resource, call.key = _bucket_name(bucket), key
     if not 1 <= len(key.encode()) <= KEY_BYTES_MAX:
         raise InvalidRequest(f"a key has 1 to {KEY_BYTES_MAX} bytes of UTF-8")
@@ -256,7 +257,8 @@ def _limit(limit: int) -> int:
     return limit or LIST_LIMIT_MAX
 
 
-def _conditions(conditions: wire.WriteConditions) -> WriteConditions:
+def conditions_of(conditions: wire.WriteConditions) -> WriteConditions:
+    """Raises InvalidRequest."""
     if conditions.if_absent and conditions.if_match:
         raise InvalidRequest("if_match and if_absent exclude each other")
     if conditions.if_absent:
@@ -266,7 +268,7 @@ def _conditions(conditions: wire.WriteConditions) -> WriteConditions:
     return NO_CONDITIONS
 
 
-def _metadata(metadata: wire.ObjectMetadata) -> ObjectMetadata:
+def metadata_of(metadata: wire.ObjectMetadata) -> ObjectMetadata:
     """Whatever is stored can leave as headers through S3. Raises InvalidRequest."""
     headers, user = dict(metadata.headers), dict(metadata.user)
     for name, value in headers.items():

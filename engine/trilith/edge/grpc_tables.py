@@ -64,11 +64,11 @@ class TablesService:
     """`context` is the one that DynamoDB's operations run in."""
 
     def __init__(self, context: Context) -> None:
-        self._context = context
+        self.context = context
 
     async def run(self, operation: str, document: Document, token: bytes | None = None) -> Any:
         """The decoded answer of an operation. Raises DynamoDBError, TrilithError."""
-        context = self._context if token is None else replace(self._context, token=token)
+        context = self.context if token is None else replace(self.context, token=token)
         answer = await handler_of(operation)(context, validate(operation, document))
         return _decode(answer)
 

@@ -1,25 +1,39 @@
-"""The Transactions service: wire messages to DynamoDB's TransactWriteItems.
+"""The Transactions service: wire messages to DynamoDB's TransactWriteItems, and objects beside it.
 
-Parts on objects are refused by name until the object model takes part in transactions.
+A transaction of items alone is DynamoDB's operation. With objects, their parts and the actions on
+items are executed together; what is wrong with one of them cancels all.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from blake3 import blake3
+
 from trilith import errors
 from trilith.dynamodb.errors import DynamoDBError
+from trilith.dynamodb.operations.transactions import NO_REASON, ItemWrites, Reason, cancelled
+from trilith.dynamodb.validation import validate
 from trilith.edge.grpc_call import Call
+from trilith.edge.grpc_objects import CHECKSUM, conditions_of, metadata_of, named
 from trilith.edge.grpc_tables import TablesService, domain_error
 from trilith.edge.grpc_values import Document, item_document, placeholders_document
-from trilith.errors import InvalidRequest, NotServed, TransactionCancelled, TrilithError
+from trilith.errors import InvalidRequest, TransactionCancelled, TrilithError
+from trilith.objects.transactions import (
+    CopyPart,
+    DeletePart,
+    ObjectTransactions,
+    Part,
+    PutPart,
+)
+from trilith.transactions.commands import CONFLICT, Verdict
+from trilith.transactions.coordinator import ClientToken
 from trilith.wire.v1 import tables_pb2
 from trilith.wire.v1 import transactions_pb2 as wire
 
 PARTS_MAX = 100
 CANCELLED = "TransactionCanceledException"
-_CONFLICT = "TransactionConflict"
-_DONE = "None"
+_DONE = NO_REASON.code
 _KINDS = {
     "put_item": "Put",
     "update_item": "Update",
@@ -31,32 +45,93 @@ _KINDS = {
 class TransactionsService:
     """`tables` runs DynamoDB's operations."""
 
-    def __init__(self, tables: TablesService) -> None:
+    def __init__(self, tables: TablesService, objects: ObjectTransactions) -> None:
         self._tables = tables
+        self._objects = objects
 
     async def transact(self, call: Call, request: wire.TransactRequest) -> wire.TransactResponse:
         if not 1 <= len(request.parts) <= PARTS_MAX:
             raise InvalidRequest(f"a transaction has 1 to {PARTS_MAX} parts")
-        document: Document = {"TransactItems": [_part(part) for part in request.parts]}
+        parts = [_part(call, part) for part in request.parts]
         token = call.token(request.token)
-        if token is not None:
-            document["ClientRequestToken"] = token.hex()
         try:
-            await self._tables.run("TransactWriteItems", document)
+            if all(isinstance(part, dict) for part in parts):
+                document: Document = {"TransactItems": parts}
+                if token is not None:
+                    document["ClientRequestToken"] = token.hex()
+                await self._tables.run("TransactWriteItems", document)
+            else:
+                client = None if token is None else self._client_token(request, token)
+                await self._together(parts, client)
         except DynamoDBError as error:
             if error.name == CANCELLED:
                 raise _cancelled(error) from None
             raise domain_error(error) from None
         return wire.TransactResponse()
 
+    def _client_token(self, request: wire.TransactRequest, token: bytes) -> ClientToken:
+        """Of the same space as tokens of transactions on items alone."""
+        said = wire.TransactRequest(parts=request.parts).SerializeToString(deterministic=True)
+        name = f"{self._tables.context.account_id}/{token.hex()}"
+        return ClientToken(name.encode(), blake3(said).digest()[:16])
 
-def _part(part: wire.TransactPart) -> Document:
+    async def _together(self, parts: list[Document | Part], client: ClientToken | None) -> None:
+        """Raises DynamoDBError, TrilithError."""
+        items = [part for part in parts if isinstance(part, dict)]
+        objects = [part for part in parts if not isinstance(part, dict)]
+        document: Document = {"TransactItems": items}
+        if items:
+            document = validate("TransactWriteItems", document)
+        context = self._tables.context
+        writes = await ItemWrites.read(context, document["TransactItems"])
+        if writes.unfit:
+            if client is not None:
+                await context.transactions.was_replayed(client)
+            found = [reason or NO_REASON for reason in writes.unfit]
+            raise cancelled(_in_order(parts, found, [NO_REASON] * len(objects)))
+        ended = await self._objects.execute(objects, writes.admitted(), client)
+        if not ended.is_committed:
+            reasons = writes.reasons(ended.beside)
+            raise cancelled(_in_order(parts, reasons, [_reason(one) for one in ended.parts]))
+        if ended.is_replay:
+            await writes.replayed(document)
+        else:
+            await writes.written(document, ended.beside)
+
+
+def _in_order(
+    parts: list[Document | Part], of_items: list[Reason], of_objects: list[Reason]
+) -> list[Reason]:
+    """A reason for each part."""
+    items, objects = iter(of_items), iter(of_objects)
+    return [next(items) if isinstance(part, dict) else next(objects) for part in parts]
+
+
+def _reason(verdict: Verdict) -> Reason:
+    return Reason(verdict.code, verdict.message) if verdict.code else NO_REASON
+
+
+def _part(call: Call, part: wire.TransactPart) -> Document | Part:
+    """An element of TransactItems, or a part on an object. Raises InvalidRequest."""
     kind = part.WhichOneof("part")
     if kind is None:
         raise InvalidRequest("a part of a transaction has exactly one kind")
-    if kind not in _KINDS:
-        raise NotServed(f"{kind} in a transaction is not served in this version")
     request: Any = getattr(part, kind)
+    if kind in _KINDS:
+        return {_KINDS[kind]: _item_document(kind, request)}
+    bucket, key = named(call, request.bucket, request.key)
+    conditions = conditions_of(request.conditions)
+    if kind == "delete_object":
+        return DeletePart(bucket, key, conditions)
+    if kind == "put_object":
+        metadata = metadata_of(request.metadata)
+        return PutPart(bucket, key, request.body, metadata, conditions, CHECKSUM)
+    source_bucket, source_key = named(call, request.source_bucket, request.source_key)
+    given = metadata_of(request.metadata) if request.HasField("metadata") else None
+    return CopyPart(source_bucket, source_key, bucket, key, given, conditions)
+
+
+def _item_document(kind: str, request: Any) -> Document:
     terms: tables_pb2.WriteTerms = request.terms
     document: Document = {"TableName": request.table}
     if kind == "put_item":
@@ -67,8 +142,7 @@ def _part(part: wire.TransactPart) -> Document:
         document["UpdateExpression"] = request.update
     if terms.condition or kind == "check_item":
         document["ConditionExpression"] = terms.condition
-    document |= placeholders_document(terms.placeholders)
-    return {_KINDS[kind]: document}
+    return document | placeholders_document(terms.placeholders)
 
 
 def _cancelled(error: DynamoDBError) -> TrilithError:
@@ -76,6 +150,6 @@ def _cancelled(error: DynamoDBError) -> TrilithError:
     reasons = error.fields.get("CancellationReasons") or []
     codes = [reason["Code"] for reason in reasons]
     said = next((one["Message"] for one in reasons if one.get("Message")), error.message)
-    if set(codes) <= {_DONE, _CONFLICT}:
+    if set(codes) <= {_DONE, CONFLICT}:
         return errors.TransactionConflict(said)
     return TransactionCancelled(said, reasons=codes)

@@ -65,6 +65,7 @@ from trilith.objects.division import ObjectsDivision
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.objects.service import ObjectService
+from trilith.objects.transactions import ObjectTransactions
 from trilith.peers.hub import PeerHub
 from trilith.peers.link import Identity
 from trilith.pulse import Pulse
@@ -346,12 +347,15 @@ class Node:
         )
         service.is_silent = self.host.is_silent
         pipeline = ChunkPipeline(config.chunks, service, placement, runtime.workers, options.zone)
+        self._transactions = TransactionStation(runtime, self.host, self.router, self.events)
+        self._transactions.register(self.metrics)
         self.objects = ObjectService(
             self.router,
             pipeline,
             self._keys,
             runtime.entropy,
             inline_size_bytes_max=config.objects.inline_size_bytes_max,
+            recovery=self._transactions.recovery,
         )
         self._repair.attach(
             self.host,
@@ -426,10 +430,8 @@ class Node:
     def _build_tables(self) -> None:
         config, runtime = self._options.config, self._runtime
         catalog = Catalog(self.router, runtime.entropy)
-        self._transactions = TransactionStation(runtime, self.host, self.router, self.events)
         recovery = self._transactions.recovery
         self.tables = TableService(self.router, self._item_keys, catalog, recovery)
-        self._transactions.register(self.metrics)
         self._indexes = IndexStation(
             host=self.host,
             router=self.router,
@@ -483,6 +485,7 @@ class Node:
             node_id=self._identity.node_id,
             write_log=self._write_log,
             objects=self.objects,
+            object_transactions=ObjectTransactions(self.objects, self._transactions.transactions),
             tables=self._table_requests(),
             facts=self.facts,
             peers=self.peers,

@@ -20,6 +20,7 @@ from trilith.node.facts import NodeFacts
 from trilith.node.peers import NodePeers
 from trilith.node.public_grpc import grpc_server
 from trilith.node_options import NodeOptions
+from trilith.objects.transactions import ObjectTransactions
 from trilith.objects.types import Objects
 from trilith.runtime.ports import Runtime
 from trilith.s3.app import S3App
@@ -38,6 +39,7 @@ class Edges:
         node_id: str,
         write_log: Callable[[bytes], object],
         objects: Objects,
+        object_transactions: ObjectTransactions,
         tables: Context,
         facts: NodeFacts,
         peers: NodePeers,
@@ -48,6 +50,7 @@ class Edges:
         self._metrics = metrics
         self._node_id = node_id
         self._objects = objects
+        self._object_transactions = object_transactions
         self._tables = tables
         self._facts = facts
         self._peers = peers
@@ -126,6 +129,7 @@ class Edges:
             self._credentials,
             RequestObserver(requests, self._logged),
             objects=self._objects,
+            object_transactions=self._object_transactions,
             tables=self._tables,
             cluster_map=self._map,
             facts=self._facts,

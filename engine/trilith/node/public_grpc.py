@@ -15,6 +15,7 @@ from trilith.iam.credentials import CredentialSource
 from trilith.node.facts import NodeFacts
 from trilith.node.peers import NodePeers
 from trilith.node_options import NodeOptions
+from trilith.objects.transactions import ObjectTransactions
 from trilith.objects.types import Objects
 from trilith.runtime.ports import Runtime
 from trilith.wire.v1 import admin_pb2, objects_pb2, tables_pb2, transactions_pb2
@@ -37,6 +38,7 @@ def grpc_server(
     observe: RequestObserver,
     *,
     objects: Objects,
+    object_transactions: ObjectTransactions,
     tables: Context,
     cluster_map: ClusterMap,
     facts: NodeFacts,
@@ -52,7 +54,9 @@ def grpc_server(
     services = {
         (objects_pb2, "Objects"): ObjectsService(objects, options.config.s3.region),
         (tables_pb2, "Tables"): tables_service,
-        (transactions_pb2, "Transactions"): TransactionsService(tables_service),
+        (transactions_pb2, "Transactions"): TransactionsService(
+            tables_service, object_transactions
+        ),
         (admin_pb2, "Admin"): AdminService(peers.status, facts.readiness, nodes),
     }
     return GrpcServer(

@@ -76,10 +76,11 @@ class Reason(NamedTuple):
         return wire
 
 
-_NO_REASON = Reason("None")
+NO_REASON = Reason("None")
 
 
-def _cancelled(reasons: Sequence[Reason]) -> DynamoDBError:
+def cancelled(reasons: Sequence[Reason]) -> DynamoDBError:
+    """What a transaction raises for which there are such reasons."""
     codes = ", ".join(reason.code for reason in reasons)
     message = (
         f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
@@ -159,35 +160,67 @@ def _require_distinct(named: Sequence[tuple[Table, Item]]) -> None:
         raise validation(_TWICE)
 
 
+class ItemWrites:
+    """The actions of a TransactWriteItems, which may go together with others.
+
+    `unfit`: a reason for each action that does not fit its table, if any; None for the others.
+    """
+
+    def __init__(self, context: Context, writes: list[_Write], unfit: list[Reason | None]) -> None:
+        self._context = context
+        self._writes = writes
+        self._actions: list[Action] = []
+        self.unfit = unfit if any(unfit) else []
+
+    @classmethod
+    async def read(cls, context: Context, items: list[dict[str, Any]]) -> ItemWrites:
+        """`items`: TransactItems. Raises ValidationException, ResourceNotFoundException."""
+        writes = [_Write(wire) for wire in items]
+        if sum(write.size for write in writes) > BYTES_MAX:
+            raise validation(_TOGETHER_TOO_LARGE)
+        names = [wire["TableName"] for one in items for wire in one.values()]
+        unfit = [
+            write.check(await find_table(context, name))
+            for write, name in zip(writes, names, strict=True)
+        ]
+        _require_distinct([(write.table, write.item) for write in writes])
+        return cls(context, writes, unfit)
+
+    def admitted(self) -> list[Action]:
+        """The actions, once their tables' throughput has room for them."""
+        self._actions = [write.action() for write in self._writes]
+        for write in self._writes:
+            self._context.meter.admit(write.table, Kind.WRITE, write.item)
+        return self._actions
+
+    def reasons(self, verdicts: Sequence[Verdict]) -> list[Reason]:
+        return [
+            _reason(self._context, write.table, action, verdict)
+            for write, action, verdict in zip(self._writes, self._actions, verdicts, strict=True)
+        ]
+
+    async def written(self, document: dict[str, Any], verdicts: list[Verdict]) -> bytes:
+        """The answer to a committed transaction, whose capacity is spent."""
+        return await _written(self._context, document, self._writes, verdicts)
+
+    async def replayed(self, document: dict[str, Any]) -> bytes:
+        """The answer where it was committed before."""
+        return await _replayed(self._context, document, self._writes)
+
+
 async def transact_write_items(context: Context, document: dict[str, Any]) -> bytes:
-    writes = [_Write(wire) for wire in document["TransactItems"]]
-    if sum(write.size for write in writes) > BYTES_MAX:
-        raise validation(_TOGETHER_TOO_LARGE)
-    names = [wire["TableName"] for one in document["TransactItems"] for wire in one.values()]
-    unfit = [
-        write.check(await find_table(context, name))
-        for write, name in zip(writes, names, strict=True)
-    ]
-    _require_distinct([(write.table, write.item) for write in writes])
+    writes = await ItemWrites.read(context, document["TransactItems"])
     client = _client_token(context, document)
-    if any(unfit):
+    if writes.unfit:
         if client is not None:  # another request's token is told first
             await context.transactions.was_replayed(client)
-        raise _cancelled([reason or _NO_REASON for reason in unfit])
-    actions = [write.action() for write in writes]
-    for write in writes:
-        context.meter.admit(write.table, Kind.WRITE, write.item)
-    ended = await context.transactions.execute(actions, client)
+        raise cancelled([reason or NO_REASON for reason in writes.unfit])
+    ended = await context.transactions.execute(writes.admitted(), client)
     if not ended.is_committed:
-        raise _cancelled(
-            [
-                _reason(context, write.table, action, verdict)
-                for write, action, verdict in zip(writes, actions, ended.verdicts, strict=True)
-            ]
-        )
+        raise cancelled(writes.reasons(ended.verdicts))
     if ended.is_replay:
-        return await _replayed(context, document, writes)
-    return await _written(context, document, writes, ended.verdicts)
+        return await writes.replayed(document)
+    return await writes.written(document, ended.verdicts)
 
 
 def _client_token(context: Context, document: dict[str, Any]) -> ClientToken | None:
@@ -200,7 +233,7 @@ def _client_token(context: Context, document: dict[str, Any]) -> ClientToken | N
 
 def _reason(context: Context, table: Table, action: Action, verdict: Verdict) -> Reason:
     if not verdict.code:
-        return _NO_REASON
+        return NO_REASON
     if verdict.code == CONFLICT:
         return Reason(CONFLICT, TRANSACTION_ONGOING)
     if verdict.code == FAILED:
@@ -271,14 +304,14 @@ async def transact_get_items(context: Context, document: dict[str, Any]) -> byte
     wanted = list(zip(tables, keys, strict=True))
     _require_distinct(wanted)
     if any(unfit):
-        raise _cancelled([reason or _NO_REASON for reason in unfit])
+        raise cancelled([reason or NO_REASON for reason in unfit])
     for table, key in wanted:
         context.meter.admit(table, Kind.READ, key)
     snapshot = await context.snapshots.read(wanted)
     if snapshot.conflicts:
         conflict = Reason(CONFLICT, TRANSACTION_ONGOING)
-        raise _cancelled(
-            [conflict if at in snapshot.conflicts else _NO_REASON for at in range(len(wanted))]
+        raise cancelled(
+            [conflict if at in snapshot.conflicts else NO_REASON for at in range(len(wanted))]
         )
     if sum(read.size for read in snapshot.reads) > BYTES_MAX:
         raise validation(_TOGETHER_TOO_LARGE)
