@@ -95,7 +95,7 @@ class Replication(Section, frozen=True, kw_only=True):
 
     lease_duration_ms: Annotated[
         Positive, Meta(description="a follower's promise not to take over, renewed by heartbeats")
-    ] = 1_500
+    ] = 1_000
     heartbeat_interval_ms: Annotated[Positive, Meta(description="between a pair of nodes")] = 200
     clock_drift_margin_ms: Annotated[
         Positive, Meta(description="taken off every lease; a longer pause voids it")
