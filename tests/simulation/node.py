@@ -177,7 +177,7 @@ class SimNode:
         )
         forward = Forwarding(self.hub, self.host, runtime.clock, codecs)
         self.router = Router(runtime=runtime, host=self.host, forwarding=forward, codecs=codecs)
-        checkpoints = Checkpoints(
+        self.checkpoints = Checkpoints(
             journal=self.journal,
             store=self.store,
             workers=runtime.workers,
@@ -188,7 +188,7 @@ class SimNode:
         await cluster.compose_more(self)
         self.hub.set_addresses(cluster.addresses)
         await self.host.start()
-        self._checkpointing = self.spawn(checkpoints.run())
+        self._checkpointing = self.spawn(self.checkpoints.run())
 
     async def _ready_to_join(self, partition_id: int, node: str) -> bool:
         return await self.cluster.ready_to_join(self, partition_id, node)

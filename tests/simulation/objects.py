@@ -8,6 +8,7 @@ the one of its name fails the run at once.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from hashlib import md5
 from random import Random
@@ -27,9 +28,10 @@ from trilith.cluster.bootstrap import OBJECTS
 from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.placement import Placement
 from trilith.config import Chunks, Config, Objects, Storage
-from trilith.errors import BucketAlreadyOwned, ObjectNotFound, TrilithError
+from trilith.errors import BucketAlreadyOwned, Corruption, ObjectNotFound, TrilithError
 from trilith.node.quarantine import Quarantine
 from trilith.node.repair import RepairStation
+from trilith.node.scrubbing import Scrubbing
 from trilith.node.upkeep import Upkeep
 from trilith.objects.key_ring import KeyRing
 from trilith.objects.keys import stem_of
@@ -119,6 +121,7 @@ class ObjectCluster(SimCluster):
             runtime.entropy,
             inline_size_bytes_max=INLINE_BYTES_MAX,
         )
+        quarantine = Quarantine(runtime, node.log)
         stuff.repair = RepairStation(cluster_map, node.zone, node.log)
         stuff.repair.attach(
             node.host,
@@ -129,7 +132,7 @@ class ObjectCluster(SimCluster):
             runtime=runtime,
             hub=node.hub,
             config=CHUNKS,
-            quarantine=Quarantine(runtime, node.log),
+            quarantine=quarantine,
             bucket_names=no_names,
         )
         upkeep = Upkeep(
@@ -145,13 +148,40 @@ class ObjectCluster(SimCluster):
             log=node.log,
         )
         stuff.placement, stuff.upkeep = placement, upkeep
-        for work in (stuff.repair.run(), upkeep.keep_house(), upkeep.collect()):
+        scrubbing = self._scrubbing(node, stuff, quarantine)
+        for work in (stuff.repair.run(), upkeep.keep_house(), upkeep.collect(), scrubbing.run()):
             node.keep_running(work)
+
+    def _scrubbing(self, node: SimNode, stuff: Any, quarantine: Quarantine) -> Scrubbing:
+        def store_is_bad(error: Corruption) -> None:
+            raise AssertionError(f"nothing damages the simulated store: {error}")
+
+        return Scrubbing(
+            runtime=node.runtime,
+            node_id=node.node_id,
+            journal=node.journal,
+            checkpoint=node.checkpoints.once,
+            store=node.store,
+            store_files=no_files,
+            on_bad_store=store_is_bad,
+            chunks=stuff.chunks,
+            on_bad_chunk=stuff.repair.heal_soon,
+            retire_extent=stuff.upkeep.retire_extent,
+            quarantine=quarantine,
+            config=CONFIG.storage,
+            log=node.log,
+        )
 
     async def ready_to_join(self, node: SimNode, partition_id: int, other: str) -> bool:
         station: Any = node
         ready: bool = await station.repair.ready_to_join(partition_id, other)
         return ready
+
+
+async def no_files() -> AsyncIterator[int]:
+    """The simulated ordered store lies in memory."""
+    return
+    yield 0
 
 
 async def no_names() -> dict[bytes, str]:

@@ -1,4 +1,4 @@
-"""Chunks while a partition of objects is split: the log knows it, and the map does not yet."""
+"""Chunks, told as stories: while the log knows a split and the map does not; and unread ones."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from trilith.cluster.bootstrap import OBJECTS, SYSTEM
 from trilith.objects.division import ObjectsDivision
 from trilith.objects.keys import stem_of
 from trilith.replication.descriptor import Descriptor
+from trilith.storage.extent import extent_path
 
 PARENT = 2
 LEFT, MIDDLE, RIGHT = "left", "middle", "right"  # a split at the second tears off the third
@@ -127,6 +128,20 @@ def test_a_child_does_not_inherit_a_node_that_lacks_its_chunks() -> None:
         missing = [c for c in references(scene.n2, born) if not station.chunks.contains(c)]
         assert missing
         assert "n3" not in born.in_sync
+
+    _play(story)
+
+
+def test_a_chunk_that_rots_and_is_not_read_is_found_and_healed() -> None:
+    async def story(scene: ObjectScene) -> None:
+        await scene.put(scene.n1, LEFT)
+        await scene.healthy()
+        station: Any = scene.n3
+        chunk_id = min(references(scene.n3, _parent(scene)))
+        location = station.chunks.files.locate(chunk_id)
+        path = extent_path("chunks", location.extent)
+        scene.n3.disk.flip(path, location.offset + location.length // 2)
+        assert not every_zone_is_whole(scene.cluster)  # and `_play` asks for that in the end
 
     _play(story)
 

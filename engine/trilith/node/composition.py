@@ -84,6 +84,7 @@ from trilith.runtime.workers import ThreadWorkers
 from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 from trilith.storage.journal import Journal, JournalConfig
 from trilith.storage.rocks_store import RocksOrderedStore
+from trilith.storage.store_scrub import StoreFiles
 from trilith.tables.catalog import Catalog
 from trilith.tables.division import TableDivision
 from trilith.tables.key_ring import ItemKeys
@@ -419,6 +420,8 @@ class Node:
             journal=self.journal,
             checkpoint=self._checkpoints.once,
             store=self.store,
+            store_files=StoreFiles(self._runtime.disk, "store", self._runtime.workers).steps,
+            on_bad_store=self._faults.store_damaged,
             chunks=self.chunks,
             on_bad_chunk=self._repair.heal_soon,
             retire_extent=self._upkeep.retire_extent,

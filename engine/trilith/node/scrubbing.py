@@ -25,9 +25,8 @@ from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.extent_scrub import extent_steps
 from trilith.storage.journal import Journal
 from trilith.storage.journal_scrub import journal_steps
-from trilith.storage.rocks_store import RocksOrderedStore
+from trilith.storage.ordered_store import OrderedStore
 from trilith.storage.scrub import Scrubber, Steps, chunk_steps, store_steps
-from trilith.storage.store_scrub import StoreFiles
 
 LAST_FILE = "scrubbed"  # wall-clock milliseconds of the end of the last round
 FIRST_WAIT_S = 60.0  # after a start, when a round is overdue
@@ -46,7 +45,9 @@ class Scrubbing:
         node_id: str,
         journal: Journal,
         checkpoint: Callable[[], Awaitable[None]],
-        store: RocksOrderedStore,
+        store: OrderedStore,
+        store_files: Callable[[], Steps],
+        on_bad_store: Callable[[Corruption], None],
         chunks: ChunkStore,
         on_bad_chunk: Callable[[bytes], None],
         retire_extent: Callable[[int], None],
@@ -54,7 +55,10 @@ class Scrubbing:
         config: Storage,
         log: Callable[..., None],
     ) -> None:
-        """`checkpoint` flushes the store and trims the journal; it raises TrilithError."""
+        """`checkpoint` flushes the store and trims the journal; it raises TrilithError.
+
+        `store_files`: reads the files of the ordered store as they lie on the medium.
+        """
         self._clock = runtime.clock
         self._disk = runtime.disk
         self._workers = runtime.workers
@@ -62,7 +66,8 @@ class Scrubbing:
         self._journal = journal
         self._checkpoint = checkpoint
         self._store = store
-        self._store_files = StoreFiles(runtime.disk, "store", runtime.workers)
+        self._store_files = store_files
+        self._on_bad_store = on_bad_store
         self._chunks = chunks
         self._on_bad_chunk = on_bad_chunk
         self._retire_extent = retire_extent
@@ -78,7 +83,10 @@ class Scrubbing:
         while True:
             await self._round()
             now = b"%d\n" % self._clock.wall_ms()
-            await self._workers.run(self._disk.write_small, LAST_FILE, now)
+            try:
+                await self._workers.run(self._disk.write_small, LAST_FILE, now)
+            except OSError as error:  # no room: a restart looks again a little too soon
+                self._log("scrub_not_noted", error=str(error))
             await asyncio.sleep(self._interval_s)
 
     def _first_wait_s(self) -> float:
@@ -117,7 +125,7 @@ class Scrubbing:
                 chunk_steps(self._chunks, workers, self._bad_chunk, is_suspect=is_suspect),
             ),
             (STORE, self._told(store_steps(self._store))),
-            (STORE_FILES, self._told(self._store_files.steps())),
+            (STORE_FILES, self._told(self._store_files())),
         ]
         expected = self._chunks.bytes_stored + self._journal.bytes_on_disk
         failed = await self._scrubber.round(sources, expected_bytes=expected)
@@ -156,7 +164,7 @@ class Scrubbing:
                 yield size
         except Corruption as error:
             self._scrubber.progress.bad_store_reads += 1
-            self._store.on_damage(error)
+            self._on_bad_store(error)
             raise
 
     # the journal
