@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from tests.linearizability.checker import Kind
 from tests.replication.register_model import Anywhere, RegisterModel
@@ -50,14 +50,29 @@ class Scene:
         return [line for line in self.cluster.lines if word in line]
 
 
-def registers_plan() -> NodePlan:
-    return NodePlan(models={KEYSPACE: RegisterModel}, divisions={KEYSPACE: Anywhere()})
+def registers_plan(retain_bytes: int = 64 * 1024) -> NodePlan:
+    return NodePlan(
+        models={KEYSPACE: RegisterModel},
+        divisions={KEYSPACE: Anywhere()},
+        retain_bytes=retain_bytes,
+    )
 
 
-def play(story: Callable[[Scene], Awaitable[None]], *, seed: int = 1, nodes: int = 3) -> None:
-    """Run a story on a healthy cluster; then everything must be consistent."""
-    cluster = SimCluster(seed, [registers_plan() for _ in range(nodes)])
-    cluster.create_partitions({KEYSPACE: []})
+def play(
+    story: Callable[[Scene], Awaitable[None]],
+    *,
+    seed: int = 1,
+    nodes: int = 3,
+    cuts: Sequence[bytes] = (),
+    retain_bytes: int = 64 * 1024,
+) -> None:
+    """Run a story on a healthy cluster; then everything must be consistent.
+
+    `cuts`: where the keyspace is divided into partitions. `retain_bytes`: of each journal, for
+    those who catch up.
+    """
+    cluster = SimCluster(seed, [registers_plan(retain_bytes) for _ in range(nodes)])
+    cluster.create_partitions({KEYSPACE: list(cuts)})
     scene = Scene(cluster)
 
     async def run() -> None:

@@ -29,6 +29,7 @@ Log = Callable[..., None]
 DIAL_TIMEOUT_S = 2.0
 REDIAL_DELAY_S_MIN = 0.05
 REDIAL_DELAY_S_MAX = 1.0
+CONTROL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # what more is sent in one tick makes several frames
 UNSENT_CONTROL_BYTES_MAX = (
     256 * 1024 * 1024
 )  # a peer this far behind is cut off and caught up later
@@ -235,7 +236,7 @@ class PeerHub:
     # control messages
 
     def send(self, peer_id: str, message: msgspec.Struct) -> bool:
-        """Queue a message; all of one loop tick leave as one frame. False: there is no link."""
+        """Queue a message; those of one loop tick leave as one frame. False: there is no link."""
         outbox = self._outboxes.get(peer_id)
         if outbox is None:
             return False
@@ -255,7 +256,17 @@ class PeerHub:
             if link.connection.unsent_bytes > UNSENT_CONTROL_BYTES_MAX:
                 link.close(ConnectionError("the peer does not read"))
                 continue
-            link.connection.send([self._encoder.encode(outbox)])
+            self._send_frames(link.connection, outbox)
+
+    def _send_frames(self, connection: Connection, messages: list[msgspec.Struct]) -> None:
+        """In their order; in halves when they are too much for one frame."""
+        frame = self._encoder.encode(messages)
+        if len(frame) <= CONTROL_FRAME_BYTES_MAX or len(messages) == 1:
+            connection.send([frame])
+            return
+        half = len(messages) // 2
+        self._send_frames(connection, messages[:half])
+        self._send_frames(connection, messages[half:])
 
     def _control_frame(self, link: Link, frame: memoryview) -> None:
         try:

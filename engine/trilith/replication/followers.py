@@ -3,12 +3,16 @@
 Every follower starts in PROBE: an empty append asks where the logs meet. Then STREAM: new entries
 are sent as they are made, older ones from the journal, a bounded window ahead of what is
 acknowledged. One whose next entry has left the journal needs a SNAPSHOT (rule 6).
+
+A node that comes back is behind in many partitions at once. Those that no commit waits for share
+one window; and a follower whose journal has no room takes what it can, refuses the rest, and is
+sent more once its answer to a probe says that there is room again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -25,7 +29,9 @@ CATCH_UP_READ_BYTES = 1024 * 1024
 CATCH_UP_WINDOW_BYTES = 4 * 1024 * 1024
 STREAM_WINDOW_BYTES = 64 * 1024 * 1024
 PROBE_RETRY_S = 0.25
+PEER_WINDOW_BYTES = 32 * 1024 * 1024  # to one node, over all partitions; half of what it queues
 RESEND_S = 3.0  # longer than it takes to drop a follower that stalls
+REJECTIONS_MAX = 4  # in a row: what we send does not help, and we ask anew after a while
 
 
 class State(Enum):
@@ -43,6 +49,7 @@ class Progress:
         "dropping",
         "drops",
         "granted",
+        "in_flight",
         "joining",
         "lease",
         "match_index",
@@ -51,6 +58,7 @@ class Progress:
         "probed_at",
         "probing_since",
         "promise_counts_until",
+        "rejections",
         "state",
         "unacked",
         "unacked_bytes",
@@ -58,9 +66,11 @@ class Progress:
         "up_since",
     )
 
-    def __init__(self, node: str, lease: PeerLease) -> None:
+    def __init__(self, node: str, lease: PeerLease, in_flight: Counter[str]) -> None:
+        """`in_flight`: by node, unacknowledged bytes of all partitions that we lead."""
         self.node = node
         self.lease = lease
+        self.in_flight = in_flight
         self.promise_counts_until = NEVER
         self.state = State.DOWN
         self.match_index = 0  # durable there, and equal to our log
@@ -73,9 +83,11 @@ class Progress:
         self.unacked_since = 0.0
         self.up_since = 0.0
         self.dropped_at = 0.0
-        self.probing_since = 0.0  # when it last went from another state to PROBE
+        # When it was first probed, or refused what we sent, since it last came forward; else None.
+        self.probing_since: float | None = None
         self.probed_at = 0.0
         self.dropped_at = NEVER
+        self.rejections = 0  # since it last acknowledged something, or was probed
         self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
 
     def promised_until(self) -> float:
@@ -93,8 +105,28 @@ class Progress:
     def link_lost(self) -> None:
         self.promise_counts_until = self.promised_until()
 
+    def sent(self, index: int, size: int, now: float) -> None:
+        if not self.unacked:
+            self.unacked_since = now
+        self.unacked.append((index, size))
+        self.unacked_bytes += size
+        self.in_flight[self.node] += size
+        self.next_index = index + 1
+
+    def acknowledged(self, index: int, now: float) -> None:
+        """Of what was sent, everything up to `index` has arrived."""
+        unacked = self.unacked
+        if not unacked or unacked[0][0] > index:
+            return
+        while unacked and unacked[0][0] <= index:
+            size = unacked.popleft()[1]
+            self.unacked_bytes -= size
+            self.in_flight[self.node] -= size
+        self.unacked_since = now
+
     def forget_sent(self) -> None:
         self.unacked.clear()
+        self.in_flight[self.node] -= self.unacked_bytes
         self.unacked_bytes = 0
 
 
@@ -108,7 +140,8 @@ class Followers:
         me = self._ports.node_id
         nodes = leader.replica.descriptor.replica_nodes()
         lease_of = self._ports.lease_of
-        self.progress = {node: Progress(node, lease_of(node)) for node in nodes if node != me}
+        in_flight = self._ports.in_flight
+        self.progress = {n: Progress(n, lease_of(n), in_flight) for n in nodes if n != me}
         self._blocked_until = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.snapshots_wanted: set[str] = set()
@@ -118,6 +151,7 @@ class Followers:
         if self._timer is not None:
             self._timer.cancel()
         for progress in self.progress.values():
+            progress.forget_sent()
             if progress.granted:
                 self._set_grant(progress, granted=False)
 
@@ -127,10 +161,14 @@ class Followers:
         """The highest index that every required follower has durable."""
         index = self._replica.log.last_index
         in_sync = self._replica.descriptor.in_sync
+        # As `_is_waited_for`, without calls: on the path of every write.
         for progress in self.progress.values():
             if (progress.joining or progress.node in in_sync) and progress.match_index < index:
                 index = progress.match_index
         return index
+
+    def _is_waited_for(self, progress: Progress) -> bool:
+        return progress.joining or progress.node in self._replica.descriptor.in_sync
 
     def block_commits_until(self, moment: float) -> None:
         """Somebody outside the in-sync set may hold a grant until then (rule 2)."""
@@ -167,30 +205,42 @@ class Followers:
         if progress is not None:
             progress.state = State.DOWN  # `joining` stays: a swap that adds it may be in flight
             progress.match_index = 0  # restarted, it may have lost what it had acknowledged
+            progress.probing_since = None
             progress.granted = False
             progress.link_lost()
             progress.forget_sent()
 
     def _probe(self, progress: Progress) -> None:
-        log = self._replica.log
-        progress.granted = False
-        progress.forget_sent()
-        append = self._append_after(log.last_index, [])
-        sent = self._ports.send(progress.node, append)
+        self._pause(progress)
         progress.probed_at = self._ports.clock.monotonic()
-        if progress.state is not State.PROBE:
-            progress.probing_since = progress.probed_at
-        progress.state = State.PROBE if sent else State.DOWN
+        progress.rejections = 0
+        append = self._append_after(self._replica.log.last_index, [])
+        if not self._ports.send(progress.node, append):
+            progress.state = State.DOWN
 
-    def probe_again(self, now: float) -> None:
-        """Every tick: a probe that reached a node before its replica was there has no answer, nor
-        have entries that found no room.
+    def _pause(self, progress: Progress) -> None:
+        """Send no entries before a probe is answered: the next, PROBE_RETRY_S after the last."""
+        if progress.granted:
+            self._set_grant(progress, granted=False)
+        progress.forget_sent()
+        if progress.state is not State.PROBE:
+            progress.probed_at = self._ports.clock.monotonic()
+        if progress.probing_since is None:
+            progress.probing_since = self._ports.clock.monotonic()
+        progress.state = State.PROBE
+
+    def tick(self, now: float) -> None:
+        """A probe that reached a node before its replica was there has no answer, nor have entries
+        that found no room at a node of an older version. And whoever was behind while too much was
+        on its way to its node gets its turn.
         """
         for progress in self.progress.values():
             lost = progress.state is State.PROBE and now - progress.probed_at >= PROBE_RETRY_S
             stuck = progress.unacked and now - progress.unacked_since >= RESEND_S
             if lost or (stuck and progress.state is State.STREAM):
                 self._probe(progress)
+            elif not progress.unacked:
+                self._pump(progress)
 
     def _append_after(self, previous: int, entries: list[tuple[int, bytes]]) -> Append:
         replica = self._replica
@@ -213,14 +263,7 @@ class Followers:
                 and progress.unacked_bytes < STREAM_WINDOW_BYTES
             ):
                 self._ports.send(progress.node, append)
-                self._note_sent(progress, index, size)
-
-    def _note_sent(self, progress: Progress, index: int, size: int) -> None:
-        if not progress.unacked:
-            progress.unacked_since = self._ports.clock.monotonic()
-        progress.unacked.append((index, size))
-        progress.unacked_bytes += size
-        progress.next_index = index + 1
+                progress.sent(index, size, self._ports.clock.monotonic())
 
     def broadcast(self, message: msgspec.Struct) -> None:
         for progress in self.progress.values():
@@ -234,6 +277,10 @@ class Followers:
             progress.state is State.STREAM
             and progress.next_index <= log.last_index
             and progress.unacked_bytes < CATCH_UP_WINDOW_BYTES
+            and (
+                progress.in_flight[progress.node] < PEER_WINDOW_BYTES
+                or self._is_waited_for(progress)
+            )
         ):
             first = progress.next_index
             try:
@@ -248,7 +295,7 @@ class Followers:
             append = self._append_after(first - 1, [(epoch, data) for epoch, _, data in entries])
             self._ports.send(progress.node, append)
             size = sum(len(data) for _, _, data in entries)
-            self._note_sent(progress, first + len(entries) - 1, size)
+            progress.sent(first + len(entries) - 1, size, self._ports.clock.monotonic())
 
     def _want_snapshot(self, progress: Progress) -> None:
         progress.state = State.SNAPSHOT  # `joining` stays, as when the link is lost
@@ -273,11 +320,9 @@ class Followers:
             progress.match_index = index
             progress.next_index = index + 1
         progress.match_index = max(progress.match_index, index)
-        unacked = progress.unacked
-        if unacked and unacked[0][0] <= index:
-            while unacked and unacked[0][0] <= index:
-                progress.unacked_bytes -= unacked.popleft()[1]
-            progress.unacked_since = self._ports.clock.monotonic()
+        progress.rejections = 0
+        progress.probing_since = None
+        progress.acknowledged(index, self._ports.clock.monotonic())
         if progress.next_index <= self._replica.log.last_index:
             self._pump(progress)
         if not progress.granted:
@@ -292,9 +337,15 @@ class Followers:
             progress.match_index = 0  # what it acknowledged is damaged
             self._want_snapshot(progress)
             return
-        progress.state = State.STREAM
+        if message.commit_index > progress.match_index:
+            progress.probing_since = None
         progress.match_index = message.commit_index
         progress.next_index = message.commit_index + 1
+        progress.rejections += REJECTIONS_MAX if message.no_room else 1
+        if progress.rejections >= REJECTIONS_MAX:
+            self._pause(progress)
+            return
+        progress.state = State.STREAM
         if progress.next_index > self._replica.log.last_index:
             self._probe(progress)  # a greeting, with nothing to send: its answer confirms us
         else:

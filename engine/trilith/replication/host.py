@@ -358,7 +358,7 @@ class ReplicaHost:
             if leader is not None:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()
-                leader.followers.probe_again(now)
+                leader.followers.tick(now)
                 self.splitting.publish(replica)
                 if not replica.log.accepting:
                     self._elect_soon(replica)  # that is, hand it to who has room

@@ -88,8 +88,11 @@ class InSyncSet:
         silent = now - max(lease.heard_at, leader.started_at) > self._follower_timeout_s
         stalled = self._stalls(progress, now)
         lost = progress.state is State.SNAPSHOT
+        since = progress.probing_since
         mute = (
-            progress.state is State.PROBE and now - progress.probing_since > self._stall_timeout_s
+            progress.state is State.PROBE
+            and since is not None
+            and now - since > self._stall_timeout_s
         )
         return silent or stalled or lost or mute
 

@@ -65,6 +65,7 @@ class Reject(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     epoch: int
     commit_index: int
     needs_snapshot: bool = False
+    no_room: bool = False  # send no entries until a probe is answered without this
 
 
 class Commit(msgspec.Struct, frozen=True, array_like=True, tag="c"):

@@ -14,10 +14,10 @@ The replica is a synchronous state machine; everything it needs of the world com
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -74,6 +74,8 @@ class ReplicaPorts:
     is_coming: Callable[[Replica], bool]  # whether a split applied here will make the awaited one
     log: Callable[..., None]
     on_commit: Callable[[int], None] = lambda _: None  # a partition that is led here
+    # By node: bytes sent to it and not acknowledged, of all partitions led here.
+    in_flight: Counter[str] = field(default_factory=Counter)
 
 
 class Replica:
@@ -110,6 +112,7 @@ class Replica:
         self.proven = not ports.journal.torn_end
         self._leader_had: int | None = None  # where the leader's log ended when it first said so
         self.apply_failing = False  # the store refuses what is committed
+        self._starved = False  # the journal had no room for what the leader sent last
         self.pending: deque[PendingEntry] = deque()
         self._known_commit = applied.index  # what the leader said; we may not have it yet
         self.dirty = DirtyKeys()
@@ -303,6 +306,8 @@ class Replica:
             self._adopt(message.epoch, sender)
         previous = message.previous_index
         last = previous + len(message.entries)
+        if not message.entries and self.log.accepting:
+            self._starved = False  # a probe: we may be sent more
         if self._leader_had is None and (message.log_end or not message.entries):
             self._leader_had = max(message.log_end, last)  # a probe of an older version tells, too
         if previous > self.log.last_index or (
@@ -311,7 +316,7 @@ class Replica:
             self._reject(sender, message)
             return
         index = previous
-        appended = False
+        appended = starved = False
         for epoch, payload in message.entries:
             index += 1
             if index <= self.commit_index:
@@ -324,13 +329,17 @@ class Replica:
             try:
                 self.log.append(epoch, payload, notify=index == last)
             except Unavailable:
-                return  # no room: not acknowledged, so the leader asks again after a while
+                self._starved = starved = True
+                index -= 1
+                break
             self.add_pending(entry)
             appended = True
         self.matched_index = max(self.matched_index, index)
         self._prove()
         self._commit_known(message.commit_index)
-        if not appended:
+        if starved:
+            self._reject(sender, message)  # what came before this counts; the rest is sent again
+        elif not appended:
             self._acknowledge()
 
     def receive_commit(self, sender: str, message: Commit) -> None:
@@ -349,6 +358,7 @@ class Replica:
                 max(self.epoch, message.epoch) if not self.damaged else message.epoch,
                 self.commit_index,
                 self.damaged,
+                self._starved,
             ),
         )
 
@@ -543,12 +553,15 @@ class Replica:
         self.dirty.clear()
 
     def install(self, index: int, epoch: int) -> None:
-        """A snapshot up to `index` is in the store and flushed: restart the log behind it."""
+        """A snapshot up to `index` is in the store and flushed: restart the log behind it.
+
+        Raises Unavailable, with nothing changed: the replica stays damaged, and is sent another.
+        """
+        self.log.reset(index, epoch, self._log_durable)
         self.pending.clear()
         self.dirty.clear()
         self.applied_index = self.commit_index = self.matched_index = self._known_commit = index
         self.applied_epoch = epoch
         self.damaged = self.installing = False
         self.installing_from = None
-        self.log.reset(index, epoch, self._log_durable)
         self._wake_waiters()
