@@ -9,15 +9,13 @@ needs before anything else.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Generic, TypeVar
 
 import msgspec
 
 from trilith.errors import Corruption
 from trilith.objects.types import Checksum, ObjectMetadata
+from trilith.record_codec import RecordCodec
 from trilith.undecodable import UNDECODABLE
-
-T = TypeVar("T")
 
 
 class Kind(IntEnum):
@@ -145,26 +143,6 @@ class BucketRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 _encode = msgspec.msgpack.encode
-
-
-class RecordCodec(Generic[T]):
-    """Encodes one record type and decodes all its versions so far (one)."""
-
-    def __init__(self, record_type: type[T]) -> None:
-        self._name = record_type.__name__
-        self._decode = msgspec.msgpack.Decoder(record_type).decode
-
-    def encode(self, record: T) -> bytes:
-        return b"\x01" + _encode(record)
-
-    def decode(self, raw: bytes) -> T:
-        """Raises Corruption for bytes that are no such record or of an unknown version."""
-        if raw[:1] != b"\x01":
-            raise Corruption(f"{self._name} of unknown version {raw[:1].hex()}")
-        try:
-            return self._decode(memoryview(raw)[1:])
-        except UNDECODABLE as error:
-            raise Corruption(f"{self._name} does not decode: {error}") from error
 
 
 class ObjectRecordCodec:

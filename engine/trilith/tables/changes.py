@@ -27,6 +27,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
+from trilith.record_codec import RecordCodec
 from trilith.replication.state_machine import Partitions
 from trilith.tables.commands import (
     PAGE_BYTES_MAX,
@@ -42,7 +43,6 @@ from trilith.tables.commands import (
 )
 from trilith.tables.definitions import Feeds
 from trilith.tables.layout import TABLES_KEYSPACE
-from trilith.tables.records import RecordCodec
 
 INSERT, MODIFY, REMOVE = range(3)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from trilith.tables.records import RecordCodec
+from trilith.record_codec import RecordCodec
 
 TABLE_ID_SIZE = 16
 PAY_PER_REQUEST = "PAY_PER_REQUEST"
