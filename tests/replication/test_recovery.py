@@ -6,13 +6,17 @@ import asyncio
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.replication.local_cluster import KEYSPACE, ZONES, LocalCluster, eventually
 from tests.replication.register_model import Read, Value, Write
 
+from trilith.cluster.embedded_coordinator import EmbeddedCoordinator
 from trilith.cluster.recovery import assess, assess_all, make_sole_source
 from trilith.errors import InvalidRequest, NotEnoughZones
+from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
+from trilith.runtime.workers import ThreadWorkers
 
 KEYS = [bytes([40 * i]) for i in range(6)]  # in several partitions
 
@@ -38,6 +42,26 @@ def test_what_was_in_sync_is_complete_and_what_was_not_until_it_was_dropped() ->
     assert (behind.complete, behind.complete_until_ms) == (False, 1234)
     with pytest.raises(InvalidRequest):
         assess(descriptor, "az9")
+
+
+def test_what_was_not_complete_is_not_called_complete_when_asked_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        coordinator = await EmbeddedCoordinator.open(str(tmp_path / "c"), ThreadWorkers(1))
+        known = {"n1": 1234}
+        behind = described(["n2", "n3"], complete_until_ms=known)
+        unknown = msgspec.structs.replace(behind, partition_id=2, complete_until_ms={})
+        whole = msgspec.structs.replace(behind, partition_id=3, in_sync=["n1", "n2"])
+        for descriptor in (behind, unknown, whole):
+            key = descriptors.key_of(descriptor.partition_id)
+            await coordinator.compare_and_swap(key, 0, descriptors.encode(descriptor))
+        first = await make_sole_source(coordinator, "az1")
+        found = {v.partition_id: (v.complete, v.complete_until_ms) for v in first}
+        assert found == {1: (False, 1234), 2: (False, None), 3: (True, None)}
+        assert await make_sole_source(coordinator, "az1") == first
+        assert await assess_all(coordinator, "az1") == first
+        await coordinator.close()
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("survivor", range(3))

@@ -22,6 +22,7 @@ from trilith.replication import (
     lease,
     log,
     parts,
+    reclaiming,
     replica,
     splitting,
     takeover,
@@ -358,6 +359,11 @@ def _never_awaited(original: Any) -> Any:
     return load_range
 
 
+def _leave_the_splits_it_missed() -> list[Patch]:
+    """A sole source takes the descriptors' ranges for what it holds."""
+    return [(reclaiming.Reclaiming, "check", lambda self, replica: None)]
+
+
 def _mutations() -> Iterator[Mutation]:
     splits = ["split", "kill", "isolate", "slow_link", "reset"]
     crashes = ["kill", "power", "isolate", "pause", "slow_disk"]
@@ -395,6 +401,8 @@ def _mutations() -> Iterator[Mutation]:
         ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds, "objects")
+    left = _leave_the_splits_it_missed
+    yield Mutation(left.__name__.strip("_"), "a missed split stays", left, None, "survivor")
 
 
 MUTATIONS = {mutation.name: mutation for mutation in _mutations()}

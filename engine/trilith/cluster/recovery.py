@@ -1,10 +1,11 @@
 """Two zones are gone for good: make the third the sole source (DESIGN: replication, rule 9).
 
-Only descriptors change. The survivor then leads every partition in a new epoch, applies the whole
-of its durable log (the commit index may have reached it one message late), and answers reads; it
-refuses writes until another zone is in sync again. A replica that was in sync has everything that
+Only descriptors change here. The survivor then leads every partition in a new epoch, applies the
+whole of its durable log (the commit index may have reached it one message late), and answers reads;
+it refuses writes until another zone is in sync again. A replica that was in sync has all that
 was ever acknowledged. One that was not is complete until it left the set, which its descriptor
-knows; what was acknowledged later is lost with the other zones.
+knows; what was acknowledged later is lost with the other zones. Splits that it never had are undone
+by the survivor itself, which alone can see them (replication/reclaiming.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from trilith.errors import InvalidRequest, RevisionConflict
 from trilith.replication import descriptor as descriptors
 from trilith.replication.coordinator import Coordinator
-from trilith.replication.descriptor import Descriptor
+from trilith.replication.descriptor import NOT_KNOWN_MS, Descriptor
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -35,12 +36,9 @@ def assess(descriptor: Descriptor, zone: str) -> Verdict:
             f"zone {zone} has no replica of partition {descriptor.partition_id}: it cannot be the "
             "source"
         )
-    return Verdict(
-        descriptor.partition_id,
-        node,
-        node in descriptor.in_sync,
-        descriptor.complete_until_ms.get(node),
-    )
+    until = descriptor.complete_until_ms.get(node)
+    complete = node in descriptor.in_sync and not (descriptor.recovered and until is not None)
+    return Verdict(descriptor.partition_id, node, complete, None if complete else until or None)
 
 
 async def assess_all(coordinator: Coordinator, zone: str) -> list[Verdict]:
@@ -52,28 +50,43 @@ async def assess_all(coordinator: Coordinator, zone: str) -> list[Verdict]:
 async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]:
     """Change every descriptor. To be called only when no node of another zone runs, or will before
     its directory was emptied, unless all verdicts are `complete`. Repeatable after a failure."""
-    found, _ = await coordinator.list(descriptors.PREFIX)
-    verdicts = []
-    for key in found:
-        while True:
-            versioned = await coordinator.get(key)
-            if versioned is None:
-                break
-            descriptor = descriptors.decode(versioned.value)
-            verdict = assess(descriptor, zone)
-            wanted = msgspec.structs.replace(
-                descriptor,
-                leader=verdict.node,
-                epoch=descriptor.epoch + 1,
-                in_sync=[verdict.node],
-                recovered=True,
-            )
-            try:
-                await coordinator.compare_and_swap(
-                    key, versioned.revision, descriptors.encode(wanted)
-                )
-            except RevisionConflict:
-                continue
-            verdicts.append(verdict)
-            break
-    return verdicts
+    verdicts: dict[str, Verdict] = {}
+    while True:
+        found, _ = await coordinator.list(descriptors.PREFIX)
+        new = [key for key in found if key not in verdicts]
+        if not new:
+            return [verdicts[key] for key in sorted(verdicts)]
+        for key in new:  # and what the survivor's own log splits off meanwhile, by the next round
+            verdict = await _make_sole(coordinator, key, zone)
+            if verdict is not None:
+                verdicts[key] = verdict
+
+
+async def _make_sole(coordinator: Coordinator, key: str, zone: str) -> Verdict | None:
+    """None: there is no such partition any more."""
+    while True:
+        versioned = await coordinator.get(key)
+        if versioned is None:
+            return None
+        descriptor = descriptors.decode(versioned.value)
+        verdict = assess(descriptor, zone)
+        complete = {
+            node: until
+            for node, until in descriptor.complete_until_ms.items()
+            if node != verdict.node
+        }
+        if not verdict.complete:
+            complete[verdict.node] = verdict.complete_until_ms or NOT_KNOWN_MS
+        wanted = msgspec.structs.replace(
+            descriptor,
+            leader=verdict.node,
+            epoch=descriptor.epoch + 1,
+            in_sync=[verdict.node],
+            complete_until_ms=complete,
+            recovered=True,
+        )
+        try:
+            await coordinator.compare_and_swap(key, versioned.revision, descriptors.encode(wanted))
+        except RevisionConflict:
+            continue
+        return verdict

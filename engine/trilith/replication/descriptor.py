@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 PREFIX = "partitions/"
+NOT_KNOWN_MS = 0  # in `complete_until_ms`: nobody can say until when
 IN_SYNC_MIN = 2  # never acknowledge with fewer (Kafka KIP-966; DESIGN rule 2)
 
 
@@ -18,6 +19,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     `complete_until_ms`: for a node that left the set, the wall clock before it did: everything
     acknowledged until then is in its log. `recovered`: an operator made the one node in `in_sync`
     the sole source (DESIGN rule 9); it commits what it inherited alone, and takes no new writes.
+    Of such a node `complete_until_ms` tells, too, unless it was in sync all along.
 
     `start` and `end` are for routing, and follow the log (ranges.py): `generation` counts the
     changes of the range that are told here. `parent`: the partition whose split made this one; 0:
@@ -52,8 +54,14 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
         return bytes.fromhex(self.end if self.first_end is None else self.first_end)
 
     def left(self, node: str, now_ms: int) -> dict[str, int]:
-        """`complete_until_ms` of a descriptor that the node is no longer in sync in."""
+        """`complete_until_ms` of a descriptor that the node is no longer in sync in, whose log has
+        all that was acknowledged until now."""
         return {**self.complete_until_ms, node: now_ms}
+
+    def lost(self, node: str) -> dict[str, int]:
+        """The same for a node that has not everything, though it should: nobody knows until when
+        it has."""
+        return {n: until for n, until in self.complete_until_ms.items() if n != node}
 
     def replica_nodes(self) -> list[str]:
         return list(self.replicas.values())
@@ -65,6 +73,11 @@ _decoder = msgspec.json.Decoder(Descriptor)
 def key_of(partition_id: int) -> str:
     """The coordinator key of a descriptor."""
     return f"{PREFIX}{partition_id:016x}"
+
+
+def id_of(key: str) -> int:
+    """The partition whose descriptor has this coordinator key."""
+    return int(key.removeprefix(PREFIX), 16)
 
 
 def encode(descriptor: Descriptor) -> bytes:

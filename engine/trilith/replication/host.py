@@ -13,9 +13,14 @@ from typing import Any
 
 import msgspec
 
-from trilith.errors import CoordinatorUnavailable, StorageFailure, TrilithError, Unavailable
+from trilith.errors import (
+    CoordinatorUnavailable,
+    NotLeader,
+    StorageFailure,
+    TrilithError,
+    Unavailable,
+)
 from trilith.peers.hub import PeerHub
-from trilith.replication import descriptor as descriptors
 from trilith.replication import messages
 from trilith.replication.coordinator import Coordinator
 from trilith.replication.descriptor import IN_SYNC_MIN, Descriptor
@@ -23,9 +28,11 @@ from trilith.replication.followers import State
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
 from trilith.replication.leader import Leader
+from trilith.replication.map_watch import MapWatch
 from trilith.replication.own_disk import OwnDisk
 from trilith.replication.positions import Positions
 from trilith.replication.ranges import Division
+from trilith.replication.reclaiming import Reclaiming
 from trilith.replication.replica import Replica, ReplicaPorts
 from trilith.replication.snapshot import Snapshots, send_and_report
 from trilith.replication.splitting import Splitting
@@ -36,7 +43,6 @@ from trilith.runtime.ports import Runtime
 from trilith.storage.journal import Journal
 from trilith.storage.ordered_store import OrderedStore
 
-WATCH_RETRY_S = 0.2
 STALL_TIMEOUT_FACTOR = 2.0  # a stalled disk gets longer than a silent node
 DISK_HANG_FACTOR = 1.5  # times the follower timeout: one's own disk is given up
 SILENT_LINK_FACTOR = 3.0  # times the follower timeout: the link itself is given up and dialed anew
@@ -99,6 +105,8 @@ class ReplicaHost:
             margin_s=timing.margin_s,
             interval_s=timing.heartbeat_s,
         )
+        self._removed: dict[int, int] = {}  # partitions that are no more, since which revision
+        self._map_watch = self._watching()
         self._swaps = Swaps(coordinator, self._descriptor_changed)
         self._takeover = Takeover(
             node_id=self.node_id,
@@ -109,15 +117,17 @@ class ReplicaHost:
             lease_s=timing.lease_s,
         )
         self.splitting = self._splitting()
+        self._others_ready_to_join = ready_to_join
         self._in_sync_set = InSyncSet(
             swap=self._swaps.swap,
-            ready_to_join=ready_to_join,
+            ready_to_join=self._ready_to_join,
             spawn=self._spawn,
             follower_timeout_s=timing.follower_timeout_s,
             stall_timeout_s=timing.follower_timeout_s * STALL_TIMEOUT_FACTOR,
         )
         self._ports = self._replica_ports(store, model_of, division_of)
         self._snapshots = Snapshots(hub, store, runtime.workers, self.replicas)
+        self._reclaiming = self._reclaimer(store, division_of)
         self._register(hub)
 
     def _committed(self, partition_id: int) -> None:
@@ -158,6 +168,33 @@ class ReplicaHost:
             log=self._log,
         )
 
+    def _watching(self) -> MapWatch:
+        return MapWatch(
+            self._coordinator,
+            known=self.descriptors,
+            changed=self._descriptor_changed,
+            removed=self._descriptor_removed,
+            log=self._log,
+        )
+
+    def _reclaimer(
+        self, store: OrderedStore, division_of: Callable[[int], Division | None]
+    ) -> Reclaiming:
+        return Reclaiming(
+            node_id=self.node_id,
+            coordinator=self._coordinator,
+            store=store,
+            workers=self._runtime.workers,
+            replicas=self.replicas,
+            known=self.descriptors,
+            removed=self._descriptor_removed,
+            create=self.splitting.create,
+            division_of=division_of,
+            swaps=self._swaps,
+            spawn=self._spawn,
+            log=self._log,
+        )
+
     def _register(self, hub: PeerHub) -> None:
         hub.on_up(self._link_up)
         hub.on_down(self._link_down)
@@ -176,39 +213,22 @@ class ReplicaHost:
 
         Raises CoordinatorUnavailable.
         """
-        revision = await self._load_map()
+        revision = await self._map_watch.load()
         recovered = self._journal.recovered
         lost = [p for p, replica in self.replicas.items() if replica.damaged and p not in recovered]
         with suppress(Unavailable, StorageFailure):
             self._journal.settle_unrecorded(lost)
-        self._replay_splits()
-        self._spawn(self._follow_map(revision))
+        self.splitting.replay()
+        self._spawn(self._map_watch.follow(revision))
         self._tick()
-
-    def _replay_splits(self) -> None:
-        """A child's log begins behind an entry that its parent had applied here: what the store
-        lost of the parent since, up to there, is known to be committed, and applied again.
-        """
-        progress = True
-        while progress:
-            progress = False
-            for child in list(self.replicas.values()):
-                parent = self.replicas.get(child.descriptor.parent)
-                base = child.log.first_index - 1
-                if (
-                    child.awaited
-                    and child.log.last_index > 0
-                    and parent is not None
-                    and not parent.damaged
-                    and not parent.awaited
-                    and parent.commit_index < base <= parent.log.last_index
-                ):
-                    parent.commit_to(base)
-                    progress = not child.awaited
 
     def _is_coming(self, replica: Replica) -> bool:
         """Whether a split yet to be applied here will make a child that is awaited."""
         return any(other.may_make(replica) for other in self.replicas.values())
+
+    async def _ready_to_join(self, partition_id: int, node: str) -> bool:
+        ready = await self._others_ready_to_join(partition_id, node)
+        return ready and self._reclaiming.is_settled(partition_id)
 
     async def drain(self) -> None:
         """Hand every leadership to an in-sync follower, so that a clean stop interrupts nobody."""
@@ -252,34 +272,12 @@ class ReplicaHost:
 
     # the map
 
-    async def _load_map(self) -> int:
-        found, revision = await self._coordinator.list(descriptors.PREFIX)
-        for versioned in found.values():
-            self._descriptor_changed(descriptors.decode(versioned.value), versioned.revision)
-        return revision
-
-    async def _follow_map(self, revision: int) -> None:
-        while True:
-            try:
-                async for changes in self._coordinator.watch(descriptors.PREFIX, revision):
-                    for change in changes:
-                        if change.value is not None:
-                            self._descriptor_changed(
-                                descriptors.decode(change.value), change.revision
-                            )
-                        revision = change.revision
-            except CoordinatorUnavailable as error:
-                self._log("watch_broken", error=str(error))
-            await asyncio.sleep(WATCH_RETRY_S)
-            try:
-                revision = await self._load_map()
-            except CoordinatorUnavailable:
-                continue
-
     def _descriptor_changed(self, descriptor: Descriptor, revision: int) -> None:
         partition_id = descriptor.partition_id
         known = self.descriptors.get(partition_id)
         if known is not None and known[1] >= revision:
+            return
+        if self._removed.get(partition_id, 0) >= revision:
             return
         self.descriptors[partition_id] = (descriptor, revision)
         replica = self.replicas.get(partition_id)
@@ -298,6 +296,21 @@ class ReplicaHost:
                 if replica.set_descriptor(descriptor, revision):
                     self._act_on(replica, descriptor)
                     self._believe_nothing_of(replica, set(before) - set(descriptor.in_sync))
+        self.on_map_change()
+
+    def _descriptor_removed(self, partition_id: int, revision: int) -> None:
+        """The partition is no more; ids are never used again."""
+        known = self.descriptors.get(partition_id)
+        if known is not None and known[1] >= revision:
+            return
+        self._removed[partition_id] = revision
+        if self.descriptors.pop(partition_id, None) is None:
+            return
+        replica = self.replicas.pop(partition_id, None)
+        if replica is not None:
+            replica.step_down("the partition is no more")
+            replica.fail_waiters(NotLeader("the partition is no more", leader=""))
+        self._log("partition_removed", partition=partition_id)
         self.on_map_change()
 
     def _act_on(self, replica: Replica, descriptor: Descriptor) -> None:
@@ -355,6 +368,8 @@ class ReplicaHost:
                 self._hub.drop(node, f"silent for {silent_s} s")
         for replica in self.replicas.values():
             leader = replica.leader
+            if replica.descriptor.recovered:
+                self._reclaiming.check(replica)
             if leader is not None:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()

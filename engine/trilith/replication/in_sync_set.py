@@ -130,7 +130,10 @@ class InSyncSet:
         replica.ports.log(
             "in_sync_drop", partition=replica.partition_id, node=progress.node, in_sync=remaining
         )
-        left = replica.descriptor.left(progress.node, replica.ports.clock.wall_ms())
+        if progress.state is State.SNAPSHOT:  # its log is damaged
+            left = replica.descriptor.lost(progress.node)
+        else:
+            left = replica.descriptor.left(progress.node, replica.ports.clock.wall_ms())
         descriptor = msgspec.structs.replace(
             replica.descriptor, in_sync=remaining, complete_until_ms=left
         )

@@ -16,7 +16,7 @@ import msgspec
 
 from trilith.errors import NotInSync, TrilithError
 from trilith.peers.hub import PeerHub
-from trilith.replication.entry import applied_key, encode_applied
+from trilith.replication.entry import Applied, applied_key, encode_applied
 from trilith.replication.ranges import (
     RangeRecord,
     decode_range,
@@ -32,7 +32,7 @@ from trilith_native.codec import decode_batch, encode_batch
 PIECE_BYTES = 1024 * 1024
 PIECE_DEADLINE_S = 30.0
 METHOD = "replication.snapshot"
-INSTALLING = -1  # the applied index of a partition whose snapshot is not whole
+INSTALLING = -1  # less the snapshot's index: the applied index of a partition until it is whole
 
 
 class Piece(msgspec.Struct, frozen=True, array_like=True):
@@ -48,6 +48,11 @@ class Piece(msgspec.Struct, frozen=True, array_like=True):
 
 
 _pieces = msgspec.msgpack.Decoder(Piece)
+
+
+def target_of(applied: Applied) -> int:
+    """The index of the snapshot that has begun to arrive and is not whole; else negative."""
+    return INSTALLING - applied.index
 
 
 def _batches(
@@ -115,7 +120,7 @@ class Snapshots:
             keyspace, partition_id = replica.descriptor.keyspace, replica.partition_id
             owned = ranges_of(self._store, keyspace, partition_id, record)
             wipe: list[Operation] = [(DELETE_RANGE, start, end) for start, end in owned]
-            mark = (PUT, key, encode_applied(INSTALLING, 0))
+            mark = (PUT, key, encode_applied(INSTALLING - piece.index, 0))
             held = (PUT, range_key(partition_id), encode_range(record))
             self._store.write([mark, held, *wipe])
         elif not replica.installing or replica.installing_from != source:

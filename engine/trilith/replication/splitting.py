@@ -101,6 +101,27 @@ class Splitting:
             return number
         raise RevisionConflict("others keep counting partitions")
 
+    def replay(self) -> None:
+        """A child's log begins behind an entry that its parent had applied here: what the store
+        lost of the parent since, up to there, is known to be committed, and applied again.
+        """
+        progress = True
+        while progress:
+            progress = False
+            for child in list(self._replicas.values()):
+                parent = self._replicas.get(child.descriptor.parent)
+                base = child.log.first_index - 1
+                if (
+                    child.awaited
+                    and child.log.last_index > 0
+                    and parent is not None
+                    and not parent.damaged
+                    and not parent.awaited
+                    and parent.commit_index < base <= parent.log.last_index
+                ):
+                    parent.commit_to(base)
+                    progress = not child.awaited
+
     def applied(self, parent: Replica, child_id: int) -> None:
         """A replica of this node has applied a split."""
         child = self._replicas.get(child_id)
@@ -136,7 +157,7 @@ class Splitting:
         if current.generation >= record.generation:
             return
         if await self._swaps.refresh(record.child) is None:
-            await self._create(current, parent)
+            await self.create(current, parent)
         wanted = msgspec.structs.replace(
             parent.descriptor,
             end=record.end.hex(),
@@ -146,7 +167,7 @@ class Splitting:
         if await self._swaps.swap(parent, wanted):
             self._log("split", partition=parent.partition_id, child=record.child, key=wanted.end)
 
-    async def _create(self, current: Descriptor, parent: Replica) -> None:
+    async def create(self, current: Descriptor, parent: Replica) -> None:
         """The child's descriptor; and lead the child, if it was certainly us who created it."""
         record = parent.range
         child = msgspec.structs.replace(

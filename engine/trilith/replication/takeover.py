@@ -120,7 +120,7 @@ class Takeover:
             leader=node,
             epoch=old.epoch + 1,
             in_sync=[n for n in old.in_sync if n != self._node_id],
-            complete_until_ms=old.left(self._node_id, self._clock.wall_ms()),
+            complete_until_ms=old.lost(self._node_id),
         )
         await self._swaps.swap_from(wanted, revision)
 
