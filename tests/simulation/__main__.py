@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import multiprocessing
 import os
 import sys
@@ -81,7 +82,8 @@ def many(options: argparse.Namespace) -> int:
     totals: Counter[str] = Counter()
     simulated = cpu = 0.0
     started = time.monotonic()
-    with multiprocessing.Pool(options.jobs, maxtasksperchild=200) as pool:
+    # Frozen: each run ends with a collection, which need not walk through all modules.
+    with multiprocessing.Pool(options.jobs, gc.freeze, maxtasksperchild=200) as pool:
         for result in _bounded(pool, run, seeds_from(options), options.jobs):
             totals["runs"] += 1
             totals["failed"] += bool(result.problems)

@@ -43,7 +43,9 @@ PROCESS: contextvars.ContextVar[Process | None] = contextvars.ContextVar("proces
 class SimTask(asyncio.Task[Any]):
     """Hashes by age, so that sets of tasks iterate in the same order in every run."""
 
-    number = 0
+    def __init__(self, work: Coroutine[Any, Any, Any], number: int, **options: Any) -> None:
+        self.number = number  # first: asyncio puts the task into a set while it is made
+        super().__init__(work, **options)
 
     def __hash__(self) -> int:
         return self.number
@@ -114,9 +116,8 @@ class SimLoop(asyncio.BaseEventLoop):
     def _make_task(
         self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
     ) -> SimTask:
-        task = SimTask(work, loop=loop, **options)
         self._tasks_made += 1
-        task.number = self._tasks_made
+        task = SimTask(work, self._tasks_made, loop=loop, **options)
         context = options.get("context")
         process = PROCESS.get() if context is None else context.get(PROCESS)
         if process is not None:
