@@ -305,3 +305,27 @@ def test_a_first_piece_of_the_leaders_log_does_not_prove_that_all_of_it_is_here(
             replica._leader_had = None
 
     play(story)
+
+
+def test_a_snapshot_that_the_journal_has_no_room_to_note_leaves_the_replica_damaged() -> None:
+    """It counted as whole: it was taken in sync, and even led, without a log to append to."""
+
+    async def story(scene: Scene) -> None:
+        n3 = scene.n3
+        for i in range(10):
+            await scene.write(scene.n1, b"%d " % i * 20)
+        await scene.pass_time(0.5)  # a MARK
+        path = "journal/0000000001.seg"
+        n3.disk.flip(path, len(n3.disk._files[path].durable.rstrip(b"\0")) // 2)
+        n3.kill(restart_after_s=2.0)
+        assert await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 1.5)
+        n3.disk.capacity_bytes = 0
+        for _ in range(60):
+            await scene.pass_time(0.05)
+            assert "n3" not in scene.in_sync()
+        assert n3.booted
+        assert n3.host.replicas[1].damaged
+        n3.disk.capacity_bytes = None
+        assert await scene.cluster.until(lambda: "n3" in scene.in_sync(), 5.0)
+
+    play(story)

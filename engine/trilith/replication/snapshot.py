@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from trilith.errors import NotInSync, TrilithError
+from trilith.errors import DiskFull, NotInSync, TrilithError
 from trilith.peers.hub import PeerHub
 from trilith.replication.entry import Applied, applied_key, encode_applied
 from trilith.replication.ranges import (
@@ -114,6 +114,8 @@ class Snapshots:
         key = applied_key(piece.partition_id)
         source = (peer_id, piece.epoch, piece.index)
         if piece.first:
+            if not replica.log.accepting:  # what is here is kept until the log can be restarted
+                raise DiskFull("the journal has no room to restart a log behind a snapshot")
             record = decode_range(piece.range) if piece.range else replica.range
             self._require_free(replica, record)
             replica.begin_install(peer_id, piece.epoch, source, record)
