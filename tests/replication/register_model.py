@@ -40,9 +40,10 @@ class Pairs(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Anywhere:
-    """Registers may be split at any key."""
+    """Registers may be split at any key, and merged."""
 
     route_bytes_max = 64
+    merges = True
 
     def boundary(self, key: bytes) -> bytes | None:
         return key[: self.route_bytes_max]
@@ -50,6 +51,12 @@ class Anywhere:
     def carried(self, view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
         del view, start
         return [(SIGNS, split_key, b"split here")]
+
+    def united(
+        self, left: View, left_start: bytes, right: View, right_start: bytes
+    ) -> list[tuple[int, bytes, bytes]]:
+        del left, right, right_start
+        return [(SIGNS, left_start, b"merged here")]
 
 
 class RegisterModel:

@@ -90,6 +90,8 @@ def many(options: argparse.Namespace) -> int:
             totals["calls"] += result.calls
             totals["faults"] += result.faults
             totals["collected"] += result.collected
+            totals["splits"] += result.splits
+            totals["merges"] += result.merges
             totals["beyond"] += result.beyond_design
             simulated += result.simulated_s
             cpu += result.cpu_s
@@ -99,6 +101,7 @@ def many(options: argparse.Namespace) -> int:
     elapsed = time.monotonic() - started
     print(
         f"{totals['runs']} seeds, {totals['failed']} failed, {totals['faults']} faults, "
+        f"{totals['splits']} splits, {totals['merges']} merges, "
         f"{totals['calls']} calls, {totals['collected']} chunks collected; "
         f"{simulated:.0f} s simulated in {elapsed:.0f} s, "
         f"{simulated / cpu if cpu else 0:.0f} simulated seconds per second of a core"

@@ -90,8 +90,10 @@ class SimCluster:
         return True
 
     def descriptors(self) -> list[Descriptor]:
+        """Of all partitions that have not been absorbed."""
         found, _ = self.coordinator.list(descriptors.PREFIX)
-        return [descriptors.decode(v.value) for v in found.values()]
+        all_of_them = [descriptors.decode(v.value) for v in found.values()]
+        return [one for one in all_of_them if not one.absorbed_by]
 
     def node(self, node_id: str) -> SimNode:
         return next(node for node in self.nodes if node.node_id == node_id)

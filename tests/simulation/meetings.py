@@ -74,7 +74,9 @@ class Cast:
         if replica is not None and replica.leader is not None:
             deadline = node.clock.monotonic() + DEADLINE_S
             node.spawn(
-                node.host._hand_over(replica, self.next.node_id, leave=False, deadline=deadline)
+                node.host._hand_overs.run(
+                    replica, self.next.node_id, leave=False, deadline=deadline
+                )
             )
 
     async def swapped(self, within_s: float) -> None:

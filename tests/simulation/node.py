@@ -184,6 +184,8 @@ class SimNode:
             replicas=self.host.replicas,
             interval_bytes=plan.checkpoint_bytes,
             log=self.log,
+            over=self.host.merging.over,
+            forget=self.host.merging.forget,
         )
         await cluster.compose_more(self)
         self.hub.set_addresses(cluster.addresses)

@@ -43,6 +43,7 @@ class Result:
     digest: int = 0
     beyond_design: bool = False
     splits: int = 0
+    merges: int = 0
     lines: list[str] = field(default_factory=list)
 
 
@@ -131,6 +132,11 @@ def splits_too(seed: int, kinds: list[str] | None) -> bool:
     return Random(f"{seed}/plan of splits").random() < 0.5 if kinds is None else "split" in kinds
 
 
+def merges_too(seed: int, kinds: list[str] | None) -> bool:
+    """Half of the seeds that split; with kinds given, when "merge" is among them."""
+    return Random(f"{seed}/plan of merges").random() < 0.5 if kinds is None else "merge" in kinds
+
+
 async def _story(
     cluster: SimCluster, workload: Registers, result: Result, kinds: list[str] | None
 ) -> None:
@@ -143,12 +149,12 @@ async def _story(
     faults = Faults(cluster, duration_s=workload.faults_s, kinds=kinds)
     result.kinds = faults.kinds
     workload.watch(faults)
-    splits = Splits(cluster, ends_at=faults.ends_at)
+    splits = Splits(cluster, ends_at=faults.ends_at, merging=merges_too(result.seed, kinds))
     splitting = cluster.loop.create_task(splits.run()) if splits_too(result.seed, kinds) else None
     await faults.run()
     if splitting is not None:
         await splitting
-        result.splits = splits.count
+        result.splits, result.merges = splits.count, splits.merges
     result.faults = faults.count
     faults.heal()
     stuck = await workload.progress(PROGRESS_WITHIN_S)

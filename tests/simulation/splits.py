@@ -1,4 +1,4 @@
-"""Partitions that are split at random moments, in the middle of everything else."""
+"""Partitions that are split and merged at random moments, in the middle of everything else."""
 
 from __future__ import annotations
 
@@ -19,10 +19,16 @@ PARTITIONS_MAX = 9
 
 
 class Splits:
-    """Not a draw among the faults: seeds keep the faults that they had before."""
+    """Not a draw among the faults: seeds keep the faults that they had before.
 
-    def __init__(self, cluster: SimCluster, *, ends_at: float) -> None:
+    `merging`: as many merges, by a random generator of their own.
+    """
+
+    def __init__(self, cluster: SimCluster, *, ends_at: float, merging: bool = False) -> None:
         self.cluster = cluster
+        self.merging = merging
+        self.merge_random = Random(f"{cluster.seed}/merges")
+        self.merges = 0
         self.random = Random(f"{cluster.seed}/splits")
         self.ends_at = ends_at
         self.mean_pause_s = self.random.choice((0.3, 1.0, 3.0))
@@ -37,6 +43,8 @@ class Splits:
                 break
             if len(self.cluster.descriptors()) < PARTITIONS_MAX:
                 tasks.append(loop.create_task(self._split()))
+            if self.merging:
+                tasks.append(loop.create_task(self._merge()))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -51,6 +59,24 @@ class Splits:
         low = record.start[:1] or b"\0"
         high = record.end[:1] or b"\xff"
         return bytes((random.randint(low[0], high[0]),)) + random.choice((b"", b"/1", b"\x80"))
+
+    async def _merge(self) -> None:
+        cluster, random = self.cluster, self.merge_random
+        await asyncio.sleep(random.uniform(0.0, 0.3))
+        candidates = [
+            (node, partition_id)
+            for node in cluster.nodes
+            if node.booted
+            for partition_id, replica in node.host.replicas.items()
+            if replica.leader is not None and replica.descriptor.parent
+        ]
+        if not candidates:
+            return
+        node, partition_id = random.choice(candidates)
+        cluster.trace(f"merge {node.node_id} {partition_id}")
+        with suppress(TrilithError, TimeoutError):
+            await ask(node, node.host.merging.merge(partition_id))
+            self.merges += 1
 
     async def _split(self) -> None:
         cluster, random = self.cluster, self.random

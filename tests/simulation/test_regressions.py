@@ -234,7 +234,7 @@ def test_heartbeats_of_a_former_leader_do_not_extend_its_grants() -> None:
             network.cut(source, target)
         replica = n1.host.replicas[1]
         deadline = n1.clock.monotonic() + 5.0
-        await ask(n1, n1.host._hand_over(replica, "n2", leave=False, deadline=deadline))
+        await ask(n1, n1.host._hand_overs.run(replica, "n2", leave=False, deadline=deadline))
         assert (await scene.write(n2, b"new")).applied
         seen = n3.router.try_query(KEYSPACE, b"k", Read(b"k"))
         assert seen is None or seen.value == b"new"

@@ -24,6 +24,8 @@ def converged(cluster: SimCluster) -> bool:
         leaders = [r for r in replicas if r is not None and r.leader is not None]
         if len(leaders) != 1 or leaders[0].ports.node_id != descriptor.leader:
             return False
+        if not leaders[0].is_published or any(r.retired for r in replicas if r is not None):
+            return False  # the coordinator is yet to be told of a split or a merge
         positions = {(r.applied_index, r.log.last_index, r.epoch) for r in replicas if r}
         if len(positions) != 1 or leaders[0].applied_index != leaders[0].log.last_index:
             return False
@@ -57,7 +59,7 @@ def acknowledged_alone(cluster: SimCluster, workload: Registers) -> list[str]:
             for (moment, held), until in zip(
                 states, [*(m for m, _ in states[1:]), float("inf")], strict=True
             )
-            if len(held.in_sync) < 2
+            if len(held.in_sync) < 2 and not held.absorbed_by
         ]
         if not alone:
             continue

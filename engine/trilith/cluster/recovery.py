@@ -84,6 +84,7 @@ async def _make_sole(coordinator: Coordinator, key: str, zone: str) -> Verdict |
             in_sync=[verdict.node],
             complete_until_ms=complete,
             recovered=True,
+            absorbed_by=0,  # as far as the survivor's own logs say
         )
         try:
             await coordinator.compare_and_swap(key, versioned.revision, descriptors.encode(wanted))

@@ -334,6 +334,8 @@ class Node:
             replicas=self.host.replicas,
             interval_bytes=config.journal.segment_bytes,
             log=self.events,
+            over=self.host.merging.over,
+            forget=self.host.merging.forget,
         )
 
     def _build_services(self) -> None:

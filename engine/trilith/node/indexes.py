@@ -122,6 +122,7 @@ class IndexStation:
         """Forget entries that were taken out long ago, until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_S)
+            self._forget_feeders()
             before_ms = self._clock.wall_ms() - GONE_KEPT_MS
             for replica in list(self._host.replicas.values()):
                 if replica.leader is None or replica.descriptor.keyspace != TABLES:
@@ -130,6 +131,13 @@ class IndexStation:
                     await self._sweep_one(replica.descriptor.start_key, before_ms)
                 except (Unavailable, OutcomeUnknown):
                     continue  # the next round, or the next leader, does it
+
+    def _forget_feeders(self) -> None:
+        """Of partitions that their neighbours have absorbed."""
+        for partition_id in self._running.keys() - self._host.replicas.keys():
+            feeder = self._running.pop(partition_id).feeder
+            self._fed_before += feeder.fed
+            feeder.wake(Activity((), self._activity.rolls, is_settled=False))
 
     async def _sweep_one(self, start: bytes, before_ms: int) -> None:
         at = start

@@ -26,7 +26,7 @@ from trilith.tables.expirer import Expirer
 
 ROLL_S = 1.0  # between looks for new ranges, which are in memory
 
-_Range = tuple[bytes, bytes]
+_Range = tuple[bytes, bytes, int]  # start, end, and how often it was changed
 
 
 class TableUpkeep:
@@ -71,15 +71,15 @@ class TableUpkeep:
 
     def _led(self) -> dict[int, _Range]:
         return {
-            partition_id: (replica.descriptor.start_key, replica.descriptor.end_key)
+            partition_id: (d.start_key, d.end_key, d.generation)
             for partition_id, replica in self._host.replicas.items()
-            if replica.leader is not None and replica.descriptor.keyspace == TABLES
+            if replica.leader is not None and (d := replica.descriptor).keyspace == TABLES
         }
 
     async def _roll(self) -> None:
         led = self._led()
-        for partition_id, (start, end) in led.items():
-            if self._ranges.get(partition_id) == (start, end):
+        for partition_id, (start, end, generation) in led.items():
+            if self._ranges.get(partition_id) == (start, end, generation):
                 continue
             for table_id in {one.table_id for one in await self._log.shards(start, end)}:
                 try:
@@ -88,12 +88,12 @@ class TableUpkeep:
                     continue  # its deletion is under way
                 feeds = record.feeds() or Feeds(era=record.revision)
                 await self._log.roll(start, table_id, feeds)
-            self._ranges[partition_id] = (start, end)
+            self._ranges[partition_id] = (start, end, generation)
         self._ranges = {one: kept for one, kept in self._ranges.items() if one in led}
 
     async def _trim(self) -> None:
         before_ms = self._clock.wall_ms() - self._retention_ms
-        for start, end in self._led().values():
+        for start, end, _ in self._led().values():
             places = {(one.start, one.table_id) for one in await self._log.shards(start, end)}
             for shard_start, table_id in sorted(places):
                 self._trimmed += await self._log.trim(
@@ -101,7 +101,7 @@ class TableUpkeep:
                 )
 
     async def _expire(self) -> None:
-        for start, _ in self._led().values():
+        for start, _, _ in self._led().values():
             await self.expirer.expire(start, self._pace)
 
     async def _pace(self, items: int) -> None:

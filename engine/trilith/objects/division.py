@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trilith.errors import InternalError
 from trilith.objects.keys import stem_end
 from trilith.objects.rules.fence import carry_over
 from trilith.replication.state_machine import View
@@ -10,9 +11,14 @@ ROUTE_BYTES_MAX = 4096  # an object key has at most 1024 bytes, escaped at most 
 
 
 class ObjectsDivision:
-    """Implements `replication.ranges.Division`."""
+    """Implements `replication.ranges.Division`.
+
+    They are not merged: who is in sync with a partition has its zone's chunks, too, and who is in
+    sync with the neighbour that absorbs it may not.
+    """
 
     route_bytes_max = ROUTE_BYTES_MAX
+    merges = False
 
     def boundary(self, key: bytes) -> bytes | None:
         try:
@@ -24,3 +30,10 @@ class ObjectsDivision:
         """The fence of the bucket whose range the split tears."""
         del start
         return carry_over(view, split_key)
+
+    def united(
+        self, left: View, left_start: bytes, right: View, right_start: bytes
+    ) -> list[tuple[int, bytes, bytes]]:
+        """Raises InternalError."""
+        del left, left_start, right, right_start
+        raise InternalError("partitions of objects are not merged")

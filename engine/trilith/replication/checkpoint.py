@@ -29,13 +29,18 @@ class Checkpoints:
         replicas: dict[int, Replica],
         interval_bytes: int,
         log: Callable[..., None],
+        over: Callable[[], list[Replica]] = list,
+        forget: Callable[[list[Replica]], None] = lambda _: None,
     ) -> None:
+        """`over`: replicas that are of no use once the store is flushed; `forget` is told then."""
         self._journal = journal
         self._store = store
         self._workers = workers
         self._replicas = replicas
         self._interval_bytes = interval_bytes
         self._log = log
+        self._over = over
+        self._forget = forget
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -57,5 +62,7 @@ class Checkpoints:
             for partition_id, replica in self._replicas.items()
             if not replica.installing
         }
+        over = self._over()
         await self._workers.run(self._store.flush)
+        self._forget(over)
         self._journal.trim(applied)

@@ -24,6 +24,8 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     `start` and `end` are for routing, and follow the log (ranges.py): `generation` counts the
     changes of the range that are told here. `parent`: the partition whose split made this one; 0:
     none. `first_end`: the end that the range had at the log's beginning; None: as now.
+    `absorbed_by`: the partition that has taken this one in (merging.py); 0: none has. The
+    descriptor stays, for replicas that were away, and nothing is routed by it.
     """
 
     partition_id: int
@@ -40,6 +42,7 @@ class Descriptor(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0
     parent: int = 0
     first_end: str | None = None
+    absorbed_by: int = 0
 
     @property
     def start_key(self) -> bytes:

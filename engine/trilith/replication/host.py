@@ -25,15 +25,17 @@ from trilith.replication import messages
 from trilith.replication.coordinator import Coordinator
 from trilith.replication.descriptor import IN_SYNC_MIN, Descriptor
 from trilith.replication.followers import State
+from trilith.replication.hand_overs import HandOvers
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.in_sync_set import InSyncSet, ReadyToJoin
-from trilith.replication.leader import Leader
 from trilith.replication.map_watch import MapWatch
+from trilith.replication.merging import Merging
 from trilith.replication.own_disk import OwnDisk
 from trilith.replication.positions import Positions
 from trilith.replication.ranges import Division
 from trilith.replication.reclaiming import Reclaiming
-from trilith.replication.replica import Replica, ReplicaPorts
+from trilith.replication.replica import Replica
+from trilith.replication.replica_ports import ReplicaPorts
 from trilith.replication.snapshot import Snapshots, send_and_report
 from trilith.replication.splitting import Splitting
 from trilith.replication.state_machine import Model
@@ -46,9 +48,7 @@ from trilith.storage.ordered_store import OrderedStore
 STALL_TIMEOUT_FACTOR = 2.0  # a stalled disk gets longer than a silent node
 DISK_HANG_FACTOR = 1.5  # times the follower timeout: one's own disk is given up
 SILENT_LINK_FACTOR = 3.0  # times the follower timeout: the link itself is given up and dialed anew
-TRANSFER_SETTLE_S = 5.0  # leadership returns to the preferred node after so long in sync
 DRAIN_DEADLINE_S = 5.0
-HAND_OVER_SWAP_S = 0.3  # a hand-over takes no commands for at most so long
 
 
 class Timing(msgspec.Struct, frozen=True):
@@ -81,6 +81,7 @@ class ReplicaHost:
         self.node_id = hub.node_id
         self.replicas: dict[int, Replica] = {}
         self.descriptors: dict[int, tuple[Descriptor, int]] = {}
+        self.absorbed: dict[int, tuple[Descriptor, int]] = {}  # of partitions that were, likewise
         self.on_map_change: Callable[[], None] = lambda: None
         # A partition that this node leads committed something: it begins with its first entry.
         self.on_commit: Callable[[int], None] = lambda _: None
@@ -95,7 +96,6 @@ class ReplicaHost:
         self._tick_timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._draining = False
-        self._last_transfer_at = self._clock.monotonic()
         self._journal = journal
         self._disk = OwnDisk(journal, limit_s=timing.follower_timeout_s * DISK_HANG_FACTOR, log=log)
         self.heartbeats = Heartbeats(
@@ -116,8 +116,10 @@ class ReplicaHost:
             positions=Positions(hub, self.replicas),
             lease_s=timing.lease_s,
         )
+        self._hand_overs = self._handing_over()
         self.splitting = self._splitting()
         self._others_ready_to_join = ready_to_join
+        self.merging = self._merging(store, division_of)
         self._in_sync_set = InSyncSet(
             swap=self._swaps.swap,
             ready_to_join=self._ready_to_join,
@@ -151,6 +153,10 @@ class ReplicaHost:
             on_newer_epoch=self.refresh_soon,
             on_split=self.splitting.applied,
             is_coming=self._is_coming,
+            absorbable=self.merging.absorbable,
+            make_ready=self.merging.make_ready,
+            on_close=self.merging.closed,
+            on_absorb=self.merging.absorbed,
             log=self._log,
             on_commit=self._committed,
         )
@@ -174,6 +180,31 @@ class ReplicaHost:
             known=self.descriptors,
             changed=self._descriptor_changed,
             removed=self._descriptor_removed,
+            log=self._log,
+        )
+
+    def _handing_over(self) -> HandOvers:
+        return HandOvers(
+            node_id=self.node_id,
+            clock=self._clock,
+            swaps=self._swaps,
+            busy=self._busy,
+            hears=self._hears,
+        )
+
+    def _merging(
+        self, store: OrderedStore, division_of: Callable[[int], Division | None]
+    ) -> Merging:
+        return Merging(
+            node_id=self.node_id,
+            replicas=self.replicas,
+            marked=self.absorbed,
+            journal=self._journal,
+            store=store,
+            division_of=division_of,
+            swaps=self._swaps,
+            spawn=self._spawn,
+            is_silent=self.is_silent,
             log=self._log,
         )
 
@@ -218,7 +249,9 @@ class ReplicaHost:
         lost = [p for p, replica in self.replicas.items() if replica.damaged and p not in recovered]
         with suppress(Unavailable, StorageFailure):
             self._journal.settle_unrecorded(lost)
-        self.splitting.replay()
+        while self.splitting.replay() or self.merging.replay():
+            pass
+        self.merging.require_replayed()
         self._spawn(self._map_watch.follow(revision))
         self._tick()
 
@@ -238,7 +271,7 @@ class ReplicaHost:
         for replica in led:
             for node in replica.descriptor.in_sync:
                 if node != self.node_id and self._hears(node):
-                    await self._hand_over(replica, node, leave=False, deadline=deadline)
+                    await self._hand_overs.run(replica, node, leave=False, deadline=deadline)
                     break
 
     async def close(self) -> None:
@@ -274,14 +307,22 @@ class ReplicaHost:
 
     def _descriptor_changed(self, descriptor: Descriptor, revision: int) -> None:
         partition_id = descriptor.partition_id
-        known = self.descriptors.get(partition_id)
+        known = self.descriptors.get(partition_id) or self.absorbed.get(partition_id)
         if known is not None and known[1] >= revision:
             return
         if self._removed.get(partition_id, 0) >= revision:
             return
-        self.descriptors[partition_id] = (descriptor, revision)
+        there, elsewhere = self.descriptors, self.absorbed
+        if descriptor.absorbed_by:
+            there, elsewhere = elsewhere, there
+        there[partition_id] = (descriptor, revision)
+        elsewhere.pop(partition_id, None)
         replica = self.replicas.get(partition_id)
         if self.node_id in descriptor.replicas.values():
+            is_over = replica is None and descriptor.absorbed_by > 0
+            if is_over and self.merging.is_over(partition_id):
+                self.on_map_change()
+                return
             if replica is None:
                 replica = self.replicas[partition_id] = Replica(self._ports, descriptor, revision)
                 if descriptor.parent and not replica.awaited:
@@ -315,6 +356,8 @@ class ReplicaHost:
 
     def _act_on(self, replica: Replica, descriptor: Descriptor) -> None:
         """A newer descriptor of a partition we replicate."""
+        if descriptor.absorbed_by or replica.retired:
+            return
         if (
             replica.leader is not None
             and descriptor.leader == self.node_id
@@ -385,7 +428,11 @@ class ReplicaHost:
             replica.apply_again()
             if self._takeover.is_due(replica, now) or self._leads_of_record(replica):
                 self._elect_soon(replica)
-        if self._journal.torn_end and all(r.proven for r in self.replicas.values()):
+        self.merging.absorb_closed()
+        self.merging.publish()
+        if self._journal.torn_end and all(
+            r.proven or r.descriptor.absorbed_by for r in self.replicas.values()
+        ):
             self._journal.nothing_is_missing()
         if not self._disk.hangs:
             self.heartbeats.beat(peers)
@@ -405,12 +452,15 @@ class ReplicaHost:
         return self._hub.is_reachable(node) and not self.is_silent(node)
 
     def _leads_of_record(self, replica: Replica) -> bool:
-        return replica.descriptor.leader == self.node_id and not self._draining
+        is_ours = replica.descriptor.leader == self.node_id and not self._draining
+        return is_ours and not replica.retired and not replica.descriptor.absorbed_by
 
     # elections and hand-overs
 
     def _elect_soon(self, replica: Replica) -> None:
         if replica.partition_id in self._busy or self._draining or self._disk.hangs:
+            return
+        if replica.retired or replica.descriptor.absorbed_by:
             return
         self._busy.add(replica.partition_id)
 
@@ -454,74 +504,13 @@ class ReplicaHost:
             )
             await self._swaps.swap(replica, wanted)
 
-    async def _hand_over(
-        self, replica: Replica, node: str, *, leave: bool, deadline: float
-    ) -> None:
-        """Planned transfer: stop taking commands, let what is logged commit, swap.
-
-        Rule 5; HandOver in the model.
-        """
-        leader = replica.leader
-        if leader is None or replica.partition_id in self._busy:
-            return
-        self._busy.add(replica.partition_id)
-        try:
-            leader.refuse_new()
-            while not leader.drained() and self._clock.monotonic() < deadline:
-                await asyncio.sleep(0.005)
-            # What we drained may have been committed without the node: it may have been dropped.
-            follows = (
-                leader.followers.progress[node].state is State.STREAM
-                and node in replica.descriptor.in_sync
-                and self._hears(node)
-            )
-            if replica.leader is not leader or not leader.drained() or not follows:
-                leader.accept_new()
-                return
-            in_sync = [n for n in replica.descriptor.in_sync if n != self.node_id or not leave]
-            wanted = msgspec.structs.replace(
-                replica.descriptor, leader=node, epoch=replica.epoch + 1, in_sync=in_sync
-            )
-            if not await self._swap_or_lead_on(leader, wanted):
-                leader.accept_new()
-        finally:
-            self._busy.discard(replica.partition_id)
-
-    async def _swap_or_lead_on(self, leader: Leader, wanted: Descriptor) -> bool:
-        """A planned swap must not cost more than a moment, however slow the coordinator (P4).
-
-        Meanwhile commands are taken again: should the swap have happened all the same, nothing of
-        this epoch commits without the new leader, who is in sync and stops to acknowledge it.
-        """
-        loop = asyncio.get_running_loop()
-        impatience = loop.call_later(HAND_OVER_SWAP_S, leader.accept_new)
-        try:
-            return await self._swaps.swap(leader.replica, wanted)
-        finally:
-            impatience.cancel()
-
     def _return_leadership(self, now: float) -> None:
         """Spread the load again after a zone has come back: one partition at a time."""
-        if self._draining or now - self._last_transfer_at < TRANSFER_SETTLE_S:
-            return
-        for replica in self.replicas.values():
-            descriptor = replica.descriptor
-            wanted = descriptor.preferred_leader
-            if (
-                replica.leader is not None
-                and wanted not in ("", self.node_id)
-                and len(descriptor.in_sync) == len(descriptor.replicas)
-                and wanted in descriptor.in_sync
-                and replica.leader.lease_holds(now)
-                and now >= replica.leader.waits_until + TRANSFER_SETTLE_S
-            ):
-                self._last_transfer_at = now
-                self._spawn(
-                    self._hand_over(
-                        replica, wanted, leave=False, deadline=now + self._timing.lease_s
-                    )
-                )
-                return
+        due = None if self._draining else self._hand_overs.due(self.replicas.values(), now)
+        if due is not None:
+            replica, node = due
+            deadline = now + self._timing.lease_s
+            self._spawn(self._hand_overs.run(replica, node, leave=False, deadline=deadline))
 
     # links and messages
 

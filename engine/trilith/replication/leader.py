@@ -43,6 +43,7 @@ from trilith.replication.proposal import (
     token_floor,
 )
 from trilith.replication.ranges import (
+    Merge,
     RangeRecord,
     Split,
     encode_range,
@@ -93,6 +94,7 @@ class Leader:
         self.commands = 0
         self.recent_keys: deque[bytes] = deque(maxlen=RECENT_KEYS)  # of one command in so many
         self._overlay = Overlay()
+        self._lead = self._generation = 0
         self._view = self._make_view()
         self._proposals: list[Proposal] = []
         self._outcomes: deque[tuple[int, list[Outcome]]] = deque()
@@ -124,11 +126,12 @@ class Leader:
     def _make_view(self) -> LeaderView:
         """Of the range as it will be once all that is logged is applied."""
         replica = self.replica
-        start, end = self._range = replica.range.start, replica.logged_end
+        start, (end, self._lead, self._generation, _) = replica.range.start, replica.logged
+        self._range = (start, start) if replica.closing else (start, end)  # see `_require`
         return LeaderView(self._ports.store, self._keyspace, start, end, self._overlay)
 
     def range_changed(self) -> None:
-        """A split was applied."""
+        """A split or a merge was applied."""
         self._view = self._make_view()
 
     def _require(self, key: bytes, until: bytes | None) -> None:
@@ -138,7 +141,7 @@ class Leader:
             return  # without a call: on the path of every write, twice
         self.replica.require(key, until)
         if end and (key >= end or (until is not None and (not until or until > end))):
-            raise WrongRange(f"partition {self.replica.partition_id} is being split")
+            raise WrongRange(f"partition {self.replica.partition_id} is being split or merged")
 
     # leases
 
@@ -208,7 +211,7 @@ class Leader:
 
     def _evaluate_all(self) -> None:
         self._flush_scheduled = False
-        if self._stopped:
+        if self._stopped or self.replica.closing:
             return
         if self._gathering is not None:
             self._gathering.cancel()
@@ -298,9 +301,9 @@ class Leader:
 
     def _context(self, token: bytes, now_ms: int) -> Context:
         """Commands without effects share the next one's sequence: they record nothing under it."""
-        sequence = (self.replica.log.last_index + 1) << SEQUENCE_INDEX_SHIFT
+        sequence = (self.replica.log.last_index + 1 + self._lead) << SEQUENCE_INDEX_SHIFT
         sequence |= len(self._batch_outcomes) << SEQUENCE_FREE_BITS
-        return Context(token, now_ms, sequence, *self._range, self._floor)
+        return Context(token, now_ms, sequence, *self._range, self._floor, self._generation)
 
     def _answer_retry(self, proposal: Proposal, now_ms: int) -> bool:
         if is_expired(proposal.token, now_ms):
@@ -353,14 +356,7 @@ class Leader:
         Raises ConditionalConflict while another split is on its way, WrongRange, Unavailable.
         """
         replica, record = self.replica, self.replica.range
-        if (
-            self._stopped
-            or self._refusing
-            or replica.commit_index < self.start_index
-            or len(replica.descriptor.in_sync) < IN_SYNC_MIN
-            or replica.logged_end != record.end
-            or not replica.is_published
-        ):
+        if not self.may_change_range() or len(replica.descriptor.in_sync) < IN_SYNC_MIN:
             raise ConditionalConflict("the partition cannot be split right now")
         self._require(key, None)
         if key == record.start or self._division is None:
@@ -368,34 +364,74 @@ class Leader:
         index = replica.log.last_index + 1
         generation = record.generation + 1
         left = msgspec.structs.replace(
-            record, end=key, generation=generation, child=child, child_end=record.end
+            record, end=key, generation=generation, child=child, child_end=record.end, absorbed=0
         )
-        right = RangeRecord(key, record.end, base_index=index, base_epoch=self.epoch)
-        self._batch += [
+        right = RangeRecord(
+            key, record.end, base_index=index, base_epoch=self.epoch, lead=self._lead
+        )
+        operations: list[Operation] = [
             (PUT, range_key(replica.partition_id), encode_range(left)),
             (PUT, range_key(child), encode_range(right)),
             (PUT, applied_key(child), encode_applied(index, self.epoch)),
         ]
         floor = self._read(floor_key(self._keyspace, replica.partition_id))
         if floor is not None:
-            self._batch.append((PUT, floor_key(self._keyspace, child), floor))
+            operations.append((PUT, floor_key(self._keyspace, child), floor))
         for family, logical, value in self._division.carried(self._view, record.start, key):
-            self._batch.append((PUT, bytes((self._keyspace, family)) + logical, value))
+            operations.append((PUT, bytes((self._keyspace, family)) + logical, value))
+        return self.log_change(operations, split=Split(key, child))
+
+    def may_change_range(self) -> bool:
+        """Whether everything that changed it before is committed and told, and we lead on."""
+        replica = self.replica
+        return (
+            not self._stopped
+            and not self._refusing
+            and replica.commit_index >= self.start_index
+            and replica.is_settled
+        )
+
+    @property
+    def view(self) -> LeaderView:
+        """Of what the next command will be evaluated against."""
+        return self._view
+
+    @property
+    def lead(self) -> int:
+        """What the sequences of the next entry are ahead of its index."""
+        return self._lead
+
+    @property
+    def floor(self) -> bytes:
+        """The token below which all are forgotten."""
+        return self._read(floor_key(self._keyspace, self.replica.partition_id)) or b""
+
+    def log_change(
+        self, operations: list[Operation], *, split: Split | None = None, merge: Merge | None = None
+    ) -> int:
+        """Log an entry that changes the range; its index. Raises Unavailable: nothing is logged."""
+        index = self.replica.log.last_index + 1
+        self._batch += operations
         try:
-            self._append_entry(Split(key, child))
+            self._append_entry(split, merge)
         except Unavailable:
             self._batch, self._batch_keys, self._batch_bytes = [], [], 0
             raise
+        self._overlay.add(index, operations)
         self._view = self._make_view()
+        if self.replica.closing:
+            refused, self._proposals = self._proposals, []
+            for proposal in refused:
+                proposal.done(None, b"", WrongRange("the partition is being merged"))
         return index
 
-    def _append_entry(self, split: Split | None = None) -> int:
+    def _append_entry(self, split: Split | None = None, merge: Merge | None = None) -> int:
         """Log the batch as one entry and send it to the followers."""
         replica, operations, keys = self.replica, self._batch, self._batch_keys
-        payload, batch = encode_payload(keys, operations, split)
+        payload, batch = encode_payload(keys, operations, split, merge)
         previous_index, previous_epoch = replica.log.last_index, replica.log.last_epoch
         index = replica.log.append(self.epoch, payload)
-        replica.add_pending(PendingEntry(index, self.epoch, keys, batch, operations, split))
+        replica.add_pending(PendingEntry(index, self.epoch, keys, batch, operations, split, merge))
         self._in_flight_bytes += len(batch)
         self._batch, self._batch_keys, self._batch_bytes = [], [], 0
         self._hold(index)

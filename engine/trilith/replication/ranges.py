@@ -24,7 +24,7 @@ from typing import Protocol
 import msgspec
 
 from trilith.replication.state_machine import FAMILY_MAX, View
-from trilith.storage.ordered_store import OrderedReader
+from trilith.storage.ordered_store import PUT, Operation, OrderedReader
 
 RANGE_PREFIX = b"\x00\x03"  # in the store: partition id -> RangeRecord
 TOKEN_FAMILY = 0xF1  # partition id -> the floor; with a token: a result of an earlier version
@@ -37,6 +37,12 @@ class RangeRecord(msgspec.Struct, frozen=True, array_like=True):
 
     `generation` grows with every change of the range. `child`, `child_end`: the last split's; it
     begins at `end`. `base_index`, `base_epoch`: the entry that made the partition; 0: none did.
+
+    Of merges (merging.py): `closed`, `closed_epoch`: the entry behind which the partition takes no
+    commands any more; 0: it does. `absorbed`: the partition that the last change of the range took
+    in, by the entry `absorbed_at`. `absorbed_by`: what was here is that partition's now. `lead` is
+    added to an entry's index where sequences are made of it, so that they go on from those of
+    whatever was absorbed.
     """
 
     start: bytes
@@ -46,6 +52,12 @@ class RangeRecord(msgspec.Struct, frozen=True, array_like=True):
     child_end: bytes = b""
     base_index: int = 0
     base_epoch: int = 0
+    closed: int = 0
+    closed_epoch: int = 0
+    absorbed: int = 0
+    absorbed_at: int = 0
+    absorbed_by: int = 0
+    lead: int = 0
 
     def covers(self, key: bytes) -> bool:
         return self.start <= key and (not self.end or key < self.end)
@@ -67,10 +79,27 @@ class Split(msgspec.Struct, frozen=True, array_like=True):
     child: int
 
 
+class Close(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """The entry after which the partition takes no commands: its neighbour is to absorb it."""
+
+
+class Absorb(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+    """The entry that takes in the partition to the right, whose log was closed by an entry."""
+
+    partition: int
+    index: int  # of the entry that closed it, and its epoch
+    epoch: int
+    lead: int  # of sequences, from this entry on
+
+
+Merge = Close | Absorb  # what an entry says of a merge beside its effects
+
+
 class Division(Protocol):
     """What a keyspace's models know about where its partitions may be split."""
 
     route_bytes_max: int  # no boundary is longer
+    merges: bool  # whether partitions may be merged again
 
     def boundary(self, key: bytes) -> bytes | None:
         """The greatest key at or below `key` that a partition may begin at; None: there is none."""
@@ -79,6 +108,14 @@ class Division(Protocol):
     def carried(self, view: View, start: bytes, split_key: bytes) -> list[tuple[int, bytes, bytes]]:
         """(family, logical key, value) that the right child must be given; `view`: the parent's,
         which begins at `start`.
+        """
+        ...
+
+    def united(
+        self, left: View, left_start: bytes, right: View, right_start: bytes
+    ) -> list[tuple[int, bytes, bytes]]:
+        """(family, logical key, value) that a partition must be given which absorbs another: what
+        it has to know although nobody told it.
         """
         ...
 
@@ -98,6 +135,12 @@ def encode_range(record: RangeRecord) -> bytes:
 def decode_range(value: bytes) -> RangeRecord:
     """Raises what `undecodable` lists for what is no range record."""
     return _record.decode(value)
+
+
+def tombstone(partition_id: int, record: RangeRecord, owner: int) -> Operation:
+    """What makes the records of a partition those of another."""
+    nothing = RangeRecord(record.start, record.start, record.generation, absorbed_by=owner)
+    return PUT, range_key(partition_id), encode_range(nothing)
 
 
 def floor_key(keyspace: int, partition_id: int) -> bytes:

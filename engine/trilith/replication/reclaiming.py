@@ -90,6 +90,8 @@ class Reclaiming:
         """Take the next step for a partition of which this node may be the sole source."""
         if replica.partition_id in self._busy or not self._is_sole(replica.descriptor):
             return
+        if replica.retired or replica.descriptor.absorbed_by:
+            return
         work: Coroutine[Any, Any, None]
         if replica.leader is not None:
             if not _has_applied_all(replica) or self._is_told(replica):
@@ -153,11 +155,8 @@ class Reclaiming:
         )
 
     def _has_told_child(self, record: RangeRecord) -> bool:
-        return (
-            not record.child
-            or record.child in self._known
-            or self._store.get(range_key(record.child)) is None
-        )
+        stored = self._store.get(range_key(record.child)) if record.child else None
+        return stored is None or record.child in self._known or decode_range(stored).absorbed_by > 0
 
     def _others_are_told(self, keyspace: int) -> bool:
         """Whether every range that a log here makes, or could make, is known by now."""
@@ -167,6 +166,7 @@ class Reclaiming:
             if replica.descriptor.keyspace == keyspace
             and self._is_sole(replica.descriptor)
             and not replica.awaited
+            and not replica.retired
         )
 
     # splits that never came, or came of a log that nobody else has
@@ -248,7 +248,8 @@ class Reclaiming:
         for replica in self._replicas.values():
             if replica.descriptor.keyspace == keyspace:
                 applied = decode_applied(self._store.get(applied_key(replica.partition_id)))
-                yield max(replica.log.last_index, applied.index, target_of(applied))
+                index = max(replica.log.last_index, applied.index, target_of(applied))
+                yield index + replica.logged.lead
 
     def _carried(self, keyspace: int, record: RangeRecord) -> Iterator[Operation]:
         """What the split would have given the child, where there is nothing older."""

@@ -9,15 +9,14 @@ The replica is a synchronous state machine; everything it needs of the world com
 * effects are visible exactly when committed.
 * a child whose parent has not applied its split here is `awaited`: it has no range and no records
   yet, and neither takes entries, nor leads, nor answers (ranges.py).
+* one whose log was closed answers nothing that must be current, and one that was absorbed here is
+  `retired`: its records are its neighbour's (merging.py).
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections import Counter, deque
-from collections.abc import Callable
+from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +24,7 @@ import msgspec
 from trilith.errors import (
     DiskFull,
     InternalError,
+    NotInSync,
     StorageFailure,
     TrilithError,
     Unavailable,
@@ -34,48 +34,27 @@ from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.entry import (
     Applied,
+    LoggedRange,
     PendingEntry,
     applied_key,
     decode_applied,
     decode_entry,
     encode_applied,
+    logged_range,
 )
 from trilith.replication.in_flight import DirtyKeys
-from trilith.replication.lease import PeerLease
+from trilith.replication.index_waiters import IndexWaiters
 from trilith.replication.log import ReplicaLog
 from trilith.replication.messages import Ack, Append, Commit, Grant, Reject
-from trilith.replication.ranges import Division, RangeRecord, decode_range, range_key
-from trilith.replication.state_machine import Model
+from trilith.replication.ranges import Absorb, Close, Merge, RangeRecord, decode_range, range_key
+from trilith.replication.replica_ports import Readiness, ReplicaPorts
 from trilith.replication.view import StoreView
-from trilith.runtime.clock import Clock
-from trilith.storage.journal import Journal
-from trilith.storage.ordered_store import PUT, Operation, OrderedStore
+from trilith.storage.ordered_store import PUT, Operation
 
 if TYPE_CHECKING:
     from trilith.replication.leader import Leader
 
 RECOVERY_READ_BYTES = 4 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class ReplicaPorts:
-    """What a replica needs of its node."""
-
-    node_id: str
-    clock: Clock
-    journal: Journal
-    store: OrderedStore
-    send: Callable[[str, msgspec.Struct], bool]
-    lease_of: Callable[[str], PeerLease]
-    model_of: Callable[[int], Model]
-    on_newer_epoch: Callable[[int], None]  # partition id: the coordinator knows more than we do
-    division_of: Callable[[int], Division | None]  # keyspace: where its partitions may be split
-    on_split: Callable[[Replica, int], None]  # it has applied a split; the child's id
-    is_coming: Callable[[Replica], bool]  # whether a split applied here will make the awaited one
-    log: Callable[..., None]
-    on_commit: Callable[[int], None] = lambda _: None  # a partition that is led here
-    # By node: bytes sent to it and not acknowledged, of all partitions led here.
-    in_flight: Counter[str] = field(default_factory=Counter)
 
 
 class Replica:
@@ -114,15 +93,17 @@ class Replica:
         self.apply_failing = False  # the store refuses what is committed
         self._starved = False  # the journal had no room for what the leader sent last
         self.pending: deque[PendingEntry] = deque()
+        self.absorbs: list[PendingEntry] = []  # those of `pending` that absorb a neighbour
         self._known_commit = applied.index  # what the leader said; we may not have it yet
         self.dirty = DirtyKeys()
         self.granted = False  # the leader extends our grant for this partition
-        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._waiters = IndexWaiters()
         self.awaited = False
+        self.closing = False  # the entry that closes it is logged here: a neighbour may have it all
         self.range = self._load_range()
         self.view = self._make_view()
         self._load_pending()
-        if descriptor.epoch > self.epoch:
+        if descriptor.epoch > self.epoch and not self.retired:
             with suppress(Unavailable):  # a full disk: adopted with the leader's next append
                 self.save_epoch(descriptor.epoch)
 
@@ -132,6 +113,7 @@ class Replica:
         stored = self.ports.store.get(range_key(self.partition_id))
         if stored is not None:
             record = decode_range(stored)
+            self.closing = self.closing or record.closed > 0
             is_new = self.log.last_index == 0 and 0 < record.base_index == self.applied_index
             if is_new and not self.damaged:
                 self._begin_log(record)
@@ -162,8 +144,7 @@ class Replica:
         self.awaited = False
         self.applied_index = self.commit_index = self.matched_index = applied.index
         self._known_commit, self.applied_epoch = applied.index, applied.epoch
-        self.pending.clear()
-        self.dirty.clear()
+        self._forget_pending()
         self.range = self._load_range()
         self.view = self._make_view()
         self._load_pending()
@@ -178,18 +159,37 @@ class Replica:
                 Reject(self.partition_id, self.epoch, self.commit_index, self.damaged),
             )
 
+    def _forget_pending(self) -> None:
+        self.pending.clear()
+        self.absorbs.clear()
+        self.dirty.clear()
+
+    @property
+    def retired(self) -> bool:
+        """Whether a neighbour has absorbed the partition here."""
+        return self.range.absorbed_by > 0
+
+    def retire(self) -> None:
+        """A neighbour has just absorbed the partition: nothing is done for it here any more."""
+        self.step_down("it was absorbed")
+        self._forget_pending()
+        self.range = self._load_range()
+        self.view = self._make_view()
+        self.fail_waiters(NotInSync("the partition was absorbed by its neighbour"))
+
     def _make_view(self) -> StoreView:
         d = self.descriptor
         return StoreView(self.ports.store, d.keyspace, self.range.start, self.range.end)
 
     def covers(self, key: bytes) -> bool:
         """Whether the partition's range holds the key."""
-        return self.range.covers(key) and not self.awaited
+        return self.range.covers(key) and not self.awaited and not self.retired
 
     def holds(self, keyspace: int, record: RangeRecord) -> bool:
         """Whether this replica's log may still write to a part of a range."""
         return (
             not self.awaited
+            and not self.retired
             and self.descriptor.keyspace == keyspace
             and self.range.overlaps(record)
         )
@@ -198,6 +198,7 @@ class Replica:
         """Whether a split that is yet to be applied may make a child that is awaited."""
         return (
             not self.awaited
+            and not self.retired
             and self.descriptor.keyspace == child.descriptor.keyspace
             and self.range.covers(child.range.start)
         )
@@ -224,14 +225,20 @@ class Replica:
         return self.range.generation <= self.descriptor.generation
 
     @property
-    def logged_end(self) -> bytes:
-        """Where the range ends once all that is logged is applied."""
-        splits = [entry.split.key for entry in self.pending if entry.split is not None]
-        return min(splits, default=self.range.end)
+    def logged(self) -> LoggedRange:
+        """The range once all that is logged is applied."""
+        return logged_range(self.range, self.pending)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no logged entry is about to change the range, and the last change is told."""
+        return (
+            not self.logged.changes and not self.closing and not self.retired and self.is_published
+        )
 
     def _load_pending(self) -> None:
         """After a restart, entries logged but not applied await a leader (Crash in the model)."""
-        if self.awaited and self.log.last_index == 0:
+        if (self.awaited and self.log.last_index == 0) or self.retired:
             return
         if (
             self.damaged
@@ -258,6 +265,10 @@ class Replica:
         self.dirty.add(entry.index, entry.keys)
         if entry.split is not None:
             self.dirty.add_from(entry.index, entry.split.key)
+        if isinstance(entry.merge, Absorb):
+            self.absorbs.append(entry)
+        elif entry.merge is not None:
+            self.closing = True
 
     # reads
 
@@ -266,6 +277,8 @@ class Replica:
 
         Rule 8; MayRead in the model.
         """
+        if self.closing:
+            return False
         if self.leader is not None:
             return self.leader.may_read(now)
         return (
@@ -288,13 +301,13 @@ class Replica:
     async def wait_applied(self, index: int) -> None:
         """Returns when the entry is applied. Its caller bounds the time."""
         if index > self.applied_index:
-            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.append((index, future))
-            await future
+            await self._waiters.wait(index)
 
     # following
 
     def receive_append(self, sender: str, message: Append) -> None:
+        if self.retired:
+            return
         if self.awaited and message.epoch >= self.epoch:
             if self.ports.is_coming(self):
                 return  # the leader is greeted then
@@ -327,6 +340,7 @@ class Replica:
                 self._cut(index - 1)
             entry = decode_entry(index, epoch, payload)
             try:
+                self._require_absorbable(sender, entry.merge)
                 self.log.append(epoch, payload, notify=index == last)
             except Unavailable:
                 self._starved = starved = True
@@ -342,6 +356,18 @@ class Replica:
         elif not appended:
             self._acknowledge()
 
+    def _require_absorbable(self, sender: str, merge: Merge | None) -> None:
+        """Raises NotInSync while not all that an entry absorbs is applied here: so whoever has the
+        entry in its log can do what it says.
+        """
+        readiness = Readiness.READY
+        if isinstance(merge, Absorb):
+            readiness = self.ports.absorbable(merge)
+        if readiness is Readiness.LOST:
+            self.ports.send(sender, Reject(self.partition_id, self.epoch, self.commit_index, True))
+        if readiness is not Readiness.READY:
+            raise NotInSync("what is to be absorbed is not here yet")
+
     def receive_commit(self, sender: str, message: Commit) -> None:
         if message.epoch == self.epoch and sender == self.leader_node and self.leader is None:
             self._commit_known(message.commit_index)
@@ -351,16 +377,9 @@ class Replica:
             self.granted = message.granted and message.epoch == self.epoch
 
     def _reject(self, sender: str, message: Append) -> None:
-        self.ports.send(
-            sender,
-            Reject(
-                self.partition_id,
-                max(self.epoch, message.epoch) if not self.damaged else message.epoch,
-                self.commit_index,
-                self.damaged,
-                self._starved,
-            ),
-        )
+        epoch = message.epoch if self.damaged else max(self.epoch, message.epoch)
+        number, commit_index, starved = self.partition_id, self.commit_index, self._starved
+        self.ports.send(sender, Reject(number, epoch, commit_index, self.damaged, starved))
 
     def _adopt(self, epoch: int, leader_node: str) -> None:
         """Follow a leader of this epoch. The epoch is durable before we acknowledge under it."""
@@ -404,6 +423,8 @@ class Replica:
         while self.pending and self.pending[-1].index > last_index:
             self.pending.pop()
         self.dirty.clear()
+        self.absorbs.clear()
+        self.closing = self.range.closed > 0
         for entry in self.pending:
             self._mark_dirty(entry)
         self.matched_index = min(self.matched_index, last_index)
@@ -422,6 +443,7 @@ class Replica:
             and self.leader is None
             and not self.damaged
             and not self.awaited
+            and not self.retired
         ):
             index = min(self.log.durable_index, self.matched_index)
             self.ports.send(self.leader_node, Ack(self.partition_id, self.epoch, index))
@@ -448,7 +470,12 @@ class Replica:
 
         `commit_index` stays where it is while the store refuses writes.
         """
-        if index <= self.commit_index or self.awaited:
+        if not self.absorbs or self.ports.make_ready(self, index):
+            self.apply_to(index)
+
+    def apply_to(self, index: int) -> None:
+        """`commit_to`, where what is to be absorbed is ready."""
+        if index <= self.commit_index or self.awaited or self.retired or self.installing:
             return
         operations: list[Operation] = []
         done: list[PendingEntry] = []
@@ -473,43 +500,39 @@ class Replica:
         self.apply_failing = False
         self.commit_index = index
         self.applied_index, self.applied_epoch = last.index, last.epoch
-        children = []
+        changes = []
         for entry in done:
             pending.popleft()
             self.dirty.release(entry.index, entry.keys)
-            if entry.split is not None:
-                children.append(entry.split.child)
+            if entry.split is not None or entry.merge is not None:
+                changes.append(entry)
             if self.leader is not None:
                 self.leader.applied(entry)
-        if children:
-            self._was_split(children)
-        self._wake_waiters()
+        if changes:
+            self.absorbs = [entry for entry in self.absorbs if entry.index > index]
+            self._range_changed(changes)
+        self._waiters.wake(self.applied_index)
 
-    def _was_split(self, children: list[int]) -> None:
-        """What is visible here ends at the split key, from this very moment."""
+    def _range_changed(self, changes: list[PendingEntry]) -> None:
+        """What is visible here ends at the split key, or goes on behind it, from this very moment.
+
+        What was absorbed is told first: nobody else may answer for it any more.
+        """
         self.range = self._load_range()
+        for entry in changes:
+            if isinstance(entry.merge, Absorb):
+                self.ports.on_absorb(self, entry.merge.partition)
         self.view = self._make_view()
         if self.leader is not None:
             self.leader.range_changed()
-        for child in children:
-            self.ports.on_split(self, child)
-
-    def _wake_waiters(self) -> None:
-        if not self._waiters:
-            return
-        waiting = []
-        for index, future in self._waiters:
-            if index > self.applied_index:
-                waiting.append((index, future))
-            elif not future.done():
-                future.set_result(None)
-        self._waiters = waiting
+        for entry in changes:
+            if entry.split is not None:
+                self.ports.on_split(self, entry.split.child)
+            elif isinstance(entry.merge, Close):
+                self.ports.on_close(self)
 
     def fail_waiters(self, error: TrilithError) -> None:
-        waiters, self._waiters = self._waiters, []
-        for _, future in waiters:
-            if not future.done():
-                future.set_exception(error)
+        self._waiters.fail(error)
 
     # changing roles
 
@@ -528,6 +551,11 @@ class Replica:
         if revision <= self.revision:
             return False
         self.descriptor, self.revision = descriptor, revision
+        if self.retired:
+            return True
+        if descriptor.absorbed_by:
+            self.step_down(f"partition {descriptor.absorbed_by} has absorbed it")
+            return True
         if descriptor.leader != self.ports.node_id:
             if self.leader is not None and descriptor.epoch >= self.epoch:
                 self.step_down(f"node {descriptor.leader} leads epoch {descriptor.epoch}")
@@ -549,8 +577,9 @@ class Replica:
         self.awaited = self.granted = False
         self.range = record
         self.view = self._make_view()
-        self.pending.clear()
-        self.dirty.clear()
+        self._forget_pending()
+        self.matched_index = self._known_commit = self.commit_index
+        self.closing = record.closed > 0
 
     def install(self, index: int, epoch: int) -> None:
         """A snapshot up to `index` is in the store and flushed: restart the log behind it.
@@ -558,10 +587,9 @@ class Replica:
         Raises Unavailable, with nothing changed: the replica stays damaged, and is sent another.
         """
         self.log.reset(index, epoch, self._log_durable)
-        self.pending.clear()
-        self.dirty.clear()
+        self._forget_pending()
         self.applied_index = self.commit_index = self.matched_index = self._known_commit = index
         self.applied_epoch = epoch
         self.damaged = self.installing = False
         self.installing_from = None
-        self._wake_waiters()
+        self._waiters.wake(self.applied_index)

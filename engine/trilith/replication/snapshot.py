@@ -4,7 +4,7 @@ The leader streams a frozen view of the partition's records in pieces, each ackn
 next leaves; the follower wipes its range, marks the partition as being installed, writes the
 pieces, flushes, and only then restarts its log behind the snapshot's index. A crash in the middle
 leaves the mark: the replica starts empty and asks again. A snapshot of a range that another replica
-of the node still holds a part of is refused (ranges.py).
+of the node still holds a part of is refused (ranges.py), unless that one has been absorbed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from trilith.errors import DiskFull, NotInSync, TrilithError
 from trilith.peers.hub import PeerHub
 from trilith.replication.entry import Applied, applied_key, encode_applied
 from trilith.replication.ranges import (
+    Absorb,
     RangeRecord,
     decode_range,
     encode_range,
     range_key,
     ranges_of,
+    tombstone,
 )
 from trilith.replication.replica import Replica
 from trilith.runtime.workers import Workers
@@ -107,7 +109,13 @@ class Snapshots:
     async def _receive(self, peer_id: str, header: bytes, body: memoryview) -> tuple[bytes, bytes]:
         piece = _pieces.decode(header)
         replica = self._replicas.get(piece.partition_id)
-        if replica is None or replica.leader is not None or piece.epoch < replica.epoch:
+        if (
+            replica is None
+            or replica.leader is not None
+            or piece.epoch < replica.epoch
+            or replica.retired
+            or replica.descriptor.absorbed_by
+        ):
             raise NotInSync(f"a snapshot of partition {piece.partition_id} is not wanted here")
         if replica.leader_node != peer_id and piece.epoch == replica.epoch:
             raise NotInSync(f"node {peer_id} does not lead partition {piece.partition_id}")
@@ -117,14 +125,17 @@ class Snapshots:
             if not replica.log.accepting:  # what is here is kept until the log can be restarted
                 raise DiskFull("the journal has no room to restart a log behind a snapshot")
             record = decode_range(piece.range) if piece.range else replica.range
-            self._require_free(replica, record)
+            gone = self._require_free(replica, record)
             replica.begin_install(peer_id, piece.epoch, source, record)
             keyspace, partition_id = replica.descriptor.keyspace, replica.partition_id
             owned = ranges_of(self._store, keyspace, partition_id, record)
             wipe: list[Operation] = [(DELETE_RANGE, start, end) for start, end in owned]
             mark = (PUT, key, encode_applied(INSTALLING - piece.index, 0))
             held = (PUT, range_key(partition_id), encode_range(record))
-            self._store.write([mark, held, *wipe])
+            stones = [tombstone(other.partition_id, other.range, partition_id) for other in gone]
+            self._store.write([mark, held, *stones, *wipe])
+            for other in gone:
+                other.retire()
         elif not replica.installing or replica.installing_from != source:
             raise NotInSync("the first piece of this snapshot is missing")
         self._store.write(decode_batch(body))
@@ -137,17 +148,27 @@ class Snapshots:
             replica.install(piece.index, piece.index_epoch)
         return b"", b""
 
-    def _require_free(self, replica: Replica, record: RangeRecord) -> None:
+    def _require_free(self, replica: Replica, record: RangeRecord) -> list[Replica]:
         """Raises NotInSync while another replica here holds a part of the range.
 
-        It has yet to apply a split, or this snapshot was taken before one.
+        It has yet to apply a split, or this snapshot was taken before one. What was absorbed gives
+        way to who absorbed it: those replicas are returned. Nor may a snapshot take the place of
+        what a neighbour here is about to absorb.
         """
+        gone = []
         for other in self._replicas.values():
+            absorbs = [e.merge.partition for e in other.absorbs if isinstance(e.merge, Absorb)]
+            if replica.partition_id in absorbs:
+                raise NotInSync(f"partition {other.partition_id} is about to absorb it here")
             if other is not replica and other.holds(replica.descriptor.keyspace, record):
+                if other.descriptor.absorbed_by:
+                    gone.append(other)
+                    continue
                 raise NotInSync(
                     f"partition {other.partition_id} still holds a part of the range of partition"
                     f" {replica.partition_id} here"
                 )
+        return gone
 
 
 async def send_and_report(snapshots: Snapshots, replica: Replica, node: str) -> None:

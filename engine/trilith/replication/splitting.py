@@ -101,11 +101,12 @@ class Splitting:
             return number
         raise RevisionConflict("others keep counting partitions")
 
-    def replay(self) -> None:
+    def replay(self) -> bool:
         """A child's log begins behind an entry that its parent had applied here: what the store
-        lost of the parent since, up to there, is known to be committed, and applied again.
+        lost of the parent since, up to there, is known to be committed, and applied again. Whether
+        any was.
         """
-        progress = True
+        progress, count = True, 0
         while progress:
             progress = False
             for child in list(self._replicas.values()):
@@ -121,6 +122,8 @@ class Splitting:
                 ):
                     parent.commit_to(base)
                     progress = not child.awaited
+                    count += progress
+        return count > 0
 
     def applied(self, parent: Replica, child_id: int) -> None:
         """A replica of this node has applied a split."""
@@ -137,6 +140,8 @@ class Splitting:
         """
         if parent.leader is None or parent.is_published or parent.partition_id in self._busy:
             return
+        if not parent.range.child:
+            return  # it has absorbed another: merging.py
         self._busy.add(parent.partition_id)
 
         async def run() -> None:

@@ -75,7 +75,8 @@ class Context(msgspec.Struct, frozen=True):
     the partition's range begins and `end` where it ends (empty: no bound).
 
     `floor`: commands whose token is below it, and that say `once`, are refused from now on, by
-    every leader to come.
+    every leader to come. `generation` counts the changes of the partition's range: after a split
+    and a merge it ends where it did.
     """
 
     token: bytes
@@ -84,6 +85,7 @@ class Context(msgspec.Struct, frozen=True):
     start: bytes = b""
     end: bytes = b""
     floor: bytes = b""
+    generation: int = 0
 
 
 class Model(Protocol):

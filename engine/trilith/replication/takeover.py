@@ -52,7 +52,7 @@ class Takeover:
         descriptor = replica.descriptor
         if replica.damaged or replica.leader is not None or not replica.log.accepting:
             return False
-        if replica.awaited:
+        if replica.awaited or replica.retired or replica.descriptor.absorbed_by:
             return False
         if descriptor.leader == self._node_id or self._node_id not in descriptor.in_sync:
             return False
@@ -89,6 +89,8 @@ class Takeover:
         """
         seen = await self._swaps.refresh(replica.partition_id)
         if seen is None or seen[0].leader != self._node_id or replica.leader is not None:
+            return
+        if seen[0].absorbed_by:
             return
         old, revision = seen
         others = [n for n in old.in_sync if n != self._node_id]
@@ -142,6 +144,8 @@ class Takeover:
         """
         if replica.leader is not None or descriptor.epoch < replica.epoch:
             return
+        if replica.retired or descriptor.absorbed_by:
+            return
         if replica.damaged or replica.awaited or self._node_id not in descriptor.in_sync:
             return  # abdicates with the next tick, unless it is merely awaited
         now = self._clock.monotonic()
@@ -169,7 +173,9 @@ class Takeover:
         """Lead a partition that this node has just created, by a split: nobody else can ever have
         held a lease of it, so there is nothing to wait for.
         """
-        if replica.damaged or replica.awaited or self._node_id not in descriptor.in_sync:
+        if replica.retired or replica.damaged or replica.awaited:
+            return
+        if self._node_id not in descriptor.in_sync:
             return  # as in `lead`
         if replica.leader is None and descriptor.epoch == replica.epoch:
             now = self._clock.monotonic()

@@ -73,12 +73,14 @@ class Change(msgspec.Struct, frozen=True, array_like=True):
 class Head(msgspec.Struct, frozen=True, array_like=True):
     """The open shards of a table in one partition: (start, first sequence), by start.
 
-    True as long as the partition ends at `end`; `feeds` is what was last known of the table.
+    True as long as the partition ends at `end`, and its range was not changed since (`generation`);
+    `feeds` is what was last known of the table.
     """
 
     end: bytes
     feeds: Feeds
     shards: tuple[tuple[bytes, int], ...]
+    generation: int = 0
 
 
 class Shard(msgspec.Struct, frozen=True, array_like=True):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from trilith.replication.state_machine import View
 from trilith.tables import layout
 from trilith.tables.key_codec import TOKEN_SIZE
-from trilith.tables.rules.changes import carried_heads
+from trilith.tables.rules.changes import carried_heads, united_heads
 from trilith.tables.rules.global_indexes import carried_end
 
 BOUNDARY_SIZE = layout.OWNER_END + TOKEN_SIZE
@@ -19,6 +19,7 @@ class TableDivision:
     """Of keyspace 3."""
 
     route_bytes_max = BOUNDARY_SIZE
+    merges = True
 
     def boundary(self, key: bytes) -> bytes | None:
         """The token that a key is of, or its slot when it has none, as what is anchored at a slot
@@ -34,3 +35,11 @@ class TableDivision:
         tables' changes are recorded, and whether it lies in an index that is gone.
         """
         return carried_heads(view, start, split_key) + carried_end(view, start, split_key)
+
+    def united(
+        self, left: View, left_start: bytes, right: View, right_start: bytes
+    ) -> list[tuple[int, bytes, bytes]]:
+        """What the right half knew of tables' changes. (That an index is gone is said where the
+        index begins in each half: what the left one has to know of it, it was told itself.)
+        """
+        return united_heads(left, left_start, right, right_start)

@@ -1,8 +1,8 @@
 """Rules of the change log: what a change of an item adds to it, shards, reading, trimming.
 
 Which shard a change belongs to is said by the Head record of its table and partition. It is
-rewritten only when it is out of date: when the partition's range is another one (a split or merge),
-or when the table's definition was changed since. tables/changes.py has the picture.
+rewritten only when it is out of date: when the partition's range was changed (a split or merge), or
+when the table's definition was changed since. tables/changes.py has the picture.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ class ChangeRules:
         raw = view.get(CHANGE, anchored(context.start, table_id))
         if raw is not None:
             head = self._decoded(raw)
-            if head.end == context.end and head.feeds.era >= feeds.era:
+            same = head.end == context.end and head.generation == context.generation
+            if same and head.feeds.era >= feeds.era:
                 return head
             if head.feeds.era > feeds.era:
                 feeds = head.feeds
@@ -180,16 +181,37 @@ def carried_heads(view: View, start: bytes, split_key: bytes) -> list[tuple[int,
 
     Without them a write whose sender knew of nothing would go unrecorded there.
     """
-    heads = []
+    return [_outdated(split_key, table_id, head.feeds) for table_id, head in _heads_at(start, view)]
+
+
+def united_heads(
+    left: View, left_start: bytes, right: View, right_start: bytes
+) -> list[tuple[int, bytes, bytes]]:
+    """As `carried_heads`, for a partition that absorbs its right neighbour, of whose tables it may
+    never have heard. (Those that it has heard of have Heads of another generation.)
+    """
+    known = dict(_heads_at(left_start, left))
+    return [
+        _outdated(left_start, table_id, head.feeds)
+        for table_id, head in _heads_at(right_start, right)
+        if table_id not in known or known[table_id].feeds.era < head.feeds.era
+    ]
+
+
+def _heads_at(start: bytes, view: View) -> Iterator[tuple[bytes, Head]]:
+    """The Heads of a partition that begins at `start`, by table, by one or two seeks each."""
     low, above = start + _ANCHOR, successor(start + _ANCHOR)
     while found := next(iter(view.scan(CHANGE, low, above)), None):
         table_id = found[0][len(start) + len(_ANCHOR) :][:TABLE_ID_SIZE]
         mine = anchored(start, table_id)
         if found[0] == mine:
-            head = Head(_NOWHERE, HEAD_RECORD.decode(found[1]).feeds, ())
-            heads.append((CHANGE, anchored(split_key, table_id), HEAD_RECORD.encode(head)))
+            yield table_id, HEAD_RECORD.decode(found[1])
         low = successor(mine)
-    return heads
+
+
+def _outdated(start: bytes, table_id: bytes, feeds: Feeds) -> tuple[int, bytes, bytes]:
+    head = Head(_NOWHERE, feeds, ())
+    return CHANGE, anchored(start, table_id), HEAD_RECORD.encode(head)
 
 
 def _start_of(shard: tuple[bytes, int]) -> bytes:
@@ -220,7 +242,7 @@ def _roll(table_id: bytes, feeds: Feeds, view: View, effects: Effects, context: 
     for shard in opened:
         _put(shard, effects)
     pairs = sorted((shard.start, shard.first) for shard in kept + opened)
-    head = Head(context.end, feeds, tuple(pairs))
+    head = Head(context.end, feeds, tuple(pairs), context.generation)
     effects.put(CHANGE, anchored(context.start, table_id), HEAD_RECORD.encode(head))
     _remember(table_id, view, known=True)
     return head
