@@ -41,6 +41,13 @@ def test_a_health_check_names_the_host(app: LocalApp) -> None:
     assert (reply.status, reply.body.strip()) == (200, f"healthy: {HOST}".encode())
 
 
+def test_a_table_without_keys_is_refused(app: LocalApp) -> None:
+    reply = app.call("CreateTable", TableName="people")
+    assert (reply.status, reply.error) == (400, "ValidationException")
+    for member in ("attributeDefinitions", "keySchema"):
+        assert f"Value null at '{member}' failed to satisfy" in reply.json()["message"]
+
+
 def test_every_answer_has_an_id_of_its_own(app: LocalApp) -> None:
     ids = [app.call("ListTables").headers["x-amzn-requestid"] for _ in range(3)]
     ids.append(app.call("NoSuchOperation").headers["x-amzn-requestid"])

@@ -3,7 +3,7 @@
 A test compares it with botocore's. What differs on purpose: members that hold attribute values or
 expression names are `AnyValue` (their own modules check them), as are vector indexes and witness
 groups, which are not served; table names are checked as names even where the model also admits an
-ARN.
+ARN; CreateTable needs keys and attributes, as before it could take them from another table.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ SHAPES.update(
                 "GlobalTableSettingsReplicationMode": "GlobalTableSettingsReplicationMode",
                 "VectorIndexes": "VectorIndexList",
             },
-            ("TableName",),
+            ("AttributeDefinitions", "TableName", "KeySchema"),
         ),
         "Delete": Structure(
             {

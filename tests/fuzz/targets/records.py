@@ -14,6 +14,7 @@ from trilith.storage.extent import extent_number
 from trilith.storage.segment import segment_number
 from trilith.tables.changes import CHANGE_RECORD, HEAD_RECORD, SHARD_RECORD
 from trilith.tables.definitions import TABLE_RECORD
+from trilith.transactions.records import LEDGER_RECORD, LOCK_RECORD, USED_TOKEN
 
 CODECS = (
     records.UPLOAD_RECORD,
@@ -29,6 +30,9 @@ CODECS = (
     HEAD_RECORD,
     SHARD_RECORD,
     TABLE_RECORD,
+    LOCK_RECORD,
+    LEDGER_RECORD,
+    USED_TOKEN,
 )
 DEEP = b"\x91" * 1500
 

@@ -13,6 +13,7 @@ from trilith.dynamodb.errors import DynamoDBError
 from trilith.dynamodb.expressions.condition_parser import parse_condition
 from trilith.dynamodb.expressions.lexer import ExpressionError
 from trilith.dynamodb.expressions.projection_parser import parse_projection
+from trilith.dynamodb.expressions.update_parser import parse_update
 from trilith.errors import Corruption, InvalidRequest
 from trilith.tables import item_codec, key_codec, numbers
 from trilith.undecodable import UNDECODABLE
@@ -35,6 +36,11 @@ WORDS_OF_EXPRESSIONS = (
     b"a[0].b",
     b"((((((((",
     b"<>",
+    b"SET a = if_not_exists(b, :v) + :w",
+    b"SET a = list_append(a, :v)",
+    b" REMOVE a[0]",
+    b" ADD n :n",
+    b" DELETE s :s",
 )
 
 
@@ -118,9 +124,11 @@ def table_stored_items(data: bytes) -> None:
 def table_expressions(data: bytes) -> None:
     """Any text is an expression or an ExpressionError, and takes no deep stack."""
     text = data.decode("utf-8", "replace")
-    for parse in (parse_condition, parse_projection):
+    for parse in (parse_condition, parse_projection, parse_update):
         with suppress(ExpressionError):
             parse(text)
     if len(data) < 64 and data:
         with suppress(ExpressionError):
             parse_condition(text * (EXPRESSION_BYTES // len(text.encode())))
+        with suppress(ExpressionError):
+            parse_update("SET a = " + text * (EXPRESSION_BYTES // len(text.encode())))
