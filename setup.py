@@ -36,9 +36,11 @@ MODULES = {  # name -> libraries it links
     "codec": [],
     "convergent": ["crypto"],
     "crc": [],
+    "http_request": [],
     "huge_arenas": [],
     "record": [],
     "ring": [],
+    "sigv4": ["crypto"],
     "synced_file": [],
 }
 DEBUG = os.environ.get("TRILITH_NATIVE_DEBUG", "")

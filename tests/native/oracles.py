@@ -1,6 +1,8 @@
 """Slow, obvious forms of what the native core computes, written from the formats' definitions."""
 
 import bisect
+import hashlib
+import hmac
 import struct
 from itertools import pairwise
 
@@ -138,3 +140,30 @@ class Ring:
         for (before, _), (point, node_id) in pairwise([self.points[-1], *self.points]):
             arcs[node_id] = arcs.get(node_id, 0) + (point - before) % 2**64
         return {node_id: arc / 2**64 for node_id, arc in arcs.items()}
+
+
+# ---- Signature Version 4 -------------------------------------------------------------------------
+
+
+def request_signature(
+    key: bytes,
+    method: bytes,
+    path: bytes,
+    query: bytes,
+    names: tuple[bytes, ...],
+    signed_text: bytes,
+    headers: dict[bytes, bytes],
+    body: bytes,
+    timestamp: bytes,
+    scope: bytes,
+) -> bytes:
+    lines = [method, path, query]
+    for name in names:
+        value = headers.get(name, b"").strip()
+        if b"  " in value or b"\t" in value:
+            value = b" ".join(value.split())
+        lines.append(name + b":" + value)
+    lines += (b"", signed_text, hashlib.sha256(body).hexdigest().encode())
+    request = hashlib.sha256(b"\n".join(lines)).hexdigest().encode()
+    text = b"\n".join((b"AWS4-HMAC-SHA256", timestamp, scope, request))
+    return hmac.digest(key, text, "sha256").hex().encode()

@@ -6,7 +6,6 @@ service's. Must not know: tables, operations, policies.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,6 +15,7 @@ from trilith.dynamodb.errors import DynamoDBError
 from trilith.iam.credentials import CredentialSource, Identity
 from trilith.iam.signing_keys import TERMINATOR, SigningKey, SigningKeys
 from trilith.runtime.clock import Clock
+from trilith_native.sigv4 import request_signature
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 SERVICE = "dynamodb"
@@ -153,17 +153,18 @@ def verify(
     claims = presented.claims
     path = raw_path if raw_path == b"/" else _canonical_path(raw_path)
     query = _canonical_query(query_string) if query_string else b""
-    lines = [method.encode(), path, query]
-    for name, prefix in claims.signed_names:
-        value = header_map.get(name, b"").strip()
-        if b"  " in value or b"\t" in value:
-            value = b" ".join(value.split())
-        lines.append(prefix + value)
-    digest = hashlib.sha256(body).hexdigest().encode()
-    lines += (b"", claims.signed_text, digest)
-    request = hashlib.sha256(b"\n".join(lines)).hexdigest().encode()
-    text = b"AWS4-HMAC-SHA256\n%b\n%b\n%b" % (presented.timestamp, presented.key.scope, request)
-    expected = presented.key.sign(text).encode()
+    expected = request_signature(
+        presented.key.state,
+        method.encode(),
+        path,
+        query,
+        claims.signed_names,
+        claims.signed_text,
+        header_map,
+        body,
+        presented.timestamp,
+        presented.key.scope,
+    )
     if not hmac.compare_digest(expected, presented.signature.encode("utf-8", "replace")):
         raise invalid(_MISMATCH)
     # What is not signed could have been added by anyone on the way.

@@ -1,6 +1,7 @@
 """HTTP/1.1 on one connection: uvicorn's httptools protocol with the per-request waste taken out.
 
-What differs from uvicorn: a bodiless GET or HEAD may be answered without a task; one sweep over
+What differs from uvicorn: a plain request that comes in one piece is read in one pass
+(trilith_native.http_request); a bodiless GET or HEAD may be answered without a task; one sweep over
 all connections replaces a timer per request; the header section is bounded; a client that sends
 its headers or body too slowly is cut off; the rest of an unread body is drained for a moment
 before the connection is closed, so that the client can read the answer.
@@ -22,6 +23,7 @@ from uvicorn.server import ServerState
 
 from trilith.edge.answer import Answer, Refuse
 from trilith.edge.exchange import ClientGoneError, Exchange, render_head
+from trilith_native.http_request import whole_request
 
 log = logging.getLogger("trilith.edge")
 
@@ -88,6 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._waiting: deque[Exchange] = deque()
         self._head_bytes = 0
         self._in_head = False
+        self._between_requests = True  # of the parser: nothing of a request was fed to it
         self._lingering = False
         self._ended = False
         self._answered_at_once = False
@@ -158,6 +161,8 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering:
             return
+        if self._between_requests and self._take_whole(data):
+            return
         parser = self.parser
         try:
             parser.feed_data(data)
@@ -171,6 +176,35 @@ class HttpProtocol(HttpToolsProtocol):
             self._head_bytes += len(data)
             if self._head_bytes > 2 * self._limits.header_bytes_max:
                 self._refuse_large_head()
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Begin what `data` is, if that is exactly one plain request and none is in work."""
+        exchange = self._exchange
+        if (exchange is not None and not exchange.complete) or self.transport.is_closing():
+            return False
+        found = whole_request(data, self._limits.header_bytes_max)
+        if found is None:
+            return False
+        method, target, headers, body = found
+        self.deadline = NEVER
+        scope = self._scope(method, target, headers, "1.1")
+        if (
+            method in ("GET", "HEAD")
+            and self._answer_at_once is not None
+            and not self.flow.write_paused
+        ):
+            answer = self._answer_at_once(scope)
+            if answer is not None:
+                self._write_answer(answer, keep_alive=True)
+                return True
+        exchange = Exchange(self, self._asgi_app, scope, expects_continue=False, keep_alive=True)
+        if body:
+            exchange.body_arrived(body)
+            self._pause_if_much_waits(exchange)
+        exchange.body_ended()
+        self._exchange = exchange
+        self._run(exchange)
+        return True
 
     def _reject_malformed(self) -> None:
         exchange = self._exchange
@@ -195,6 +229,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.headers = []
         self._head_bytes = 0
         self._in_head = True
+        self._between_requests = False
         self._answered_at_once = False
         if self._exchange is None or self._exchange.complete:
             self.deadline = self.loop.time() + self._limits.header_timeout_s
@@ -214,7 +249,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head_bytes + len(self.url) > self._limits.header_bytes_max:
             self._refuse_large_head()
             return
-        scope = self._scope()
+        version = self.parser.get_http_version()
+        method = self.parser.get_method().decode("ascii")
+        scope = self._scope(method, self.url, self.headers, version)
         # After a wish to upgrade the parser stops: RFC 9110 §7.8 lets us ignore it and close.
         keep_alive = (
             scope["http_version"] == "1.1"
@@ -248,8 +285,9 @@ class HttpProtocol(HttpToolsProtocol):
             self._exchange = exchange
             self._run(exchange)
 
-    def _scope(self) -> dict[str, Any]:
-        url = self.url
+    def _scope(
+        self, method: str, url: bytes, headers: list[tuple[bytes, bytes]], version: str
+    ) -> dict[str, Any]:
         if url.startswith(b"/"):
             raw_path, _, query = url.partition(b"?")
         elif url == b"*":
@@ -260,14 +298,14 @@ class HttpProtocol(HttpToolsProtocol):
         return {
             "type": "http",
             "asgi": ASGI_VERSION,
-            "http_version": self.parser.get_http_version(),
-            "method": self.parser.get_method().decode("ascii"),
+            "http_version": version,
+            "method": method,
             "scheme": "http",
             "path": raw_path.decode("latin-1"),
             "raw_path": raw_path,
             "query_string": query,
             "root_path": "",
-            "headers": self.headers,
+            "headers": headers,
             "client": self.client,
             "server": self.server,
         }
@@ -282,10 +320,14 @@ class HttpProtocol(HttpToolsProtocol):
         if self._answered_at_once or exchange is None or exchange.complete:
             return
         exchange.body_arrived(body)
+        self._pause_if_much_waits(exchange)
+
+    def _pause_if_much_waits(self, exchange: Exchange) -> None:
         if exchange.buffered > BODY_HIGH_WATER_BYTES or self.budget.held > self.budget.limit:
             self.flow.pause_reading()
 
     def on_message_complete(self) -> None:
+        self._between_requests = True
         exchange = self._waiting[-1] if self._waiting else self._exchange
         if self._answered_at_once or exchange is None or exchange.complete:
             return

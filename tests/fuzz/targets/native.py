@@ -6,8 +6,9 @@ import struct
 
 from tests.fuzz.target import Choices, target
 from tests.native import oracles
+from tests.native.general_parser import require_same
 
-from trilith_native import chunker, codec, convergent, crc, record, ring
+from trilith_native import chunker, codec, convergent, crc, http_request, record, ring, sigv4
 
 SEED = 0x1234
 
@@ -185,3 +186,41 @@ def native_ring(data: bytes) -> None:
         count = choices.integer(0, 7)
         assert found.owners(token, count) == oracle.owners(token, count)
         assert [found.owner(token)] == oracle.owners(token, 1)
+
+
+@target(native=True, words=(b"  ", b"\t", b" \n "))
+def native_sigv4(data: bytes) -> None:
+    """Any request's signature is the oracle's."""
+    choices = Choices(data)
+    key, method, path, query = (choices.blob(64) for _ in range(4))
+    names = tuple(choices.blob(3) for _ in range(choices.integer(0, 4)))
+    headers = {name: choices.blob(24) for name in names if choices.flag()}
+    text, timestamp, scope = (choices.blob(30) for _ in range(3))
+    signed = tuple((name, name + b":") for name in names)
+    body = choices.rest()
+    state = sigv4.SigningState(key)
+    found = sigv4.request_signature(
+        state, method, path, query, signed, text, headers, body, timestamp, scope
+    )
+    assert found == oracles.request_signature(
+        key, method, path, query, names, text, headers, body, timestamp, scope
+    )
+
+
+@target(
+    native=True,
+    words=(
+        b"POST / HTTP/1.1\r\n",
+        b"content-length: 3\r\n",
+        b"connection: keep-alive\r\n",
+        b"transfer-encoding: chunked\r\n",
+        b"\r\n\r\n",
+        b"\r\n ",
+    ),
+)
+def native_http_request(data: bytes) -> None:
+    """Whatever is read in one pass, the general parser reads the same way."""
+    limit = Choices(data[:2]).integer(0, 4095)
+    found = http_request.whole_request(data[2:], limit)
+    if found is not None:
+        require_same(data[2:], found)

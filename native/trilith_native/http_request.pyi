@@ -1,0 +1,3 @@
+def whole_request(
+    data: bytes, head_bytes_max: int
+) -> tuple[str, bytes, list[tuple[bytes, bytes]], bytes] | None: ...
