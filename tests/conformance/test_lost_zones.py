@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from subprocess import CalledProcessError
 from typing import Any
 
@@ -17,6 +21,12 @@ from .processes import wait_until
 
 MIB = 1 << 20
 READABLE_S_MAX = 30.0
+SPLIT_WITHIN_S = 120.0
+WRITERS = 6
+EAGER_TO_SPLIT = {
+    "TRILITH_PARTITIONS__COMMANDS_PER_SECOND_MAX": "15",
+    "TRILITH_PARTITIONS__SPLIT_AFTER_SECONDS": "2",
+}
 SMALL_SETTINGS = {
     "TRILITH_CHUNKS__GC_GRACE_SECONDS": "6",
     "TRILITH_CHUNKS__GC_INTERVAL_SECONDS": "2",
@@ -89,4 +99,68 @@ def test_two_zones_burn_and_the_third_goes_on(own_cluster: Cluster) -> None:
     own_cluster.wait_in_sync(deadline_s=120)
     s3.put_object(Bucket="survivor", Key="new", Body=b"x")
     own_cluster.zone("kill", "az1")
+    wait_until(lambda: succeeds(read_all), deadline_s=60, what="reads from the rebuilt zones")
+
+
+def test_the_zone_that_is_left_has_all_it_had_before_splits_it_missed(
+    start_cluster: Callable[..., Cluster],
+) -> None:
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
+    cluster = start_cluster(environment=EAGER_TO_SPLIT)
+    try:
+        _lose_all_but_one_that_missed_splits(cluster)
+    finally:
+        cluster.remove()
+
+
+def _lose_all_but_one_that_missed_splits(cluster: Cluster) -> None:
+    s3 = Server(cluster.endpoint, cluster.credentials).client()
+    s3.create_bucket(Bucket="missed")
+    bodies = {f"k{n:03}": b"body of %d" % n for n in range(60)}
+    for key, body in bodies.items():
+        s3.put_object(Bucket="missed", Key=key, Body=body)
+    cluster.wait_in_sync(deadline_s=60)
+    before = len(cluster.status()["partitions"])
+    cluster.zone("kill", "az3")
+    split = threading.Event()
+
+    def overwrite(worker: int) -> None:
+        own = Server(cluster.endpoint, cluster.credentials).client()
+        keys = itertools.cycle(list(bodies)[worker::WRITERS])
+        while not split.is_set():
+            key = next(keys)
+            succeeds(lambda key=key: own.put_object(Bucket="missed", Key=key, Body=b"later"))
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        try:
+            writers = [pool.submit(overwrite, number) for number in range(WRITERS)]
+            wait_until(
+                lambda: len(cluster.status()["partitions"]) >= before + 2,
+                deadline_s=SPLIT_WITHIN_S,
+                what="two splits",
+            )
+        finally:
+            split.set()
+    assert not any(writer.exception() for writer in writers)
+    for zone in ("az1", "az2"):
+        cluster.zone("kill", zone)
+        shutil.rmtree(cluster.data_dir / zone)
+    cluster.zone("start", "az3")
+    recover = ("recover", "--from-zone", "az3", "--yes", "--data", str(cluster.data_dir), "--json")
+    told = json.loads(run_trilith(*recover))
+    assert told["settled"]
+    assert len(told["partitions"]) == before
+    assert all(p["complete"] or p["complete_until"] for p in told["partitions"])
+
+    def read_all() -> None:
+        for key, body in bodies.items():
+            assert s3.get_object(Bucket="missed", Key=key)["Body"].read() in (body, b"later")
+
+    wait_until(lambda: succeeds(read_all), deadline_s=READABLE_S_MAX, what="reads from az3 alone")
+    for zone in ("az1", "az2"):
+        cluster.zone("start", zone)
+    cluster.wait_in_sync(deadline_s=120)
+    s3.put_object(Bucket="missed", Key="new", Body=b"x")
+    cluster.zone("kill", "az3")
     wait_until(lambda: succeeds(read_all), deadline_s=60, what="reads from the rebuilt zones")

@@ -11,9 +11,10 @@ import pytest
 from tests.replication.local_cluster import KEYSPACE, ZONES, LocalCluster, eventually
 from tests.replication.register_model import Read, Value, Write
 
+from trilith.cluster.disk_record import confirm_disk
 from trilith.cluster.embedded_coordinator import EmbeddedCoordinator
 from trilith.cluster.recovery import assess, assess_all, make_sole_source
-from trilith.errors import InvalidRequest, NotEnoughZones
+from trilith.errors import DataDirectoryUnusable, InvalidRequest, NotEnoughZones
 from trilith.replication import descriptor as descriptors
 from trilith.replication.descriptor import Descriptor
 from trilith.runtime.workers import ThreadWorkers
@@ -130,3 +131,33 @@ def test_a_dropped_replica_knows_until_when_it_is_complete(tmp_path: Path) -> No
             await story()
 
     asyncio.run(bounded())
+
+
+def test_a_disk_that_was_given_up_does_not_start_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        coordinator = await EmbeddedCoordinator.open(str(tmp_path / "c"), ThreadWorkers(1))
+        descriptor = described(["n1", "n2", "n3"])
+        key = descriptors.key_of(1)
+        revision = await coordinator.compare_and_swap(key, 0, descriptors.encode(descriptor))
+
+        async def start(node: str, disk: str) -> None:
+            await confirm_disk(coordinator, node, disk, lambda *_, **__: None)
+
+        for node in ("n1", "n2", "n3"):
+            await start(node, f"{node}/0")
+        await make_sole_source(coordinator, "az1")
+        await start("n2", "n2/0")  # az1 had everything, so the others have nothing else
+        dropped = described(["n2", "n3"])
+        found = await coordinator.get(key)
+        assert found is not None
+        assert found.revision > revision
+        await coordinator.compare_and_swap(key, found.revision, descriptors.encode(dropped))
+        await make_sole_source(coordinator, "az1")
+        for node in ("n2", "n3"):
+            with pytest.raises(DataDirectoryUnusable, match="given up"):
+                await start(node, f"{node}/0")
+            await start(node, f"{node}/1")
+        await start("n1", "n1/0")
+        await coordinator.close()
+
+    asyncio.run(story())

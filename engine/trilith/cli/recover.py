@@ -11,6 +11,9 @@ from trilith.cli.options import data_option, json_option
 from trilith.cli.output import print_json
 from trilith.node_options import ZONES
 
+SETTLED_WITHIN_S = 30.0
+SETTLED_POLL_S = 0.2
+
 if TYPE_CHECKING:
     from trilith.cluster.recovery import Verdict
 
@@ -32,7 +35,9 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
 
     Its whole durable log counts from then on. Reads work at once; writes work again when another
     zone has caught up: empty the directories of the lost zones and start them with `trilith zone
-    start`. What only the lost zones had is given up.
+    start`. What only the lost zones had is given up: where there was any, they do not start again
+    before their directories were emptied. A partition that was split while the zone was away is one
+    again, with all that the zone has of it.
     """
     import asyncio
 
@@ -41,15 +46,79 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     if not database.exists():
         raise click.ClickException(f"{data} is not the data directory of a `trilith serve` cluster")
     verdicts = asyncio.run(_with_coordinator(database, zone, change=False))
+    damaged = _damaged_in(data, zone)
+    verdicts = [_as_it_is(verdict, damaged or set()) for verdict in verdicts]
     if not as_json:
         _explain(zone, verdicts)
+        if damaged is None:
+            click.echo(
+                f"That is what the coordinator knows. {zone} does not run, so nobody has looked "
+                "whether all of it can be read there."
+            )
     if not yes:
         click.confirm("Are the other zones gone for good?", abort=True)
+    said = verdicts
     verdicts = asyncio.run(_with_coordinator(database, zone, change=True))
+    settled = _wait_until_settled(data, zone)
+    if settled:  # what it is the source of is the survivor's own word now
+        verdicts = asyncio.run(_with_coordinator(database, zone, change=False))
     if as_json:
-        print_json({"zone": zone, "partitions": [_as_json(verdict) for verdict in verdicts]})
-    else:
-        click.echo(f"zone {zone} is the sole source of {len(verdicts)} partitions")
+        partitions = [_as_json(verdict) for verdict in verdicts]
+        print_json({"zone": zone, "settled": settled, "partitions": partitions})
+        return
+    click.echo(f"zone {zone} is the sole source of {len(verdicts)} partitions")
+    if not settled:
+        click.echo(
+            f"What its disk really holds, and which partitions that makes, shows when {zone} runs: "
+            "`trilith status`; ask again then, and this command says it."
+        )
+    elif verdicts != said:
+        _explain(zone, verdicts)
+
+
+def _running_status(data: Path, zone: str) -> dict[str, Any] | None:
+    """What the zone's node says of the cluster; None: it does not run, or does not answer."""
+    from trilith.supervisor.control import ControlError, ask
+    from trilith.supervisor.data_directory import control_socket
+
+    try:
+        found: dict[str, Any] = ask(control_socket(data.absolute()), {"command": "status"})
+    except ControlError:
+        return None
+    states = {z["name"]: z["state"] for z in found.get("zones", [])}
+    return None if states.get(zone) in ("stopped", "killed") else found
+
+
+def _damaged_in(data: Path, zone: str) -> set[int] | None:
+    """Partitions whose replica in the zone is not whole; None: nobody can say."""
+    found = _running_status(data, zone)
+    if found is None or not found.get("partitions"):
+        return None
+    return {p["id"] for p in found["partitions"] if p.get("damaged")}
+
+
+def _as_it_is(verdict: Verdict, damaged: set[int]) -> Verdict:
+    import msgspec
+
+    if verdict.partition_id not in damaged:
+        return verdict
+    return msgspec.structs.replace(verdict, complete=False, complete_until_ms=None)
+
+
+def _wait_until_settled(data: Path, zone: str) -> bool:
+    """Whether the survivor runs and answers for all that it is the source of, as it should soon."""
+    import time
+
+    deadline = time.monotonic() + SETTLED_WITHIN_S
+    while time.monotonic() < deadline:
+        found = _running_status(data, zone)
+        if found is None:
+            return False
+        partitions = found.get("partitions") or []
+        if partitions and all(p.get("recovered") and not p.get("recovering") for p in partitions):
+            return True
+        time.sleep(SETTLED_POLL_S)
+    return False
 
 
 def _refuse_while_others_run(data: Path, zone: str) -> None:

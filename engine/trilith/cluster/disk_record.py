@@ -7,6 +7,7 @@ otherwise be trusted for entries that it no longer has.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
@@ -16,6 +17,21 @@ from trilith.replication.coordinator import Coordinator
 from trilith.replication.descriptor import Descriptor
 
 PREFIX = "disks/"
+GIVEN_UP_PREFIX = "disks_given_up/"  # disk id -> node id
+
+
+async def give_up(coordinator: Coordinator, node_id: str) -> None:
+    """What is on this node's disk no longer counts: the node does not start with it again.
+
+    Raises CoordinatorUnavailable.
+    """
+    found = await coordinator.get(PREFIX + node_id)
+    if found is None:
+        return
+    key = GIVEN_UP_PREFIX + found.value.decode()
+    if await coordinator.get(key) is None:
+        with suppress(RevisionConflict):
+            await coordinator.compare_and_swap(key, 0, node_id.encode())
 
 
 async def confirm_disk(
@@ -23,9 +39,15 @@ async def confirm_disk(
 ) -> None:
     """Returns when this node may take part with this disk. Raises CoordinatorUnavailable.
 
-    Raises DataDirectoryUnusable when the lost disk was the only one in sync: an operator decides.
+    Raises DataDirectoryUnusable when the lost disk was the only one in sync: an operator decides;
+    and for a disk that an operator has given up.
     """
     key = PREFIX + node_id
+    if await coordinator.get(GIVEN_UP_PREFIX + disk_id) is not None:
+        raise DataDirectoryUnusable(
+            f"the data of node {node_id} was given up by `trilith recover`, and the cluster goes "
+            "on without it: empty this node's directory, or move it away, and start again"
+        )
     while True:
         found = await coordinator.get(key)
         if found is not None and found.value == disk_id.encode():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import msgspec
 
+from trilith.cluster.disk_record import give_up
 from trilith.errors import InvalidRequest, RevisionConflict
 from trilith.replication import descriptor as descriptors
 from trilith.replication.coordinator import Coordinator
@@ -48,8 +49,13 @@ async def assess_all(coordinator: Coordinator, zone: str) -> list[Verdict]:
 
 
 async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]:
-    """Change every descriptor. To be called only when no node of another zone runs, or will before
-    its directory was emptied, unless all verdicts are `complete`. Repeatable after a failure."""
+    """Change every descriptor. To be called only when no node of another zone runs.
+
+    Unless all verdicts are `complete`, such a node does not start again before its directory was
+    emptied. Repeatable after a failure. Raises CoordinatorUnavailable, InvalidRequest.
+    """
+    for node in await _others_to_give_up(coordinator, zone):
+        await give_up(coordinator, node)
     verdicts: dict[str, Verdict] = {}
     while True:
         found, _ = await coordinator.list(descriptors.PREFIX)
@@ -60,6 +66,15 @@ async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]
             verdict = await _make_sole(coordinator, key, zone)
             if verdict is not None:
                 verdicts[key] = verdict
+
+
+async def _others_to_give_up(coordinator: Coordinator, zone: str) -> list[str]:
+    """The nodes that know more of some partition than the zone that is to be the source."""
+    found, _ = await coordinator.list(descriptors.PREFIX)
+    held = [descriptors.decode(versioned.value) for versioned in found.values()]
+    if all(assess(descriptor, zone).complete for descriptor in held):
+        return []
+    return sorted({n for d in held for place, n in d.replicas.items() if place != zone})
 
 
 async def _make_sole(coordinator: Coordinator, key: str, zone: str) -> Verdict | None:

@@ -170,6 +170,8 @@ class NodeFacts:
             "in_sync_zones": sorted(zones[n] for n in descriptor.in_sync if n in zones),
             "replicas": descriptor.replicas,
             "parent": descriptor.parent,
+            "recovered": descriptor.recovered,
+            "recovering": self._host.reclaiming.is_under_way(descriptor),
         }
         if replica is not None:
             facts["commit_index"] = replica.commit_index

@@ -129,7 +129,7 @@ class ReplicaHost:
         )
         self._ports = self._replica_ports(store, model_of, division_of)
         self._snapshots = Snapshots(hub, store, runtime.workers, self.replicas)
-        self._reclaiming = self._reclaimer(store, division_of)
+        self.reclaiming = self._reclaimer(store, division_of)
         self._register(hub)
 
     def _committed(self, partition_id: int) -> None:
@@ -261,7 +261,7 @@ class ReplicaHost:
 
     async def _ready_to_join(self, partition_id: int, node: str) -> bool:
         ready = await self._others_ready_to_join(partition_id, node)
-        return ready and self._reclaiming.is_settled(partition_id)
+        return ready and self.reclaiming.is_settled(partition_id)
 
     async def drain(self) -> None:
         """Hand every leadership to an in-sync follower, so that a clean stop interrupts nobody."""
@@ -412,7 +412,7 @@ class ReplicaHost:
         for replica in self.replicas.values():
             leader = replica.leader
             if replica.descriptor.recovered:
-                self._reclaiming.check(replica)
+                self.reclaiming.check(replica)
             if leader is not None:
                 leader.followers.update_grants()  # before the heartbeats that would extend them
                 leader.advance()

@@ -122,6 +122,15 @@ class Reclaiming:
             for other in self._replicas.values()
         )
 
+    def is_under_way(self, descriptor: Descriptor) -> bool:
+        """Whether this node is the sole source of a partition, and cannot answer for it yet."""
+        replica = self._replicas.get(descriptor.partition_id)
+        return self._is_sole(descriptor) and not (
+            replica is not None
+            and _has_applied_all(replica)
+            and self.is_settled(descriptor.partition_id)
+        )
+
     async def _one(self, replica: Replica, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
