@@ -45,7 +45,8 @@ def assess(descriptor: Descriptor, zone: str) -> Verdict:
 async def assess_all(coordinator: Coordinator, zone: str) -> list[Verdict]:
     """By partition id. Changes nothing. Raises CoordinatorUnavailable, InvalidRequest."""
     found, _ = await coordinator.list(descriptors.PREFIX)
-    return [assess(descriptors.decode(versioned.value), zone) for versioned in found.values()]
+    held = [descriptors.decode(versioned.value) for versioned in found.values()]
+    return [assess(descriptor, zone) for descriptor in held if not descriptor.absorbed_by]
 
 
 async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]:
