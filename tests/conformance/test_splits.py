@@ -20,6 +20,11 @@ HOT = {
     "TRILITH_PARTITIONS__SPLIT_AFTER_SECONDS": "2",
     "TRILITH_PARTITIONS__PARTITIONS_MAX": "40",
 }
+SMALL = {
+    "TRILITH_PARTITIONS__SPLIT_BYTES": str(8 << 20),
+    "TRILITH_PARTITIONS__MEASURE_INTERVAL_SECONDS": "2",
+    "TRILITH_PARTITIONS__COMMANDS_PER_SECOND_MAX": "1000000",
+}
 WORKERS = 8
 LOAD_S_MAX = 150.0
 
@@ -197,3 +202,42 @@ def scan_when_it_can(scan: Callable[[], list[str]]) -> list[str]:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)
+
+
+def test_a_table_that_grows_too_large_becomes_more_partitions(
+    start_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = start_cluster(environment=SMALL)
+    try:
+        _grow(cluster)
+    finally:
+        cluster.remove()
+
+
+def _grow(cluster: Cluster) -> None:
+    dynamodb = _client(cluster, "dynamodb")
+    dynamodb.create_table(
+        TableName="large",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    before = len(_partitions(cluster, "tables"))
+
+    def work(worker: int, count: int) -> None:
+        item = {"id": {"S": f"{worker}-{count}"}, "text": {"S": f"{worker}-{count} " * 4_000}}
+        dynamodb.put_item(TableName="large", Item=item)
+
+    load = _Load(work)
+    deadline = time.monotonic() + LOAD_S_MAX
+    while len(_partitions(cluster, "tables")) < before + 2 and time.monotonic() < deadline:
+        assert not load.failed()
+        time.sleep(0.2)
+    counts = load.finish()
+    assert len(_partitions(cluster, "tables")) >= before + 2
+    pages = dynamodb.get_paginator("scan").paginate(TableName="large", ProjectionExpression="id")
+    found = sorted(one["id"]["S"] for page in pages for one in page["Items"])
+    assert found == sorted(f"{w}-{n}" for w, count in enumerate(counts) for n in range(count))
+    last = f"0-{counts[0] - 1}"
+    item = dynamodb.get_item(TableName="large", Key={"id": {"S": last}})["Item"]
+    assert item["text"]["S"] == f"{last} " * 4_000
