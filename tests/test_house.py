@@ -29,6 +29,7 @@ OUTSIDE_WORLD = ("runtime", "cli", "supervisor", "edge", "client")
 PROCESS_FILES = {
     "node/composition.py",
     "event_log.py",
+    "presence.py",
     "node/directory.py",
     "config.py",
     "__main__.py",

@@ -94,11 +94,19 @@ class Replication(Section, frozen=True, kw_only=True):
     """Leases and liveness between nodes. All durations are counted from the sender's send time."""
 
     lease_duration_ms: Annotated[
-        Positive, Meta(description="a follower's promise not to take over, renewed by heartbeats")
+        Positive,
+        Meta(
+            description="a follower's promise not to take over, renewed by heartbeats; kept by the"
+            " cluster, the same on all nodes"
+        ),
     ] = 1_000
     heartbeat_interval_ms: Annotated[Positive, Meta(description="between a pair of nodes")] = 200
     clock_drift_margin_ms: Annotated[
-        Positive, Meta(description="taken off every lease; a longer pause voids it")
+        Positive,
+        Meta(
+            description="taken off every lease; a longer pause voids it; kept by the cluster, the"
+            " same on all nodes"
+        ),
     ] = 100
     follower_timeout_ms: Annotated[
         Positive,
@@ -128,8 +136,8 @@ class Chunks(Section, frozen=True, kw_only=True):
         Positive,
         Meta(
             description="bytes without a reference, and overwritten objects that are being read,"
-            " stay this long; clocks of nodes must agree within a quarter of it; the same on all"
-            " nodes"
+            " stay this long; clocks of nodes must agree within a quarter of it; kept by the"
+            " cluster, the same on all nodes"
         ),
     ] = 3_600
     gc_interval_seconds: Annotated[

@@ -57,3 +57,5 @@ class NodeOptions(msgspec.Struct, frozen=True, kw_only=True):
     # Inherited pipe to the supervisor, for signs of life (pulse.py).
     pulse_descriptor: int | None = None
     config: Config = Config()
+    # Made by `trilith serve` when no node of the cluster ran; the same for all that it starts.
+    run: str | None = None

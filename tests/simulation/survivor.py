@@ -1,4 +1,4 @@
-"""One zone is away, or just back, while partitions split; then the two others are lost for good.
+"""One zone is away, or just back, while partitions split and merge; then the two others are lost.
 
 What is judged is what rule 9 promises of the zone that is left: every key can be read there soon;
 each partition holds all that was acknowledged until the moment it is said to be complete to, and
@@ -123,7 +123,8 @@ class _Story:
             self.result.problems.append("the cluster did not come up")
             return
         loading = cluster.loop.create_task(self.workload.run())
-        splits = Splits(cluster, ends_at=cluster.loop.now + 20.0)
+        merging = Random(f"{cluster.seed}/survivor of merges").random() < 0.5
+        splits = Splits(cluster, ends_at=cluster.loop.now + 20.0, merging=merging)
         splits.mean_pause_s = random.choice((0.3, 1.0))
         splitting = cluster.loop.create_task(splits.run())
         await asyncio.sleep(random.uniform(0.0, 3.0))
@@ -135,7 +136,7 @@ class _Story:
         splitting.cancel()
         await asyncio.gather(splitting, return_exceptions=True)
         await loading
-        self.result.splits = splits.count
+        self.result.splits, self.result.merges = splits.count, splits.merges
         self._reconnect()
         await self._recover()
         if await self._judge_left():

@@ -55,6 +55,7 @@ _FILE = click.Path(path_type=Path)
 @click.option("--reuse-port", is_flag=True, help="Share the public ports with other nodes.")
 @click.option("--parent-pid", type=int, hidden=True)
 @click.option("--pulse-fd", type=int, hidden=True)
+@click.option("--run", metavar="ID", hidden=True)
 @config_option
 def node(parent_pid: int | None, **given: Any) -> None:
     """Run one node of a cluster.
@@ -87,6 +88,7 @@ def node_options(
     reuse_port: bool,
     config_file: Path | None,
     pulse_fd: int | None = None,
+    run: str | None = None,
     **addresses: Any,
 ) -> NodeOptions:
     """The options, checked, with the secrets read. Raises ConfigError."""
@@ -116,6 +118,7 @@ def node_options(
         log_file=None if log_file is None else str(log_file.absolute()),
         pulse_descriptor=pulse_fd,
         config=settings,
+        run=run,
     )
 
 

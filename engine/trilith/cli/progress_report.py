@@ -18,7 +18,7 @@ NOT_YET = "-"
 
 def health_lines(found: Mapping[str, Any]) -> list[str]:
     """What is under-replicated or damaged, and why; one line that says so when nothing is."""
-    lines = [*_under_replicated(found), *_quarantine(found)]
+    lines = [*_under_replicated(found), *_quarantine(found), *_settings(found)]
     queue = found.get("repair_queue")
     if queue is None:
         lines.append("Repair queue: cannot be read now (a partition has no leader that answers)")
@@ -59,6 +59,18 @@ def _quarantine(found: Mapping[str, Any]) -> Iterator[str]:
         )
     if len(damaged) > QUARANTINED_SHOWN:
         yield f"Quarantine: {len(damaged) - QUARANTINED_SHOWN} more; see --json"
+
+
+def _settings(found: Mapping[str, Any]) -> Iterator[str]:
+    """Nodes whose configuration is not what they go by."""
+    for node, facts in sorted((found.get("node_facts") or {}).items()):
+        said = facts.get("settings") or {}
+        for name, value in sorted((said.get("configured") or {}).items()):
+            in_force = (said.get("in_force") or {}).get(name)
+            yield (
+                f"Settings: {node} is configured with {name} = {value}; the cluster's {in_force} "
+                "is in force"
+            )
 
 
 def progress_rows(found: Mapping[str, Any]) -> list[list[str]]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import uvloop
 from blake3 import blake3
 
+from trilith import presence
 from trilith.chunks.pipeline import ChunkPipeline
 from trilith.chunks.service import ChunkService
 from trilith.cluster import forwarding
@@ -41,6 +42,7 @@ from trilith.iam.credentials import (
     ROOT_ACCOUNT_ID,
     canonical_user_id,
 )
+from trilith.node.agreement import Agreement
 from trilith.node.auto_split import AutoSplit
 from trilith.node.directory import (
     DirectoryLock,
@@ -212,9 +214,9 @@ class Node:
             ChunkStoreConfig(node_id=node_id, extent_bytes=config.chunks.extent_bytes),
             on_failure=self._faults.sync_failed,
         )
-        self.coordinator = await EmbeddedCoordinator.open(
-            str(path_of_url(options.coordinator)), ThreadWorkers(1)
-        )
+        database = str(path_of_url(options.coordinator))
+        presence.announce(database)  # until this process ends
+        self.coordinator = await EmbeddedCoordinator.open(database, ThreadWorkers(1))
         secret = blake3(root_key, derive_key_context="trilith v1 peer secret").digest()
         cluster_id = blake3(root_key, derive_key_context="trilith v1 cluster id").hexdigest(16)
         identity = Identity(cluster_id, node_id, secret, runtime.entropy.token_bytes(8))
@@ -244,6 +246,8 @@ class Node:
 
     async def _join(self) -> None:
         """Take the node's place in the cluster and open the public ports."""
+        self._agreement = await Agreement.reach(self.coordinator, self._options, self.events)
+        self._options = self._agreement.options
         options, node_id = self._options, self._identity.node_id
         await confirm_disk(self.coordinator, node_id, self._identity.disk_id, self.events)
         await self.membership.register(
@@ -405,6 +409,7 @@ class Node:
             self.map,
             self.facts,
             {
+                "settings": self._agreement.facts,
                 "repair": self._repair.facts,
                 "collection": self._upkeep.facts,
                 "scrub": self._scrubbing.facts,

@@ -249,6 +249,9 @@ class Reclaiming:
         if not descriptor.parent:
             return RangeRecord(start, descriptor.first_end_key)
         for other, _ in self._known.values():
+            here = self._replicas.get(other.partition_id)
+            if here is not None and here.retired:
+                continue  # it was absorbed, and its descriptor is yet to say so again
             if other.keyspace == descriptor.keyspace and start < other.start_key:
                 end = min(end, other.start_key) if end else other.start_key
         return RangeRecord(start, end, generation=descriptor.generation)

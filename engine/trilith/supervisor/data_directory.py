@@ -125,8 +125,12 @@ class DataDirectory:
         return self.path / "effective.toml"
 
     @property
+    def coordinator_file(self) -> str:
+        return f"{self.path}/coordinator.sqlite3"
+
+    @property
     def coordinator_url(self) -> str:
-        return f"sqlite://{self.path}/coordinator.sqlite3"
+        return f"sqlite://{self.coordinator_file}"
 
     def zone_directory(self, zone: str) -> Path:
         return self.path / zone

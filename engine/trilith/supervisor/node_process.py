@@ -89,6 +89,10 @@ class NodeProcess:
         """Whether the process shall run: it was started and neither stopped nor killed."""
         return self._wanted is State.RUNNING
 
+    def add_option(self, *words: str) -> None:
+        """More of the command line, from the next start on."""
+        self._command += words
+
     async def start(self) -> None:
         """Run the process from now on; no effect when it already runs. Raises OSError."""
         async with self._turn:

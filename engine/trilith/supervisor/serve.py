@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from trilith import __version__, config
+from trilith import __version__, config, presence
 from trilith.node_options import ZONES, Credentials
 from trilith.supervisor import console_client, earlier_run, reserved_ports, rotation
 from trilith.supervisor.control import ControlError, ControlServer
@@ -74,6 +75,7 @@ class Supervisor:
         try:
             await earlier_run.wait_until_gone(self._data.path, report)
             write_private(self._data.effective_config_file, config.render(self._config))
+            self._begin_run()
             await self._control.start()
             await asyncio.gather(*(self._start_zone(zone) for zone in ZONES))
             if await self._until_stop(self._wait_ready()):
@@ -86,6 +88,17 @@ class Supervisor:
             for reserved in self._reserved:
                 reserved.close()
         return 0
+
+    def _begin_run(self) -> None:
+        """No node runs now: what all must have the same may become what we are configured with."""
+        if presence.is_anyone_there(self._data.coordinator_file):
+            report(
+                "a node of this cluster runs that was not started here: settings stay as they are"
+            )
+            return
+        run = secrets.token_hex(8)
+        for node in self._nodes.values():
+            node.add_option("--run", run)
 
     async def _until_stop(self, waiting: Any) -> bool:
         """Whether `waiting` ended before the stop signal."""
