@@ -55,6 +55,7 @@ class Gallery:
         self.cluster = ServiceCluster(inline=INLINE_MAX, chunk_size=1, partitions=self.partitions)
         self.random = random.Random(seed)
         self._cuts = object_cuts
+        self._gateways: list[Gateway] = []
         self.bucket_id = b""
 
     async def open(self, objects: dict[str, bytes], rows: dict[str, int]) -> None:
@@ -91,7 +92,14 @@ class Gallery:
         )
         transactions = Transactions(found, clock, SystemEntropy(), recovery)
         rows = TableService(found, self.partitions.keys, self.partitions.catalog, recovery)
-        return Gateway(ObjectTransactions(objects, transactions), objects, rows, transactions)
+        together = ObjectTransactions(objects, transactions)
+        self._gateways.append(Gateway(together, objects, rows, transactions))
+        return self._gateways[-1]
+
+    async def close(self) -> None:
+        """What gateways still do ends."""
+        for gateway in self._gateways:
+            await gateway.transactions.settlements.stop()
 
     async def read(self, name: str) -> bytes | None:
         """An object, read on its own, consistently."""

@@ -119,6 +119,9 @@ def _part(call: Call, part: wire.TransactPart) -> Document | Part:
     request: Any = getattr(part, kind)
     if kind in _KINDS:
         return {_KINDS[kind]: _item_document(kind, request)}
+    source = ("", "")
+    if kind == "copy_object":
+        source = named(call, request.source_bucket, request.source_key)
     bucket, key = named(call, request.bucket, request.key)
     conditions = conditions_of(request.conditions)
     if kind == "delete_object":
@@ -126,9 +129,8 @@ def _part(call: Call, part: wire.TransactPart) -> Document | Part:
     if kind == "put_object":
         metadata = metadata_of(request.metadata)
         return PutPart(bucket, key, request.body, metadata, conditions, CHECKSUM)
-    source_bucket, source_key = named(call, request.source_bucket, request.source_key)
     given = metadata_of(request.metadata) if request.HasField("metadata") else None
-    return CopyPart(source_bucket, source_key, bucket, key, given, conditions)
+    return CopyPart(*source, bucket, key, given, conditions)
 
 
 def _item_document(kind: str, request: Any) -> Document:

@@ -11,7 +11,15 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from trilith.errors import EntityTooLarge, InvalidRequest, ObjectNotFound, Outcome, TrilithError
+from trilith.errors import (
+    DeadlineExceeded,
+    EntityTooLarge,
+    InvalidRequest,
+    ObjectNotFound,
+    Outcome,
+    OutcomeUnknown,
+    TrilithError,
+)
 from trilith.objects.keys import OBJECTS_KEYSPACE
 from trilith.objects.rules.transactions import (
     BUCKET_CLOSED,
@@ -28,7 +36,7 @@ BODIES_BYTES_MAX = 4 << 20  # of one transaction together; copies have no bound
 ATTEMPTS_MAX = 8
 NO_SOURCE = "ObjectNotFound"  # the reason of a copy
 _STAGED_TOGETHER_MAX = 8
-_PASSING = frozenset(("", CONFLICT, BUCKET_CLOSED, CHANGED))
+_ANEW = frozenset((BUCKET_CLOSED, CHANGED))  # worth another attempt
 _FINE = Verdict()
 _TWICE = "Transaction request cannot include multiple operations on one object"
 
@@ -95,12 +103,19 @@ class ObjectTransactions:
         for attempt in range(1, ATTEMPTS_MAX + 1):
             together, closed = await self._attempt(parts, beside, client)
             codes = {verdict.code for verdict in (*together.parts, *together.beside)}
-            passes = codes <= _PASSING and not codes.isdisjoint((BUCKET_CLOSED, CHANGED))
-            if together.is_committed or not passes or attempt == ATTEMPTS_MAX:
+            is_passing = not codes.isdisjoint(_ANEW) and codes <= {"", CONFLICT, *_ANEW}
+            if together.is_committed or not is_passing or attempt == ATTEMPTS_MAX:
                 break
+            await self._reopen(closed)
+        return together._replace(parts=[_told(verdict) for verdict in together.parts])
+
+    async def _reopen(self, closed: list[tuple[StagedObject, int]]) -> None:
+        """Raises BucketNotFound."""
+        try:
             for staged, generation in closed:
                 await self._objects.reopen(staged, generation)
-        return together._replace(parts=[_told(verdict) for verdict in together.parts])
+        except OutcomeUnknown as error:
+            raise _not_begun(error) from None
 
     async def _attempt(
         self, parts: Sequence[Part], beside: Sequence[Action], client: ClientToken | None
@@ -144,11 +159,13 @@ class ObjectTransactions:
         works = [asyncio.ensure_future(stage(part)) for part in parts]
         try:
             found = await asyncio.gather(*works)
-        except BaseException:
+        except BaseException as error:
             for work in works:
                 work.cancel()
             ended = await asyncio.gather(*works, return_exceptions=True)
             await self._objects.unstage(one for one in ended if isinstance(one, StagedObject))
+            if isinstance(error, OutcomeUnknown):
+                raise _not_begun(error) from None
             raise
         staged = [one for one in found if one is not None]
         if len(staged) == len(parts):
@@ -190,6 +207,8 @@ class ObjectTransactions:
         for at, one in enumerate(staged):
             if one.source is not None and not verdicts[at].code:
                 verdicts[at] = by_source.get(one.source[0], _FINE)
+        if any(verdict.code in _ANEW for verdict in ended.verdicts):
+            await ended.wait_released()
         return Together(ended.is_committed, verdicts, ended.verdicts[: len(beside)])
 
 
@@ -209,8 +228,13 @@ def _require_fit(parts: Sequence[Part]) -> None:
         )
 
 
+def _not_begun(error: OutcomeUnknown) -> DeadlineExceeded:
+    """Whatever became of what is stored ahead: the transaction itself was not prepared."""
+    return DeadlineExceeded(f"the transaction could not begin in time: {error}")
+
+
 def _told(verdict: Verdict) -> Verdict:
     """What kept getting in between is a conflict to the caller."""
-    if verdict.code in (BUCKET_CLOSED, CHANGED):
+    if verdict.code in _ANEW:
         return Verdict(CONFLICT, "the object or its bucket kept changing meanwhile")
     return verdict

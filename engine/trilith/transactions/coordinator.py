@@ -56,12 +56,21 @@ class Ended(NamedTuple):
     """How a transaction ended, with a verdict for each action.
 
     Unless `is_committed` nothing was changed, and the verdicts say why. `is_replay`: it was
-    committed before, under the same client token; there are no verdicts.
+    committed before, under the same client token; there are no verdicts. `released`: set when the
+    locks are gone that what is not committed has left for a moment.
     """
 
     is_committed: bool
     verdicts: list[c.Verdict]
     is_replay: bool = False
+    released: asyncio.Event | None = None
+
+    async def wait_released(self) -> None:
+        """What is tried next does not meet these locks then; for a bounded time."""
+        if self.released is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_RELEASE_S_MAX):
+                    await self.released.wait()
 
 
 class _Misplaced(Exception):
@@ -135,6 +144,7 @@ class Transactions:
             plan = _Plan(self._partitions, actions, client)
             try:
                 ended = await self._attempt(plan, actions, client)
+                ended = ended._replace(released=plan.released)
             except _Misplaced:
                 misplaced += 1
                 if misplaced >= MISPLACED_ATTEMPTS_MAX:
@@ -158,10 +168,7 @@ class Transactions:
                     raise TransactionInProgress
                 return ended
             await self._wait_for(locks, CONFLICT_DELAYS_S[conflicts])
-            if plan.released is not None:  # or the next attempt would meet this one's locks
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(_RELEASE_S_MAX):
-                        await plan.released.wait()
+            await ended.wait_released()
             conflicts += 1
 
     async def _wait_for(self, locks: Sequence[tuple[int, c.LockHead]], delay_s: float) -> None:
