@@ -76,7 +76,8 @@ def test_work_under_way_is_shown_with_an_estimated_finish() -> None:
 
 def test_a_disk_that_was_never_lost_has_no_line_of_its_rebuild() -> None:
     assert "rebuild" not in work(repair={"rebuild": {"done": True, "passes": 0}})
-    assert "rebuild" in work(repair={"rebuild": {"done": True, "passes": 2}})
+    assert "rebuild" not in work(repair={"rebuild": {"done": True, "passes": 2, "looked_at": 0}})
+    assert "rebuild" in work(repair={"rebuild": {"done": True, "passes": 2, "looked_at": 7}})
 
 
 def test_a_node_that_says_nothing_is_no_error() -> None:

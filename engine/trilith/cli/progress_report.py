@@ -52,9 +52,12 @@ def _quarantine(found: Mapping[str, Any]) -> Iterator[str]:
         yield "Quarantine: empty"
     for entry in damaged[:QUARANTINED_SHOWN]:
         since = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(entry["since_ms"] / 1000))
-        needed = f"; needed by {', '.join(entry['objects'])}" if entry.get("objects") else ""
+        names = ", ".join(entry.get("objects") or ())
+        what, needed = entry["id"], f"; needed by {names}" if names else ""
+        if entry["kind"] == "item" and names:
+            what, needed = names, ""  # people know it by its table and key
         yield (
-            f"Quarantine: {entry['kind']} {entry['id']} on {entry['node']} since {since}: "
+            f"Quarantine: {entry['kind']} {what} on {entry['node']} since {since}: "
             f"{entry['why']}{needed}"
         )
     if len(damaged) > QUARANTINED_SHOWN:
@@ -101,7 +104,7 @@ def _repair(facts: Mapping[str, Any]) -> list[str]:
 
 def _rebuild(facts: Mapping[str, Any]) -> list[str]:
     """Of a disk that was lost; not worth a line where none was."""
-    if not facts or (facts.get("done") and not facts.get("passes")):
+    if not facts or (facts.get("done") and not facts.get("looked_at")):
         return []
     said = (
         f"{facts.get('looked_at', 0):,} references read, {facts.get('missing', 0):,} were missing"

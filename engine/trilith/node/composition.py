@@ -44,6 +44,7 @@ from trilith.iam.credentials import (
 )
 from trilith.node.agreement import Agreement
 from trilith.node.auto_split import AutoSplit
+from trilith.node.damaged_items import DamagedItems
 from trilith.node.directory import (
     DirectoryLock,
     mark_store_damaged,
@@ -268,6 +269,7 @@ class Node:
             self._checkpoints.run,
             self._repair.run,
             self._quarantine.run,
+            self._damaged_items.run,
             self._upkeep.keep_house,
             self._upkeep.collect,
             self._indexes.sweep,
@@ -442,6 +444,11 @@ class Node:
         catalog = Catalog(self.router, runtime.entropy)
         recovery = self._transactions.recovery
         self.tables = TableService(self.router, self._item_keys, catalog, recovery)
+        self._damaged_items = DamagedItems(
+            self._quarantine, self.tables, config.tables.upkeep_interval_seconds, self.events
+        )
+        self._item_keys.on_damaged = self._damaged_items.found
+        self._faults.on_bad_record = self._damaged_items.found_in_store
         self._indexes = IndexStation(
             host=self.host,
             router=self.router,

@@ -25,6 +25,8 @@ class DiskFaults:
         self._disk = disk
         self._log = log
         self._told = False
+        # Told of a record that cannot be read here, and that nobody else has: its key, why.
+        self.on_bad_record: Callable[[bytes, str], None] = lambda *_: None
         self._host: ReplicaHost
         self._hub: PeerHub
         self._quarantine: Quarantine
@@ -63,6 +65,8 @@ class DiskFaults:
             if not self._told:
                 self._log("store_damaged", error=str(error), sole_source_of=alone)
             self._told = True
+            if key := error.details.get("key"):
+                self.on_bad_record(bytes.fromhex(key), str(error))
             return
         self._log("store_damaged", error=str(error), action="the node is rebuilt from its peers")
         mark_store_damaged(self._disk, str(error))

@@ -91,10 +91,10 @@ class LostChunks:
                 continue  # healed meanwhile
             if chunk_id in objects:
                 self._quarantine.add(Damage.CHUNK, chunk_id.hex(), LOST)
-                self._quarantine.name_objects(chunk_id.hex(), list(objects[chunk_id]))
+                self._quarantine.name_objects(Damage.CHUNK, chunk_id.hex(), list(objects[chunk_id]))
             elif self._store.contains(chunk_id):
                 self._quarantine.add(Damage.CHUNK, chunk_id.hex(), UNUSED)
-                self._quarantine.name_objects(chunk_id.hex(), [])
+                self._quarantine.name_objects(Damage.CHUNK, chunk_id.hex(), [])
             else:
                 self._quarantine.release(Damage.CHUNK, chunk_id.hex(), "no object needs it")
                 self._worker.forget(chunk_id)

@@ -29,10 +29,12 @@ class Damage(StrEnum):
     CHUNK = "chunk"  # id: the chunk's, in hex
     LOG = "log"  # id: the partition's
     STORE = "store"  # id: "ordered store"
+    ITEM = "item"  # id: the item's logical key, in hex
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """One damaged thing. `objects`: BUCKET/KEY of some that need the chunk."""
+    """One damaged thing. `objects`: BUCKET/KEY of some that need the chunk; of an item its table
+    and key attributes."""
 
     kind: Damage
     id: str
@@ -86,9 +88,9 @@ class Quarantine:
         self._log("quarantined", kind=kind, id=name, why=why)
         self._put(Entry(kind=kind, id=name, since_ms=self._clock.wall_ms(), why=why))
 
-    def name_objects(self, chunk: str, objects: list[str]) -> None:
-        """Which objects need a chunk, as far as is known."""
-        found = self._entries.get((Damage.CHUNK, chunk))
+    def name_objects(self, kind: Damage, name: str, objects: list[str]) -> None:
+        """Which objects need a chunk, or what an item is, as far as is known."""
+        found = self._entries.get((kind, name))
         named = tuple(sorted(objects)[:OBJECTS_MAX])
         if found is not None and found.objects != named:
             self._put(msgspec.structs.replace(found, objects=named))

@@ -215,9 +215,11 @@ class RocksOrderedStore:
         # Told of every damage that is met, before the error is raised.
         self.on_damage: Callable[[Corruption], None] = lambda _: None
 
-    def _translate(self, error: Exception) -> TrilithError:
+    def _translate(self, error: Exception, key: bytes | None = None) -> TrilithError:
         translated = _translated(error)
         if isinstance(translated, Corruption):
+            if key is not None:
+                translated.details["key"] = key.hex()
             self.on_damage(translated)
         return translated
 
@@ -225,7 +227,7 @@ class RocksOrderedStore:
         try:
             value: bytes | None = self._get(key)
         except Exception as error:
-            raise self._translate(error) from error
+            raise self._translate(error, key) from error
         return value
 
     def scan(

@@ -11,6 +11,8 @@ key is authenticated with it, so that a record cannot be passed off as another i
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from blake3 import blake3
 
 from trilith.errors import Corruption
@@ -40,6 +42,8 @@ class ItemKeys:
         self._random = entropy.token_bytes
         self._table_keys: dict[bytes, bytes] = {}
         self._salts: list[bytes] = []
+        # Told of each item that cannot be opened, before the error is raised: logical key, why.
+        self.on_damaged: Callable[[bytes, str], None] = lambda *_: None
 
     def _table_key(self, table_id: bytes) -> bytes:
         key = self._table_keys.get(table_id)
@@ -81,10 +85,13 @@ class ItemKeys:
 
     def open_item(self, table_id: bytes, key: bytes, record: bytes) -> Item:
         """Raises Corruption when the record is not what was sealed under this key."""
-        sealed = sealed_in(record)
-        item_key = blake3(sealed[:_SALT_SIZE], key=self._table_key(table_id)).digest()
         try:
+            sealed = sealed_in(record)
+            item_key = blake3(sealed[:_SALT_SIZE], key=self._table_key(table_id)).digest()
             item = open_sealed(item_key, _ZERO_NONCE, sealed[_SALT_SIZE:], key)
-        except ValueError as error:
-            raise Corruption("a stored item does not authenticate") from error
-        return item_codec.decode_item(item)
+            return item_codec.decode_item(item)
+        except (ValueError, Corruption) as error:
+            known = isinstance(error, Corruption)
+            why = str(error) if known else "a stored item does not authenticate"
+            self.on_damaged(key, why)
+            raise Corruption(why) from error
