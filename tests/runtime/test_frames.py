@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import struct
 from collections.abc import Callable
+
+import pytest
+import uvloop
 
 from trilith.runtime.network import Connection
 from trilith.runtime.tcp_network import FRAME_BYTES_MAX, TcpNetwork
@@ -59,3 +63,67 @@ def test_a_length_field_takes_no_memory_before_its_bytes_arrive() -> None:
         await listener.close()
 
     asyncio.run(body())
+
+
+class Kept:
+    """Collects what arrives."""
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.is_lost = False
+
+    def frame_received(self, frame: memoryview) -> None:
+        self.frames.append(bytes(frame))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.is_lost = True
+
+
+def family_of(connection: Connection) -> int:
+    transport = connection._transport  # type: ignore[attr-defined]
+    return int(transport.get_extra_info("socket").family)
+
+
+@pytest.mark.parametrize("bulk", [False, True])
+def test_frames_go_over_a_unix_socket_within_a_machine_but_for_bulk(bulk: bool) -> None:
+    async def body() -> None:
+        here, there = Kept(), Kept()
+        accepted: list[Connection] = []
+
+        def accept(connection: Connection) -> Kept:
+            accepted.append(connection)
+            return there
+
+        network = TcpNetwork()
+        listener = await network.listen("127.0.0.1:0", accept)
+        connection = await network.connect(listener.address, lambda _: here, timeout_s=5, bulk=bulk)
+        assert family_of(connection) == (socket.AF_INET if bulk else socket.AF_UNIX)
+        frames = [b"", b"one", os.urandom(700_000), b"two"]
+        for frame in frames:
+            connection.send([frame[:2], frame[2:]])
+        await until(lambda: there.frames == frames)
+        accepted[0].send([b"back"])
+        await until(lambda: here.frames == [b"back"])
+        connection.close()
+        await until(lambda: there.is_lost)
+        await listener.close()
+
+    uvloop.run(body())
+
+
+def test_a_port_without_a_unix_socket_is_reached_by_tcp() -> None:
+    """A proxy's, or that of a node whose name for it was taken."""
+
+    async def body() -> None:
+        there = Kept()
+        network = TcpNetwork()
+        listener = await network.listen("0.0.0.0:0", lambda _: there)
+        address = "127.0.0.1:" + listener.address.rpartition(":")[2]
+        connection = await network.connect(address, lambda _: Kept(), timeout_s=5, bulk=False)
+        assert family_of(connection) == socket.AF_INET
+        connection.send([b"frame"])
+        await until(lambda: there.frames == [b"frame"])
+        connection.close()
+        await listener.close()
+
+    uvloop.run(body())

@@ -343,6 +343,9 @@ class NodeNetwork:
         self._network.listeners[address] = (self._process, accept)
         return _Listener(self._network, address)
 
-    async def connect(self, address: str, make_handler: Accept, *, timeout_s: float) -> Connection:
+    async def connect(
+        self, address: str, make_handler: Accept, *, timeout_s: float, bulk: bool
+    ) -> Connection:
+        del bulk
         async with asyncio.timeout(timeout_s):
             return await self._network.open(self._process, self._machine, address, make_handler)

@@ -188,7 +188,7 @@ class PeerHub:
             )
 
         connection = await self._runtime.network.connect(
-            self._addresses[peer_id], make, timeout_s=DIAL_TIMEOUT_S
+            self._addresses[peer_id], make, timeout_s=DIAL_TIMEOUT_S, bulk=channel == BULK
         )
         try:
             async with asyncio.timeout(DIAL_TIMEOUT_S):

@@ -57,7 +57,12 @@ class Network(Protocol):
     ) -> Listener: ...
 
     async def connect(
-        self, address: str, make_handler: Callable[[Connection], FrameHandler], *, timeout_s: float
+        self,
+        address: str,
+        make_handler: Callable[[Connection], FrameHandler],
+        *,
+        timeout_s: float,
+        bulk: bool,
     ) -> Connection:
-        """Raises OSError or TimeoutError."""
+        """`bulk`: for large frames, rather than for many. Raises OSError or TimeoutError."""
         ...

@@ -1,8 +1,14 @@
-"""Framed TCP on the running event loop.
+"""Framed TCP on the running event loop; within a machine, framed Unix sockets.
 
 A frame is `length u32, crc32c u32, payload`, little-endian; the checksum covers the payload. A
 frame that is too long or fails its checksum closes the connection: the stream cannot be trusted
 beyond it.
+
+Who listens on 127.0.0.1 can be reached by nobody but this machine, and listens on a Unix socket
+too, whose name tells the port: a frame over it costs half of one over loopback TCP, which goes
+through the whole of the kernel's network. It is in the abstract namespace, which belongs to the
+network namespace as the loopback does, and any local user may dial either: the peers' handshake
+tells who is who, here as there. Bulk connections stay with TCP, whose buffers grow.
 
 Measured against gRPC bidirectional streams on the same machine: 6 to 38 us of CPU a round trip and
 end, where grpc.aio takes 102 to 128.
@@ -11,8 +17,11 @@ end, where grpc.aio takes 102 to 128.
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from mmap import mmap
 from typing import cast
 
@@ -146,17 +155,25 @@ class _FramedConnection(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-class _TcpListener:
-    def __init__(self, server: asyncio.Server, host: str) -> None:
-        self._server = server
+class _Listener:
+    def __init__(self, servers: list[asyncio.Server], host: str) -> None:
+        self._servers = servers
         self._host = host
 
     @property
     def address(self) -> str:
-        return f"{self._host}:{self._server.sockets[0].getsockname()[1]}"
+        return f"{self._host}:{self._servers[0].sockets[0].getsockname()[1]}"
 
     async def close(self) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
+
+
+def _local_name(host: str, port: int) -> str | None:
+    """The abstract Unix socket beside a TCP port; None where there is none."""
+    if host != "127.0.0.1" or sys.platform != "linux":
+        return None
+    return f"\0trilith-peer-{port}"
 
 
 class TcpNetwork:
@@ -165,16 +182,59 @@ class TcpNetwork:
     async def listen(self, address: str, accept: Callable[[Connection], FrameHandler]) -> Listener:
         host, _, port = address.rpartition(":")
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _FramedConnection(accept), host, int(port))
-        return _TcpListener(server, host)
+
+        def protocol() -> _FramedConnection:
+            return _FramedConnection(accept)
+
+        servers = [await loop.create_server(protocol, host, int(port))]
+        name = _local_name(host, servers[0].sockets[0].getsockname()[1])
+        if name is not None:
+            with suppress(OSError):  # without it, peers take the port
+                servers.append(await loop.create_unix_server(protocol, sock=_bound(name)))
+        return _Listener(servers, host)
 
     async def connect(
-        self, address: str, make_handler: Callable[[Connection], FrameHandler], *, timeout_s: float
+        self,
+        address: str,
+        make_handler: Callable[[Connection], FrameHandler],
+        *,
+        timeout_s: float,
+        bulk: bool,
     ) -> Connection:
         host, _, port = address.rpartition(":")
         loop = asyncio.get_running_loop()
+
+        def protocol() -> _FramedConnection:
+            return _FramedConnection(make_handler)
+
         async with asyncio.timeout(timeout_s):
-            _, connection = await loop.create_connection(
-                lambda: _FramedConnection(make_handler), host, int(port)
-            )
+            name = None if bulk else _local_name(host, int(port))
+            if name is not None:
+                with suppress(OSError):
+                    local = await _connected(name)
+                    _, connection = await loop.create_unix_connection(protocol, sock=local)
+                    return connection
+            _, connection = await loop.create_connection(protocol, host, int(port))
         return connection
+
+
+def _bound(name: str) -> socket.socket:
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        unix.bind(name)
+    except OSError:
+        unix.close()
+        raise
+    return unix
+
+
+async def _connected(name: str) -> socket.socket:
+    # Not by the loop's own means: libuv takes a name to end at its first zero byte.
+    unix = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        unix.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(unix, name)
+    except BaseException:
+        unix.close()
+        raise
+    return unix
