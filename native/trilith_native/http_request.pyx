@@ -1,4 +1,5 @@
-"""One whole HTTP/1.1 request, as nearly all clients of a table send it, read in one pass.
+"""One whole HTTP/1.1 request, as nearly all clients of a table send it, read in one pass; and the
+head of an answer.
 
 `whole_request` takes the bytes that one read of a connection brought. Where they are exactly one
 request of the plain kind, it returns its parts; anything else is None, and for the connection's
@@ -12,7 +13,7 @@ the two can never disagree about where a request ends.
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 cdef enum:
     LENGTH_DIGITS_MAX = 15
@@ -32,6 +33,9 @@ for code in range(256):
     IN_TARGET[code] = False
 for code in b"/-._~?=&%+:@,;!*'()$0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ":
     IN_TARGET[code] = True
+
+cdef bytes CLOSE = b"connection: close\r\n"
+cdef bytes CHUNKED = b"transfer-encoding: chunked\r\n"
 
 cdef dict METHODS = {
     one.encode(): one for one in ("GET", "HEAD", "POST", "PUT", "DELETE")
@@ -161,3 +165,61 @@ def whole_request(bytes data not None, Py_ssize_t head_bytes_max):
     if at > head_bytes_max or size - at != max(length, 0):
         return None
     return method, target, headers, data[at:]
+
+
+cdef inline bint breaks_line(bytes text) noexcept:
+    cdef const char* data = PyBytes_AS_STRING(text)
+    cdef size_t size = <size_t>PyBytes_GET_SIZE(text)
+    return (
+        memchr(data, 10, size) != NULL
+        or memchr(data, 13, size) != NULL
+        or memchr(data, 0, size) != NULL
+    )
+
+
+cdef inline uint8_t* put(uint8_t* out, bytes text) noexcept:
+    memcpy(out, PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text))
+    return out + PyBytes_GET_SIZE(text)
+
+
+def response_head(bytes status_line not None, object headers, bint close, bint chunked):
+    """An answer's status line (with its CRLF) and header section, up to the blank line.
+
+    ValueError when a name or a value would break out of its line.
+    """
+    cdef list pairs = list(headers)
+    cdef Py_ssize_t i, size = PyBytes_GET_SIZE(status_line) + 2
+    cdef bytes name, value, head
+    cdef uint8_t* out
+    cdef tuple pair
+    if close:
+        size += PyBytes_GET_SIZE(CLOSE)
+    if chunked:
+        size += PyBytes_GET_SIZE(CHUNKED)
+    for i in range(len(pairs)):
+        pair = <tuple?>pairs[i]
+        if len(pair) != 2:
+            raise ValueError("a header is a name and a value")
+        name = <bytes?>pair[0]
+        value = <bytes?>pair[1]
+        if breaks_line(name) or breaks_line(value):
+            raise ValueError("a header value contains a line break")
+        size += PyBytes_GET_SIZE(name) + PyBytes_GET_SIZE(value) + 4
+    head = PyBytes_FromStringAndSize(NULL, size)
+    out = put(<uint8_t*>PyBytes_AS_STRING(head), status_line)
+    for i in range(len(pairs)):
+        pair = <tuple>pairs[i]
+        out = put(out, <bytes>pair[0])
+        out[0] = 58
+        out[1] = 32
+        out = put(out + 2, <bytes>pair[1])
+        out[0] = 13
+        out[1] = 10
+        out += 2
+    if close:
+        out = put(out, CLOSE)
+    if chunked:
+        out = put(out, CHUNKED)
+    out[0] = 13
+    out[1] = 10
+    return head

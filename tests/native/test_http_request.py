@@ -3,7 +3,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.native.general_parser import require_same
 
-from trilith_native.http_request import whole_request
+from trilith_native.http_request import response_head, whole_request
 
 POST = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab"
 NAMES = st.sampled_from(
@@ -92,3 +92,21 @@ def test_one_byte_changed_or_added_never_makes_the_two_disagree(
     found = whole_request(data, 8192)
     if found is not None:
         require_same(data, found)
+
+
+PARTS = st.binary(max_size=8) | st.sampled_from([b"\r", b"a\nb", b"\0"])
+
+
+@given(st.lists(st.tuples(PARTS, PARTS), max_size=5), st.booleans(), st.booleans())
+def test_a_head_is_what_the_plain_joining_makes_or_refused(
+    headers: list[tuple[bytes, bytes]], close: bool, chunked: bool
+) -> None:
+    parts = [b"HTTP/1.1 200 OK\r\n"]
+    parts += [b"%b: %b\r\n" % header for header in headers]
+    parts += [b"connection: close\r\n"] * close + [b"transfer-encoding: chunked\r\n"] * chunked
+    breaks = any(byte in b"\r\n\0" for header in headers for text in header for byte in text)
+    if breaks:
+        with pytest.raises(ValueError, match="line break"):
+            response_head(parts[0], headers, close, chunked)
+    else:
+        assert response_head(parts[0], headers, close, chunked) == b"".join(parts) + b"\r\n"

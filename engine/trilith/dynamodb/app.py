@@ -204,8 +204,11 @@ class DynamoDBApp:
     ) -> None:
         status = answer.status
         try:
-            await send({"type": "http.response.start", "status": status, "headers": answer.headers})
-            await send({"type": "http.response.body", "body": answer.body})
+            at_once = scope.get("trilith.answer")  # edge/exchange.py
+            if at_once is None or not at_once(status, answer.headers, answer.body):
+                start = {"type": "http.response.start", "status": status, "headers": answer.headers}
+                await send(start)
+                await send({"type": "http.response.body", "body": answer.body})
         except (ConnectionError, asyncio.CancelledError):
             status, code = CLIENT_GONE, "ClientGone"
             raise

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from trilith.edge.answer import Headers
+from trilith_native.http_request import response_head
 
 if TYPE_CHECKING:
     from trilith.edge.protocol import HttpProtocol
@@ -33,19 +34,7 @@ def render_head(status: int, headers: Headers, *, close: bool, chunked: bool) ->
     Raises ValueError when a value would break out of its line: header values may come from
     callers (metadata, `response-content-type`), and a split answer is an attack.
     """
-    parts = [STATUS_LINE[status]]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
-    if close:
-        parts.append(b"connection: close\r\n")
-    if chunked:
-        parts.append(b"transfer-encoding: chunked\r\n")
-    parts.append(b"\r\n")
-    head = b"".join(parts)
-    lines = len(headers) + 2 + close + chunked
-    if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
-        raise ValueError("a header value contains a line break")
-    return head
+    return response_head(STATUS_LINE[status], headers, close, chunked)
 
 
 class Exchange:
@@ -68,6 +57,7 @@ class Exchange:
         "scope",
         "stalled",
         "started",
+        "task",
     )
 
     def __init__(
@@ -90,6 +80,7 @@ class Exchange:
         self.complete = False
         self.disconnected = False
         self.stalled = False
+        self.task: asyncio.Task[None] | None = None
         self._pieces: list[bytes] = []
         self._arrived: asyncio.Future[None] | None = None
         self._head = b""
@@ -145,6 +136,7 @@ class Exchange:
             log.exception("an application failed outside its own error handling")
         finally:
             self.release()
+            self._protocol.tasks.discard(self.task)  # set by now
         if self.complete or self.disconnected:
             return
         if self.started:
@@ -187,15 +179,35 @@ class Exchange:
         if self.disconnected:
             raise ClientGoneError("the client closed the connection")
         if not self.started:
-            self._start(message)
+            self._start(message["status"], message["headers"])
             return
         if self.complete:
             raise RuntimeError("the answer is already complete")
         self._send_body(message.get("body", b""), more=message.get("more_body", False))
 
-    def _start(self, message: dict[str, Any]) -> None:
-        status: int = message["status"]
-        headers: Headers = message["headers"]
+    def answer(self, status: int, headers: Headers, body: bytes) -> bool:
+        """The whole answer, here and now, without the messages of `send`: for applications that
+        find this in their scope. `headers` tell the body's length. False: only by `send`.
+        """
+        protocol = self._protocol
+        if (
+            protocol.flow.write_paused
+            or self.disconnected
+            or self.started
+            or self.expects_continue
+            or self.scope["method"] == "HEAD"
+        ):
+            return False
+        # The rest of an unread body would be taken for the next request.
+        if self.more_body or protocol.stopping:
+            self.keep_alive = False
+        head = render_head(status, headers, close=not self.keep_alive, chunked=False)
+        protocol.transport.write(head + body)
+        self.started = self.complete = True
+        protocol.exchange_complete(self)
+        return True
+
+    def _start(self, status: int, headers: Headers) -> None:
         length = None
         for name, value in headers:
             if name == b"content-length":

@@ -311,9 +311,10 @@ class HttpProtocol(HttpToolsProtocol):
         }
 
     def _run(self, exchange: Exchange) -> None:
-        task = self.loop.create_task(exchange.run())
+        exchange.scope["trilith.answer"] = exchange.answer
+        # It takes itself out of the tasks: a callback would cost every request a turn of the loop.
+        exchange.task = task = self.loop.create_task(exchange.run())
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
 
     def on_body(self, body: bytes) -> None:
         exchange = self._waiting[-1] if self._waiting else self._exchange

@@ -10,7 +10,7 @@ The sort key is the last part and is not escaped; an item of a table without one
 
 from __future__ import annotations
 
-from xxhash import xxh3_64_intdigest
+from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from trilith.tables import numbers
 from trilith.tables.values import Value
@@ -68,7 +68,7 @@ def index_key(
 def partition_stem(prefix: bytes, partition_value: Value) -> bytes:
     """What the keys of all items with one partition key start with."""
     encoded = encode_key_value(partition_value)
-    return prefix + xxh3_64_intdigest(encoded).to_bytes(8, "big") + escape_bytes(encoded)
+    return prefix + xxh3_64_digest(encoded) + escape_bytes(encoded)  # the token, big-endian
 
 
 def split_item_key(key: bytes, prefix_size: int) -> tuple[bytes, bytes]:

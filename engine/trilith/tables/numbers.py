@@ -33,6 +33,7 @@ _CANONICAL = re.compile(
     r"-?(?:[1-9][0-9]{0,37}|(?:0|[1-9][0-9]{0,17})\.[0-9]{0,18}[1-9])|0"
 ).fullmatch
 _ANY = re.compile(r"([+-]?)([0-9]*)(?:\.([0-9]*))?(?:[eE]([+-]?)([0-9]+))?").fullmatch
+_SHORT = 30  # digits: a sum of two such is canonical
 _ABSURD_EXPONENT = 10**9  # beyond every bound, yet cheap to add to
 # Sums and differences of two numbers in range are exact within 256 digits.
 _EXACT = Context(prec=300)
@@ -113,6 +114,8 @@ def order_of(number: str) -> Decimal:
 
 def add(left: str, right: str) -> str:
     """The exact sum; InvalidRequest when it has no representation."""
+    if len(left) < _SHORT and len(right) < _SHORT and left.isdigit() and right.isdigit():
+        return str(int(left) + int(right))  # counters, mostly
     if _CANONICAL_INTEGER(left) and _CANONICAL_INTEGER(right):
         return canonical(str(int(left) + int(right)))
     return canonical(str(_EXACT.add(Decimal(left), Decimal(right))))

@@ -142,10 +142,14 @@ ActionSyntax = SetSyntax | RemoveSyntax | AddSyntax | DeleteSyntax
 class UpdateSyntax:
     """A parsed update expression."""
 
-    __slots__ = ("_actions",)
+    __slots__ = ("_actions", "_are_distinct")
 
     def __init__(self, actions: Sequence[ActionSyntax]) -> None:
         self._actions = actions
+        # Plain attributes without placeholders: the same for every request.
+        bound = [action.path.bound for action in actions]
+        plain = {one.path for one in bound if one is not None and len(one.path) == 1}
+        self._are_distinct = len(plain) == len(actions)
 
     def bind(self, binding: Binding) -> model.Update:
         """Paths are compared before operands are typed, as the service does."""
@@ -154,6 +158,6 @@ class UpdateSyntax:
         except ExpressionError:
             require_distinct([action.path.path(binding) for action in self._actions])
             raise
-        if len(actions) > 1:
+        if not self._are_distinct:
             require_distinct([action.path for action in actions])
         return model.Update(actions)

@@ -123,28 +123,33 @@ class Update(Struct, frozen=True, array_like=True):
         None when the item was missing and stays so. Raises InvalidRequest.
         """
         old = key if item is None else item
+        actions = self.actions
         # Two passes: no action may see what another one did.
-        prepared = [
-            self._value_to_set(action, old) if isinstance(action, Set) else None
-            for action in self.actions
-        ]
+        values_set = [self._value_to_set(one, old) for one in actions if type(one) is Set]
         draft = Draft(old)
-        for action, value in zip(self.actions, prepared, strict=True):
-            if value is not None:
-                draft.put(action.path, value)
-            elif isinstance(action, Remove):
-                draft.remove(action.path)
-            else:
-                self._combine(draft, old, action)  # type: ignore[arg-type]  # Set has a value
+        self._change(draft, old, values_set)
         if item is None and not self.creates:
             return None
         return draft.finish()
 
+    def _change(self, draft: Draft, old: Item, values_set: list[Value]) -> None:
+        """`values_set`: of the Set actions, in order."""
+        given = iter(values_set)
+        for action in self.actions:
+            kind = type(action)
+            if kind is Set:
+                draft.put(action.path, next(given))
+            elif kind is Remove:
+                draft.remove(action.path)
+            else:
+                self._combine(draft, old, action)  # type: ignore[arg-type]  # one of the two left
+
     def _value_to_set(self, action: Set, old: Item) -> Value:
         value = _value_of(action.expression, old)
-        levels = values.NESTING_LEVELS_MAX - len(action.path) + 1
-        if values.is_nested_too_deep(value, levels):
-            raise InvalidRequest(values.NESTED_TOO_DEEP)
+        if "M" in value or "L" in value:
+            levels = values.NESTING_LEVELS_MAX - len(action.path) + 1
+            if values.is_nested_too_deep(value, levels):
+                raise InvalidRequest(values.NESTED_TOO_DEEP)
         return value
 
     def _combine(self, draft: Draft, old: Item, action: Add | Delete) -> None:
