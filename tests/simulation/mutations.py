@@ -359,6 +359,30 @@ def _never_awaited(original: Any) -> Any:
     return load_range
 
 
+def _lead_a_child_without_its_log() -> list[Patch]:
+    """Its log is taken for one that the journal lost, and so never begins."""
+    made = leader.Leader.__init__
+
+    def unchecked(self: leader.Leader, led: replica.Replica, *, waits_until: float) -> None:
+        kept = led.damaged, led.log.last_index
+        led.damaged, led.log.last_index = False, max(kept[1], led.commit_index)
+        try:
+            made(self, led, waits_until=waits_until)
+        finally:
+            led.damaged, led.log.last_index = kept
+
+    def lead_first(self: takeover.Takeover, led: replica.Replica, descriptor: Any) -> None:
+        if led.leader is None and descriptor.epoch == led.epoch and not led.awaited:
+            now = self._clock.monotonic()
+            self._start(led, self._begin(led, descriptor, waits_until=now))
+
+    return [
+        (journal.Journal, "settle_unrecorded", lambda *_: None),
+        (leader.Leader, "__init__", unchecked),
+        (takeover.Takeover, "lead_first", lead_first),
+    ]
+
+
 def _leave_the_splits_it_missed() -> list[Patch]:
     """A sole source takes the descriptors' ranges for what it holds."""
     return [(reclaiming.Reclaiming, "check", lambda self, replica: None)]
@@ -389,6 +413,7 @@ def _mutations() -> Iterator[Mutation]:
         ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, ["hand_over_behind_a_cut"]),
         ("a retry not found in the child", _forget_retries_at_a_split, splits),
         ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
+        ("a child led without its log", _lead_a_child_without_its_log, ["rot", "kill", "split"]),
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
