@@ -6,10 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
+from tests.simulation.coordinator import CoordinatorPort
 from tests.simulation.node import SimNode
 from tests.simulation.registers import ask
 from tests.simulation.scenarios import Scene, play
 
+from trilith.replication.coordinator import Versioned
+from trilith.replication.descriptor import key_of
 from trilith.replication.replica import Replica
 from trilith.storage.journal_refusals import no_room
 
@@ -197,5 +200,38 @@ def test_a_node_whose_journal_had_rotted_leads_the_children_of_its_splits(times:
         scene.n1.kill(restart_after_s=5.0)
         await scene.pass_time(2.0)
         assert (await scene.read(scene.n2, b"x")).seen == b"new"
+
+    play(story)
+
+
+def test_a_child_is_not_filled_while_its_parent_is_still_to_be_read_from_the_map() -> None:
+    """A node that was asked about the child learned of it alone, and took a snapshot of it: nobody
+    there held its range. Then came the parent, and applied its log over that, up to the split.
+    """
+
+    async def story(scene: Scene) -> None:
+        service, n3 = scene.cluster.coordinator, scene.n3
+
+        class SlowForOthers(CoordinatorPort):
+            async def get(self, key: str) -> Versioned | None:
+                if self.machine == "n3" and key != key_of(child):
+                    await asyncio.sleep(1.0)
+                return await super().get(key)
+
+            async def list(self, prefix: str) -> tuple[dict[str, Versioned], int]:
+                if self.machine == "n3":
+                    await asyncio.sleep(1.0)
+                return await super().list(prefix)
+
+        for i in range(5):
+            await scene.write(scene.n1, b"before the split %d" % i, b"x")
+        child = await _split(scene, scene.n1, b"m")
+        await _is_led(scene, "n1", child)
+        await scene.write(scene.n1, b"behind it", b"x")
+        await scene.healthy()
+        n3._kept = lambda: 0.0  # type: ignore[method-assign]  # of the store, nothing
+        service.port = lambda process, machine: SlowForOthers(service, process, machine)  # type: ignore[method-assign]
+        n3.kill(restart_after_s=0.3)
+        await scene.healthy()
 
     play(story)

@@ -95,6 +95,7 @@ class ReplicaHost:
         self._busy: set[int] = set()  # partitions with an election or a hand-over under way
         self._tick_timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._loaded = False  # the map, once
         self._draining = False
         self._journal = journal
         self._disk = OwnDisk(journal, limit_s=timing.follower_timeout_s * DISK_HANG_FACTOR, log=log)
@@ -245,6 +246,7 @@ class ReplicaHost:
         Raises CoordinatorUnavailable.
         """
         revision = await self._map_watch.load()
+        self._loaded = True
         recovered = self._journal.recovered
         lost = [p for p, replica in self.replicas.items() if replica.damaged and p not in recovered]
         with suppress(Unavailable, StorageFailure):
@@ -392,7 +394,13 @@ class ReplicaHost:
                     self._hub.drop(node, "it left an in-sync set by itself")
 
     def refresh_soon(self, partition_id: int) -> None:
-        """Read a descriptor anew: somebody knows more than we do."""
+        """Read a descriptor anew: somebody knows more than we do.
+
+        Not before all are read: a replica that is here without its parent's would not know that
+        this one's log may still write to its range.
+        """
+        if not self._loaded:
+            return
 
         async def refresh() -> None:
             await self._swaps.refresh(partition_id)
