@@ -190,6 +190,29 @@ def test_nodes_that_all_lack_a_good_copy_do_not_keep_each_other_busy() -> None:
     run_on(LocalCluster(), body)
 
 
+def test_nodes_asked_for_a_chunk_that_nobody_has_or_needs_do_not_keep_each_other_busy() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        (chunk,) = await upload(cluster.gateway, [random_bytes(KIB)])
+        nodes, loop = cluster.nodes, asyncio.get_running_loop()
+        for node in nodes.values():
+            node.store.remove([chunk.ref.chunk_id], untouched_since=1 << 62)
+        async with (
+            repairing(nodes["n11"], LocalQueue([])) as first,
+            repairing(nodes["n21"], LocalQueue([])) as second,
+            repairing(nodes["n31"], LocalQueue([])) as third,
+        ):
+            workers = (first, second, third)
+            for worker in workers:  # each looks at all references, and finds none
+                worker.on_lost = lambda c, w=worker: loop.call_soon(w.dismiss, c)
+            first.heal_soon(chunk.ref.chunk_id)
+            await until(lambda: all(w.progress.failed > 0 for w in workers))
+            for _ in range(500):
+                await asyncio.sleep(0)
+            assert sum(w.progress.failed for w in workers) <= 6
+
+    run_on(LocalCluster(), body)
+
+
 def test_an_upload_of_the_same_bytes_replaces_copies_that_are_known_to_be_bad() -> None:
     async def body(cluster: LocalCluster) -> None:
         content = random_bytes(KIB)

@@ -29,6 +29,7 @@ BATCH_ENTRIES = 64
 BATCH_ENTRIES_MAX = 8_192
 PARALLEL_COPIES = 4
 DAMAGED_MAX = 65_536
+DISMISSED_S = 30.0  # longer than any other node takes to find out the same
 
 Token = TypeVar("Token")
 
@@ -87,6 +88,7 @@ class RepairWorker(Generic[Token]):
         self._throttle = Throttle(bytes_per_second_max)
         self._log = log
         self._damaged: dict[bytes, None] = {}
+        self._dismissed: dict[bytes, float] = {}  # until when
         self._lost: set[bytes] = set()  # of this round: no zone has a good copy
         self._wake = asyncio.Event()
         self._rate_per_s = 0.0
@@ -99,7 +101,7 @@ class RepairWorker(Generic[Token]):
 
         Said again, it hurries nobody: nodes that all lack a good copy ask each other for one.
         """
-        if chunk_id in self._damaged:
+        if chunk_id in self._damaged or self._was_dismissed(chunk_id):
             return
         if len(self._damaged) < DAMAGED_MAX and self._owns(chunk_id):
             self._damaged[chunk_id] = None
@@ -110,9 +112,31 @@ class RepairWorker(Generic[Token]):
         return chunk_id in self._damaged
 
     def forget(self, chunk_id: bytes) -> None:
-        """This node's copy was replaced, or nobody needs one."""
+        """This node's copy was replaced."""
         self._damaged.pop(chunk_id, None)
+        self._dismissed.pop(chunk_id, None)
         self.on_whole(chunk_id)
+
+    def dismiss(self, chunk_id: bytes) -> None:
+        """No zone has a good copy, and nobody needs one.
+
+        Whoever asks for it now is a node that has yet to find that out: to try again at its asking
+        would only make that node try again, too.
+        """
+        self._damaged.pop(chunk_id, None)
+        if len(self._dismissed) >= DAMAGED_MAX:
+            del self._dismissed[next(iter(self._dismissed))]
+        self._dismissed[chunk_id] = asyncio.get_running_loop().time() + DISMISSED_S
+        self.on_whole(chunk_id)
+
+    def _was_dismissed(self, chunk_id: bytes) -> bool:
+        until = self._dismissed.get(chunk_id)
+        if until is None:
+            return False
+        if asyncio.get_running_loop().time() < until:
+            return True
+        del self._dismissed[chunk_id]
+        return False
 
     def look_now(self) -> None:
         """The queue may have new entries, or a zone that was away is back."""

@@ -97,4 +97,4 @@ class LostChunks:
                 self._quarantine.name_objects(Damage.CHUNK, chunk_id.hex(), [])
             else:
                 self._quarantine.release(Damage.CHUNK, chunk_id.hex(), "no object needs it")
-                self._worker.forget(chunk_id)
+                self._worker.dismiss(chunk_id)
