@@ -10,7 +10,9 @@ import pytest
 from tests.replication.local_cluster import KEYSPACE, LocalCluster, eventually
 from tests.replication.register_model import Append, Pairs, Read, Scan, Value, Write
 
+from trilith.cluster.router import QUERY_ATTEMPT_S
 from trilith.errors import PreconditionFailed
+from trilith.replication import leader
 
 
 def run(tmp_path: Path, story: Callable[[LocalCluster], Awaitable[None]]) -> None:
@@ -45,6 +47,23 @@ def test_followers_answer_reads_themselves(tmp_path: Path) -> None:
             await eventually(
                 lambda router=router: router.try_query(KEYSPACE, b"k", Read(b"k")) == Value(b"v")
             )
+
+    run(tmp_path, story)
+
+
+def test_a_reader_at_a_follower_asks_how_far_to_apply(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The leader tells by itself only after a while: by then the query would have been given up."""
+    monkeypatch.setattr(leader, "COMMIT_NOTICE_DELAY_S", 60.0)
+
+    async def story(cluster: LocalCluster) -> None:
+        for number in range(5):
+            value = b"v%d" % number
+            await cluster.nodes[0].router.execute(KEYSPACE, b"k", Write(b"k", value))
+            async with asyncio.timeout(QUERY_ATTEMPT_S / 2):
+                for reader in cluster.nodes:
+                    assert await reader.router.query(KEYSPACE, b"k", Read(b"k")) == Value(value)
 
     run(tmp_path, story)
 

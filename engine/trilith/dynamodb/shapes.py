@@ -42,6 +42,10 @@ def lower_first(name: str) -> str:
     return name[0].lower() + name[1:]
 
 
+_ACCEPTED_MAX = 256
+_ACCEPTED_CHARACTERS_MAX = 255
+
+
 class String:
     """Text with bounds, a pattern, or an enumeration."""
 
@@ -57,6 +61,7 @@ class String:
         self.pattern = pattern
         self.one_of = one_of
         self._matches = None if pattern is None else re.compile(pattern).fullmatch
+        self._accepted: set[str] = set()  # some that break no rule: tables' names come again
 
     def convert(self, value: Any, _shape: str) -> Any:
         if type(value) is not str:
@@ -84,7 +89,13 @@ class String:
         return rules
 
     def check(self, value: Any, path: str, faults: list[str]) -> None:
-        faults += [fault(value, path, rule) for rule in self.rules_broken(value)]
+        if value in self._accepted:
+            return
+        broken = self.rules_broken(value)
+        if broken:
+            faults += [fault(value, path, rule) for rule in broken]
+        elif len(self._accepted) < _ACCEPTED_MAX and len(value) <= _ACCEPTED_CHARACTERS_MAX:
+            self._accepted.add(value)
 
 
 def _length_rules(length: int, least: int | None, most: int | None) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from itertools import islice
 
 import msgspec
 
@@ -68,7 +69,9 @@ PROPOSALS_MAX = 8192
 ROUTE_BYTES_MAX = 4096  # where partitions are never split: any routing key as a whole
 RECENT_KEYS = 512
 RECENT_KEYS_STEP = 16
-COMMIT_NOTICE_DELAY_S = 0.002  # an append that leaves meanwhile carries the commit index instead
+# An append that leaves meanwhile carries the commit index instead. No reader waits for this: a
+# follower where one does asks (`receive_ack`).
+COMMIT_NOTICE_DELAY_S = 0.01
 
 
 class Leader:
@@ -108,6 +111,8 @@ class Leader:
         self._gathering: asyncio.TimerHandle | None = None
         self._commit_notice: asyncio.TimerHandle | None = None
         self._told_commit_index = 0
+        self._commit_wanted = False  # a follower's reader waits for the next one
+        self._has_legacy_tokens: bool | None = None
         self._tokens_swept_ms = 0
         self._floor = b""
         self._stopped = False
@@ -310,8 +315,7 @@ class Leader:
             raise OutcomeUnknown(
                 "the retry came too late: its first attempt is no longer on record"
             )
-        swept = self._read(floor_key(self._keyspace, self.replica.partition_id))
-        if swept is not None and proposal.token < swept:
+        if proposal.token < self._floor:
             raise OutcomeUnknown("the record of the first attempt was swept")
         value = self._recorded(proposal)
         if value is None:
@@ -328,9 +332,19 @@ class Leader:
         """The recorded result of a command."""
         token = proposal.token
         value = self._read(result_key(self._keyspace, proposal.key[: self._route_bytes], token))
-        if value is None:
+        if value is None and self._may_have_legacy_tokens():
             value = self._read(legacy_token_key(self._keyspace, self.replica.partition_id, token))
         return value
+
+    def _may_have_legacy_tokens(self) -> bool:
+        """Whether an earlier version recorded results here: nobody does any more."""
+        if self._has_legacy_tokens is None:
+            first = floor_key(self._keyspace, self.replica.partition_id)
+            above = floor_key(self._keyspace, self.replica.partition_id + 1)
+            stored = (key for key, _ in self._ports.store.scan(first, above))
+            found = (*self._overlay.within(first, above), *islice(stored, 2))
+            self._has_legacy_tokens = any(key != first for key in found)
+        return self._has_legacy_tokens
 
     def _sweep_tokens(self, now_ms: int) -> None:
         """Forget old commands, and say so in the log: wall clocks differ between leaders."""
@@ -492,7 +506,9 @@ class Leader:
         self._ports.on_commit(replica.partition_id)
         if self._proposals:
             self._evaluate_soon()
-        if self._commit_notice is None:
+        if self._commit_wanted:
+            self._send_commit()
+        elif self._commit_notice is None:
             self._commit_notice = asyncio.get_running_loop().call_later(
                 COMMIT_NOTICE_DELAY_S, self._send_commit
             )
@@ -504,7 +520,10 @@ class Leader:
 
     def _send_commit(self) -> None:
         """Tell the followers how far to apply, if no append did since the commit."""
-        self._commit_notice = None
+        if self._commit_notice is not None:
+            self._commit_notice.cancel()
+            self._commit_notice = None
+        self._commit_wanted = False
         replica = self.replica
         if not self._stopped and self._told_commit_index < replica.commit_index:
             self._told_commit_index = replica.commit_index
@@ -513,9 +532,16 @@ class Leader:
     # messages
 
     def receive_ack(self, sender: str, message: Ack) -> None:
-        if message.epoch == self.epoch:
-            self.followers.acknowledged(sender, message.index)
-            self.advance()
+        """One that tells nothing new comes from a follower with readers who wait for a commit."""
+        if message.epoch != self.epoch:
+            return
+        progress = self.followers.progress.get(sender)
+        if progress is not None and message.index <= progress.match_index:
+            self._commit_wanted = True
+            if self._told_commit_index < self.replica.commit_index:
+                self._send_commit()
+        self.followers.acknowledged(sender, message.index)
+        self.advance()
 
     def receive_reject(self, sender: str, message: Reject) -> None:
         if message.epoch > self.epoch:

@@ -98,6 +98,7 @@ class Replica:
         self.dirty = DirtyKeys()
         self.granted = False  # the leader extends our grant for this partition
         self._waiters = IndexWaiters()
+        self._asked_index = 0  # a reader waits for this one, and the leader was told so
         self.awaited = False
         self.closing = False  # the entry that closes it is logged here: a neighbour may have it all
         self.range = self._load_range()
@@ -301,6 +302,9 @@ class Replica:
     async def wait_applied(self, index: int) -> None:
         """Returns when the entry is applied. Its caller bounds the time."""
         if index > self.applied_index:
+            if self.leader is None and index > self._asked_index:
+                self._asked_index = index
+                self._acknowledge()  # nothing new: the leader tells at once how far to apply
             await self._waiters.wait(index)
 
     # following
@@ -391,7 +395,7 @@ class Replica:
             self.ports.on_newer_epoch(self.partition_id)
         self.leader_node = leader_node
         self.matched_index = self._known_commit = self.commit_index
-        self._leader_had = None
+        self._leader_had, self._asked_index = None, 0
 
     def _prove(self) -> None:
         """Our log has, durably, what the leader's had when it first spoke: all we ever had.

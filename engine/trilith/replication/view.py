@@ -19,6 +19,11 @@ from trilith.storage.ordered_store import (
 )
 
 
+def _outside() -> WrongRange:
+    """What lies outside is another partition's, and may be old here."""
+    return WrongRange("a key outside of the partition was asked for")
+
+
 class StoreView:
     """Committed state of one partition."""
 
@@ -34,13 +39,9 @@ class StoreView:
         self._prefixes = [bytes((keyspace, family)) for family in range(256)]
 
     def get(self, family: int, key: bytes) -> bytes | None:
-        self._require(key)
-        return self._store.get(self._prefixes[family] + key)
-
-    def _require(self, key: bytes) -> None:
-        """What lies outside is another partition's, and may be old here. Raises WrongRange."""
         if key < self._start or (self._end and key >= self._end):
-            raise WrongRange("a key outside of the partition was asked for")
+            raise _outside()
+        return self._store.get(self._prefixes[family] + key)
 
     def covers(self, key: bytes) -> bool:
         return self._start <= key and (not self._end or key < self._end)
@@ -74,7 +75,8 @@ class LeaderView(StoreView):
         self._overlay = overlay
 
     def get(self, family: int, key: bytes) -> bytes | None:
-        self._require(key)
+        if key < self._start or (self._end and key >= self._end):
+            raise _outside()
         physical = self._prefixes[family] + key
         decided, value = self._overlay.get(physical)
         return value if decided else self._store.get(physical)
