@@ -138,6 +138,7 @@ class _Story:
         await loading
         self.result.splits, self.result.merges = splits.count, splits.merges
         self._reconnect()
+        self._rot()
         await self._recover()
         if await self._judge_left():
             for node in self.lost:
@@ -166,6 +167,14 @@ class _Story:
         for other in self.cluster.nodes:
             self.cluster.network.heal(self.left.node_id, other.node_id)
             self.cluster.network.heal(other.node_id, self.left.node_id)
+
+    def _rot(self) -> None:
+        """At times the disk of the last one is not whole either; what it lacks nobody can say."""
+        self.rotten = Random(f"{self.cluster.seed}/survivor that rots").random() < 0.15
+        if self.rotten:
+            if self.left.running:
+                self.left.kill(restart_after_s=0.3)
+            self.cluster.trace(f"fault rot {self.left.node_id} {self.left.disk.rot()}")
 
     async def _recover(self) -> None:
         left, random = self.left, self.random
@@ -211,7 +220,9 @@ class _Story:
             value = await self._read(self.left, key)
             claim = next(claim for d, claim in claims if _covers(d, key))
             until = -inf
-            if claim.complete:
+            if self.rotten:
+                pass
+            elif claim.complete:
                 until = inf
             elif claim.complete_until_ms is not None:
                 until = (claim.complete_until_ms - WALL_START_MS) / 1000

@@ -105,3 +105,42 @@ def test_a_split_that_only_the_last_zone_logged_is_made() -> None:
         scene.n3.boot()
 
     play(story)
+
+
+def test_a_last_zone_with_a_bad_journal_goes_on_with_what_can_be_read_of_it() -> None:
+    """A record in the middle is bad, and the store has flushed nothing yet: it led no partition."""
+
+    async def story(scene: Scene) -> None:
+        keys = [b"%c" % letter for letter in range(ord("a"), ord("u"))]
+        for key in keys[:10]:
+            await scene.write(scene.n1, b"value", key)
+        await scene.pass_time(1.0)
+        child = await ask(scene.n1, scene.n1.host.splitting.split(1, b"e"))
+        n3 = scene.n3
+        assert await scene.cluster.until(lambda: scene.cluster.replica("n3", child) is not None, 3)
+        for key in keys[10:15]:  # the child's
+            await scene.write(scene.n1, b"value", key)
+        await scene.pass_time(1.0)
+        (path,) = [p for p in n3.disk._files if p.endswith("1.seg")]
+        middle = len(n3.disk._files[path].durable.rstrip(b"\0"))
+        for key in keys[15:]:
+            await scene.write(scene.n1, b"value", key)
+        await scene.pass_time(1.0)
+        for node in (scene.n1, scene.n2):
+            node.burn(restart_after_s=None)
+        n3._kept = lambda: 0.0  # type: ignore[method-assign]  # of the store, nothing
+        n3.kill(restart_after_s=0.3)
+        n3.disk.flip(path, middle + 200, 1)
+        assert await scene.cluster.until(lambda: n3.booted, 10.0)
+        assert n3.host.replicas[child].damaged
+        await ask(n3, make_sole_source(n3.coordinator, n3.zone))
+        for key in keys[:15]:
+            assert (await scene.read(n3, key)).seen == b"value"
+        verdicts = await ask(n3, assess_all(n3.coordinator, n3.zone))
+        assert {v.partition_id: v.complete for v in verdicts} == {1: True, child: False}
+        assert {v.complete_until_ms for v in verdicts} == {None}
+        scene.calls.calls.clear()  # what the bad record held is lost, as was said
+        scene.n1.boot()
+        scene.n2.boot()
+
+    play(story)

@@ -14,8 +14,8 @@ away when a partition was split:
   made now, as by any split, and what the others split off meanwhile is a part of one of the two;
 * it has the parent of after the split, by a snapshot, and of the child nothing but the rows that
   the parent held before: they become the child's;
-* a replica whose journal is damaged goes on from what was applied, and one whose snapshot never
-  became whole from the part that came.
+* a replica whose journal is damaged goes on from what was applied and what the journal still gives
+  behind it, and one whose snapshot never became whole from the part that came.
 
 The last two are *salvaged*: nobody knows how far they are complete, and their descriptors say so
 (0 in `complete_until_ms`). Every step can be repeated; none is taken unless the descriptor names
@@ -25,16 +25,24 @@ this node the sole source. Nobody joins a partition before its descriptor tells 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 import msgspec
 
-from trilith.errors import RevisionConflict
+from trilith.errors import Corruption, RevisionConflict
 from trilith.replication import descriptor as descriptors
 from trilith.replication.coordinator import Coordinator
 from trilith.replication.descriptor import NOT_KNOWN_MS, Descriptor
-from trilith.replication.entry import applied_key, decode_applied, encode_applied
+from trilith.replication.entry import (
+    Applied,
+    applied_key,
+    decode_applied,
+    decode_entry,
+    encode_applied,
+)
 from trilith.replication.ranges import (
     Division,
     RangeRecord,
@@ -48,6 +56,8 @@ from trilith.replication.swaps import Swaps
 from trilith.replication.view import StoreView
 from trilith.runtime.workers import Workers
 from trilith.storage.ordered_store import PUT, Operation, OrderedStore
+
+READ_BYTES = 1024 * 1024
 
 
 class Reclaiming:
@@ -223,6 +233,7 @@ class Reclaiming:
         if wanted != replica.descriptor and not await self._swaps.swap(replica, wanted):
             return
         number, keyspace = replica.partition_id, replica.descriptor.keyspace
+        await self._apply_readable(replica)
         stored = self._store.get(range_key(number))
         record = decode_range(stored) if stored is not None else self._described(replica.descriptor)
         index = max(self._indexes(keyspace))
@@ -242,6 +253,29 @@ class Reclaiming:
         if replica.installing_from is self:
             replica.install(index, replica.epoch)
             self._log("salvaged", partition=number, index=index)
+
+    async def _apply_readable(self, replica: Replica) -> None:
+        """What a damaged log still gives behind what is applied, up to the first entry that it
+        does not, or that needs another partition's log to be whole.
+        """
+        if replica.awaited or decode_applied(
+            self._store.get(applied_key(replica.partition_id))
+        ) != (Applied(replica.applied_index, replica.applied_epoch)):
+            return  # there is nothing yet, or a part of a snapshot
+        replica.pending.clear()
+        while replica.applied_index < replica.log.last_index:
+            try:
+                batch = replica.log.read(replica.applied_index + 1, max_bytes=READ_BYTES)
+            except (LookupError, Corruption):
+                return
+            entries = [decode_entry(index, epoch, payload) for epoch, index, payload in batch]
+            for entry in takewhile(lambda entry: entry.merge is None, entries):
+                replica.add_pending(entry)
+            last = replica.pending[-1].index if replica.pending else 0
+            replica.apply_to(last)
+            if replica.pending or last < entries[-1].index:
+                return
+            await asyncio.sleep(0)
 
     def _described(self, descriptor: Descriptor) -> RangeRecord:
         """A range as the map has it: up to the next partition, if that begins before it ends."""
