@@ -18,6 +18,7 @@ from trilith.transactions.recovery import Recovery
 from trilith.transactions.sweeper import Sweeper
 
 SWEEP_INTERVAL_S = 2.0
+SWEEP_INTERVAL_S_MAX = 20.0
 _SHARE = 100  # of the time, at most one part in so many is spent on looking for locks
 _KEYSPACES = (OBJECTS, TABLES)
 
@@ -42,14 +43,16 @@ class TransactionStation:
         took_s = 0.0
         try:
             while True:
-                await asyncio.sleep(max(SWEEP_INTERVAL_S, _SHARE * took_s))
-                began_s = self._clock.monotonic()
+                pause_s = max(SWEEP_INTERVAL_S, _SHARE * took_s)
+                await asyncio.sleep(min(pause_s, SWEEP_INTERVAL_S_MAX))
+                began_s, took_s = self._clock.monotonic(), 0.0
                 try:
                     await self._sweeper.sweep(self._led())
                     await self._sweep_traces()
-                except TrilithError as error:
+                except TrilithError as error:  # its time went by with waiting, not with work
                     self._log("transactions_not_swept", error=error.code, message=error.message)
-                took_s = self._clock.monotonic() - began_s
+                else:
+                    took_s = self._clock.monotonic() - began_s
         finally:
             await self.transactions.settlements.stop()
 
