@@ -20,7 +20,8 @@ from trilith.errors import (
 )
 from trilith.objects.commands import AbandonManifest
 from trilith.objects.housekeeping import Housekeeping
-from trilith.objects.keys import LOCK, PENDING
+from trilith.objects.keys import FENCE, LOCK, PENDING, stem_of
+from trilith.objects.records import FENCE_RECORD, FenceRecord
 from trilith.objects.transactions import CopyPart, DeletePart, Part, Together
 from trilith.objects.types import CompletedPart
 from trilith.transactions import commands as c
@@ -206,6 +207,34 @@ def test_what_is_staged_cannot_be_abandoned_and_is_kept_by_the_collector() -> No
         await gallery.collect()
         assert await gallery.read("a") == LARGE
         gallery.require_no_leftovers()
+
+    asyncio.run(scenario())
+
+
+def test_a_lock_holds_bodies_as_ciphertext_only() -> None:
+    async def scenario() -> None:
+        gallery = await opened({})
+        async with prepared(gallery, putting("a", b"secret"), putting("b", LARGE)) as held:
+            for raw in gallery.partitions.records(LOCK, 2).values():
+                assert b"secret" not in raw
+                assert LARGE[:16] not in raw
+            assert (await held.end()).is_committed
+        assert await gallery.read("a") == b"secret"
+
+    asyncio.run(scenario())
+
+
+def test_what_is_prepared_is_done_where_a_fence_came_beside_it() -> None:
+    """As in a partition that was made of two: one closed for the bucket, the other locked."""
+
+    async def scenario() -> None:
+        gallery = await opened({})
+        stem = stem_of(gallery.bucket_id, "z")
+        async with prepared(gallery, putting("z", b"1")) as held:
+            closed = FENCE_RECORD.encode(FenceRecord(0, closed=True))
+            gallery.partitions.split(stem, [(FENCE, stem, closed)])
+            assert (await held.end()).is_committed
+        assert await gallery.read("z") == b"1"
 
     asyncio.run(scenario())
 
