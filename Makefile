@@ -46,7 +46,7 @@ serve: setup
 test: setup
 	$(PYTEST) tests -m 'not load' $(PYTEST_OPTIONS)
 
-# One seed again (SEED=7), or new ones for so long (SECONDS=60). KINDS, MUTATION, WORKLOAD=objects.
+# One seed again (SEED=7), or new ones for so long (SECONDS=60). KINDS, MUTATION, WORKLOAD=objects or together.
 simulate: setup
 	$(PY) -m tests.simulation $(if $(SEED),--seed $(SEED),--seconds $(or $(SECONDS),30)) \
 	  $(if $(KINDS),--kinds $(KINDS)) $(if $(MUTATION),--mutation $(MUTATION)) \

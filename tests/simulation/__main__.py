@@ -14,11 +14,16 @@ from collections.abc import Iterator
 from functools import partial
 
 from tests.simulation.mutations import MUTATIONS, applied
-from tests.simulation.run import Result, run_objects, run_registers
+from tests.simulation.run import Result, run_objects, run_registers, run_together
 from tests.simulation.survivor import run_survivor
 
 FIXED_HASH_SEED = "0"
-WORKLOADS = {"registers": run_registers, "objects": run_objects, "survivor": run_survivor}
+WORKLOADS = {
+    "registers": run_registers,
+    "objects": run_objects,
+    "together": run_together,
+    "survivor": run_survivor,
+}
 
 
 def one(

@@ -14,8 +14,10 @@ from typing import Any
 import msgspec
 
 from trilith.chunks.collector import Collector
+from trilith.errors import ObjectNotFound
 from trilith.node.repair import RepairStation
 from trilith.objects import references
+from trilith.objects.rules import objects
 from trilith.replication import (
     in_sync_set,
     leader,
@@ -30,6 +32,8 @@ from trilith.replication import (
 from trilith.replication.followers import Followers, State
 from trilith.storage import journal, journal_recovery
 from trilith.storage.chunk_store import ChunkStore
+from trilith.transactions import commands as t
+from trilith.transactions.recovery import PATIENCE_MS, Fate, Recovery
 
 Patch = tuple[Any, str, Any]
 
@@ -388,6 +392,30 @@ def _leave_the_splits_it_missed() -> list[Patch]:
     return [(reclaiming.Reclaiming, "check", lambda self, replica: None)]
 
 
+def _read_past_locks() -> list[Patch]:
+    original = objects.get_object
+
+    def get_object(query: Any, view: Any) -> Any:
+        found = original(query, view)
+        if not found.record:
+            raise ObjectNotFound
+        return msgspec.structs.replace(found, lock=None)
+
+    return [(objects, "get_object", get_object)]
+
+
+def _give_up_without_the_ledger() -> list[Patch]:
+    async def look_into(self: Recovery, keyspace: int, lock: t.LockHead) -> Fate:
+        if self._clock.wall_ms() - lock.created_ms < PATIENCE_MS:
+            return Fate.PENDING
+        resolution = t.Resolution(lock.key, lock.transaction, is_committed=False)
+        resolve = t.Resolve(lock.key, t.Settled([resolution]))
+        await self._partitions.execute(keyspace, lock.key, resolve)
+        return Fate.ABORTED
+
+    return [(Recovery, "look_into", look_into)]
+
+
 def _mutations() -> Iterator[Mutation]:
     splits = ["split", "kill", "isolate", "slow_link", "reset"]
     crashes = ["kill", "power", "isolate", "pause", "slow_disk"]
@@ -426,6 +454,11 @@ def _mutations() -> Iterator[Mutation]:
         ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds, "objects")
+    for what, make, kinds in (
+        ("reads of objects past locks", _read_past_locks, ["slow_link", "kill"]),
+        ("given up without the ledger", _give_up_without_the_ledger, ["pause", "isolate"]),
+    ):
+        yield Mutation(make.__name__.strip("_"), what, make, kinds, "together")
     left = _leave_the_splits_it_missed
     yield Mutation(left.__name__.strip("_"), "a missed split stays", left, None, "survivor")
 

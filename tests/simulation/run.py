@@ -15,9 +15,10 @@ from tests.simulation.node import NodePlan
 from tests.simulation.objects import ObjectCalls, ObjectCluster, models
 from tests.simulation.registers import KEYSPACE, Registers
 from tests.simulation.splits import Splits
+from tests.simulation.together import TABLE_CUTS, TogetherCalls, TogetherCluster, all_models
 from tests.simulation.verdicts import acknowledged_alone, converged, differences
 
-from trilith.cluster.bootstrap import OBJECTS, SYSTEM
+from trilith.cluster.bootstrap import OBJECTS, SYSTEM, TABLES
 from trilith.objects.division import ObjectsDivision
 
 WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
@@ -73,19 +74,37 @@ def run_objects(seed: int, *, keep_trace: bool = False, kinds: list[str] | None 
     return _run(seed, keep_trace, kinds, objects=True)
 
 
-def _run(seed: int, keep_trace: bool, kinds: list[str] | None, *, objects: bool) -> Result:
+def run_together(seed: int, *, keep_trace: bool = False, kinds: list[str] | None = None) -> Result:
+    """One run of transactions on objects and items."""
+    return _run(seed, keep_trace, kinds, objects=True, tables=True)
+
+
+def _run(
+    seed: int,
+    keep_trace: bool,
+    kinds: list[str] | None,
+    *,
+    objects: bool,
+    tables: bool = False,
+) -> Result:
     started = time.process_time()
     random = Random(f"{seed}/plan")
     plans = plans_of(random)
     if objects:
         for plan in plans:
-            plan.models = models()
+            plan.models = all_models() if tables else models()
             plan.divisions = {OBJECTS: ObjectsDivision()}
             plan.wall_shift_ms //= 4
     make, calls = (ObjectCluster, ObjectCalls) if objects else (SimCluster, Registers)
+    if tables:
+        make, calls = TogetherCluster, TogetherCalls
     cluster = make(seed, plans, keep_trace=keep_trace)
     cuts = random.choice(([], [b"\x60"], [b"\x40", b"\xa0"]))
-    cluster.create_partitions({SYSTEM: [], KEYSPACE: cuts} if objects else {KEYSPACE: cuts})
+    keyspaces: dict[int, list[bytes]] = {SYSTEM: []} if objects else {}
+    keyspaces[KEYSPACE] = cuts
+    if tables:
+        keyspaces[TABLES] = TABLE_CUTS
+    cluster.create_partitions(keyspaces)
     workload = calls(
         cluster,
         clients=random.choice((2, 3) if objects else (2, 4, 6)),

@@ -43,6 +43,13 @@ def test_objects_and_their_chunks_survive_killed_and_paused_nodes() -> None:
     assert status == 0, told
 
 
+def test_objects_and_rows_written_together_are_one_under_any_faults() -> None:
+    status, told = simulate(
+        *("--workload", "together"), *("--first", "1", "--count", "8", "--jobs", "2")
+    )
+    assert status == 0, told
+
+
 def test_the_last_zone_has_what_it_is_said_to_have_whatever_splits_it_missed() -> None:
     status, told = simulate(
         *("--workload", "survivor"), *("--first", "1", "--count", "40", "--jobs", "2")
