@@ -182,7 +182,7 @@ class Tables(Section, frozen=True, kw_only=True):
 
 
 class Partitions(Section, frozen=True, kw_only=True):
-    """When a partition of objects or items is split in two. It may take some seconds to notice."""
+    """When partitions are split in two, and merged again. It may take some seconds to notice."""
 
     commands_per_second_max: Annotated[
         Positive, Meta(description="writes to one partition; above it, sustained, it is split")
@@ -197,6 +197,14 @@ class Partitions(Section, frozen=True, kw_only=True):
     partitions_max: Annotated[
         Positive, Meta(description="of the cluster; no more are made by splitting")
     ] = 256
+    merge_after_seconds: Annotated[
+        NonNegative,
+        Meta(
+            description="a partition of items that a split made is merged with its neighbour when "
+            "both took under a tenth of commands_per_second_max for so long, and hold under half "
+            "of split_bytes together; 0: never"
+        ),
+    ] = 3600
 
 
 class S3(Section, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from trilith.console.app import ConsoleApp
+from trilith.errors import ConditionalConflict, InvalidRequest
 
 
 class Node:
@@ -31,7 +32,15 @@ class Node:
             gather_metrics=self.gather,
             status=self.status,
             token="secret",
+            change_partition=self.change,
         )
+
+    async def change(self, action: str, partition_id: int, key: bytes) -> Any:
+        if partition_id == 404:
+            raise InvalidRequest("there is no partition 404")
+        if not self.ready:
+            raise ConditionalConflict("a replica is not in sync")
+        return {"action": action, "partition": partition_id, "key": key.hex()}
 
 
 def call(
@@ -116,3 +125,34 @@ def test_a_failing_part_is_answered_500_without_its_reason() -> None:
     status, _, body = call(node.app(), "/v1/status", authorization="Bearer secret")
     assert status == 500
     assert b"a reason" not in body
+
+
+def test_an_operator_splits_and_merges_partitions_with_the_token_alone() -> None:
+    app = Node().app()
+    path = "/v1/partitions/7/split?key=0aff"
+    assert call(app, path, "POST")[0] == 401
+    assert call(app, path, "GET", authorization="Bearer secret")[0] == 405
+    status, _, body = call(app, path, "POST", authorization="Bearer secret")
+    assert status == 200
+    assert msgspec.json.decode(body) == {"action": "split", "partition": 7, "key": "0aff"}
+    status, _, body = call(app, "/v1/partitions/7/merge", "POST", authorization="Bearer secret")
+    assert msgspec.json.decode(body) == {"action": "merge", "partition": 7, "key": ""}
+    assert call(app, "/v1/partitions/7/melt", "POST", authorization="Bearer secret")[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("/v1/partitions/7/split?key=xy", 400), ("/v1/partitions/404/merge", 400)],
+)
+def test_what_cannot_be_done_to_a_partition_is_said(target: str, status: int) -> None:
+    answer = call(Node().app(), target, "POST", authorization="Bearer secret")
+    assert answer[0] == status
+    assert msgspec.json.decode(answer[2])["message"]
+
+
+def test_what_may_be_done_to_a_partition_later_is_to_be_tried_again() -> None:
+    node = Node()
+    node.ready = False
+    answer = call(node.app(), "/v1/partitions/7/merge", "POST", authorization="Bearer secret")
+    assert answer[0] == 503
+    assert msgspec.json.decode(answer[2])["error"] == "ConditionalConflict"

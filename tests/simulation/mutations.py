@@ -23,6 +23,7 @@ from trilith.replication import (
     leader,
     lease,
     log,
+    merging,
     parts,
     reclaiming,
     replica,
@@ -30,6 +31,7 @@ from trilith.replication import (
     takeover,
 )
 from trilith.replication.followers import Followers, State
+from trilith.replication.replica_ports import Readiness
 from trilith.storage import journal, journal_recovery
 from trilith.storage.chunk_store import ChunkStore
 from trilith.transactions import commands as t
@@ -342,14 +344,14 @@ def _forget_retries_at_a_split() -> list[Patch]:
 
 
 def _name_all_replicas_in_sync_in_the_child() -> list[Patch]:
-    original = splitting.Splitting._create
+    original = splitting.Splitting.create
 
     async def create(self: splitting.Splitting, current: Any, parent: replica.Replica) -> None:
         current = msgspec.structs.replace(current, in_sync=current.replica_nodes())
         await original(self, current, parent)
 
     return [
-        (splitting.Splitting, "_create", create),
+        (splitting.Splitting, "create", create),
         (replica.Replica, "_load_range", _never_awaited(replica.Replica._load_range)),
     ]
 
@@ -385,6 +387,47 @@ def _lead_a_child_without_its_log() -> list[Patch]:
         (leader.Leader, "__init__", unchecked),
         (takeover.Takeover, "lead_first", lead_first),
     ]
+
+
+def _absorb_what_is_not_here() -> list[Patch]:
+    """A replica takes the entry that absorbs its neighbour whatever it has of that one."""
+
+    def take(self: replica.Replica, sender: str, merge: Any) -> None:
+        """Everything."""
+
+    def absorbable(self: merging.Merging, merge: Any) -> Readiness:
+        original(self, merge)
+        return Readiness.READY
+
+    original = merging.Merging.absorbable
+    return [
+        (replica.Replica, "_require_absorbable", take),
+        (merging.Merging, "absorbable", absorbable),
+    ]
+
+
+def _answer_when_closed() -> list[Patch]:
+    """A replica whose log was closed goes on to answer."""
+
+    def can_read(self: replica.Replica, now: float) -> bool:
+        closing, self.closing = self.closing, False
+        try:
+            return original(self, now)
+        finally:
+            self.closing = closing
+
+    original = replica.Replica.can_read
+    return [(replica.Replica, "can_read", can_read)]
+
+
+def _forget_retries_at_a_merge() -> list[Patch]:
+    original = leader.Leader._recorded
+
+    def recorded(self: leader.Leader, proposal: Any) -> bytes | None:
+        held = self.replica.range
+        return None if held.absorbed else original(self, proposal)
+
+    return [(leader.Leader, "_recorded", recorded)]
 
 
 def _leave_the_splits_it_missed() -> list[Patch]:
@@ -445,6 +488,13 @@ def _mutations() -> Iterator[Mutation]:
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
+    merges = ["split", "merge", "pause", "isolate", "stall", "cut", "kill"]
+    for what, make in (
+        ("absorbed what is not all here", _absorb_what_is_not_here),
+        ("a closed partition answers", _answer_when_closed),
+        ("a retry not found after a merge", _forget_retries_at_a_merge),
+    ):
+        yield Mutation(make.__name__.strip("_"), what, make, [*merges, "reset"])
     torn = ["split", "coordinator_slow", "isolate"]
     for what, make, kinds in (
         ("references that a stale map hides", _walk_references_by_the_map_alone, torn),

@@ -288,3 +288,75 @@ def test_what_was_merged_can_be_split_and_merged_again() -> None:
         await _all_is_there(scene)
 
     play(story)
+
+
+def test_a_mark_that_an_operator_takes_away_during_a_checkpoint_is_set_again() -> None:
+    """The replica was forgotten all the same, and every write to its keys went to nobody."""
+
+    async def story(scene: Scene) -> None:
+        child = await _halves(scene)
+        await _merge(scene, child)
+        merging = scene.n3.host.merging
+        assert await scene.cluster.until(
+            lambda: _is_told(scene, child) and bool(merging.over()), 5.0
+        )
+        over = merging.over()  # and the store is being flushed
+        for node in (scene.n1, scene.n2):
+            node.burn(restart_after_s=None)
+        await ask(scene.n3, make_sole_source(scene.n3.coordinator, "az3"))
+        merging.forget(over)
+        scene.n1.boot()
+        scene.n2.boot()
+        assert await scene.cluster.until(lambda: _is_told(scene, child), 5.0)
+        await _all_is_there(scene)
+
+    play(story)
+
+
+def test_a_leader_that_is_alone_after_a_crash_remembers_by_the_mark_what_it_had_absorbed() -> None:
+    """It could not commit the entry again, and nobody else could take it into a log."""
+
+    async def story(scene: Scene) -> None:
+        child = await _halves(scene)
+        await _merge(scene, child)
+        assert await scene.cluster.until(lambda: _is_told(scene, child), 5.0)
+        last = _leader(scene, LEFT)
+        for node in scene.cluster.nodes:
+            if node is not last:
+                node.burn(restart_after_s=1.0)
+        last._kept = lambda: 0.0  # type: ignore[method-assign]  # of the store, nothing
+        last.kill(restart_after_s=0.3)
+        await _all_is_there(scene)
+
+    play(story)
+
+
+def test_who_missed_a_merge_and_a_split_at_its_key_waits_for_nothing_of_the_absorbed() -> None:
+    """The replica of what was absorbed, which nobody led on, was taken for the one that would make
+    the child.
+    """
+
+    async def story(scene: Scene) -> None:
+        child = await _halves(scene)
+        leader = _replica(_leader(scene, child), child).leader
+        assert leader is not None
+        log_change = leader.log_change
+        ways = [way for n in ("n1", "n2") for way in ((n, "n3"), ("n3", n))]
+
+        def lose_the_entry(*given: Any, **named: Any) -> int:
+            for source, target in ways:
+                scene.cluster.network.cut(source, target)
+            return log_change(*given, **named)
+
+        leader.log_change = lose_the_entry  # type: ignore[method-assign]
+        merging = _merging(scene, child)
+        assert await scene.cluster.until(lambda: _is_told(scene, child), 8.0)
+        await asyncio.gather(merging, return_exceptions=True)
+        node = _leader(scene, LEFT)
+        await ask(node, node.host.splitting.split(LEFT, b"m"))
+        await scene.pass_time(1.0)
+        for source, target in ways:
+            scene.cluster.network.heal(source, target)
+        await _all_is_there(scene)
+
+    play(story)

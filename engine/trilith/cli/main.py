@@ -16,6 +16,7 @@ _COMMANDS = {
     "serve": "trilith.cli.serve",
     "status": "trilith.cli.status",
     "zone": "trilith.cli.zone",
+    "partition": "trilith.cli.partition",
     "health": "trilith.cli.health",
     "doctor": "trilith.cli.doctor",
     "credentials": "trilith.cli.credentials",

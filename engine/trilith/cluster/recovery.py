@@ -10,6 +10,8 @@ by the survivor itself, which alone can see them (replication/reclaiming.py).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from trilith.cluster.disk_record import give_up
@@ -29,8 +31,14 @@ class Verdict(msgspec.Struct, frozen=True):
     complete_until_ms: int | None = None
 
 
-def assess(descriptor: Descriptor, zone: str) -> Verdict:
-    """Raises InvalidRequest when the zone has no replica of the partition."""
+def assess(
+    descriptor: Descriptor, zone: str, known: Mapping[int, Descriptor] | None = None
+) -> Verdict:
+    """Raises InvalidRequest when the zone has no replica of the partition.
+
+    `known`: all descriptors. A partition that was absorbed is written to as a part of another: who
+    has all of that one has all, and who has not lacks as much of either.
+    """
     node = descriptor.replicas.get(zone)
     if node is None:
         raise InvalidRequest(
@@ -39,14 +47,26 @@ def assess(descriptor: Descriptor, zone: str) -> Verdict:
         )
     until = descriptor.complete_until_ms.get(node)
     complete = node in descriptor.in_sync and not (descriptor.recovered and until is not None)
+    owner = (known or {}).get(descriptor.absorbed_by)
+    if owner is not None:
+        whole = assess(owner, zone, known)
+        if not whole.complete:
+            both = (whole.complete_until_ms, whole.complete_until_ms if complete else until)
+            until = min(one or NOT_KNOWN_MS for one in both)
+        complete = whole.complete
     return Verdict(descriptor.partition_id, node, complete, None if complete else until or None)
 
 
 async def assess_all(coordinator: Coordinator, zone: str) -> list[Verdict]:
     """By partition id. Changes nothing. Raises CoordinatorUnavailable, InvalidRequest."""
+    known = await _known(coordinator)
+    return [assess(d, zone, known) for d in known.values() if not d.absorbed_by]
+
+
+async def _known(coordinator: Coordinator) -> dict[int, Descriptor]:
     found, _ = await coordinator.list(descriptors.PREFIX)
-    held = [descriptors.decode(versioned.value) for versioned in found.values()]
-    return [assess(descriptor, zone) for descriptor in held if not descriptor.absorbed_by]
+    read = (descriptors.decode(versioned.value) for versioned in found.values())
+    return {descriptor.partition_id: descriptor for descriptor in read}
 
 
 async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]:
@@ -71,9 +91,9 @@ async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]
 
 async def _others_to_give_up(coordinator: Coordinator, zone: str) -> list[str]:
     """The nodes that know more of some partition than the zone that is to be the source."""
-    found, _ = await coordinator.list(descriptors.PREFIX)
-    held = [descriptors.decode(versioned.value) for versioned in found.values()]
-    if all(assess(descriptor, zone).complete for descriptor in held):
+    known = await _known(coordinator)
+    held = known.values()
+    if all(assess(descriptor, zone, known).complete for descriptor in held):
         return []
     return sorted({n for d in held for place, n in d.replicas.items() if place != zone})
 
@@ -85,7 +105,8 @@ async def _make_sole(coordinator: Coordinator, key: str, zone: str) -> Verdict |
         if versioned is None:
             return None
         descriptor = descriptors.decode(versioned.value)
-        verdict = assess(descriptor, zone)
+        known = await _known(coordinator) if descriptor.absorbed_by else None
+        verdict = assess(descriptor, zone, known)
         complete = {
             node: until
             for node, until in descriptor.complete_until_ms.items()

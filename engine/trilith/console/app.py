@@ -4,6 +4,8 @@
     GET /readyz[?verbose]      it can serve requests: 200, else 503; verbose names each check
     GET /metrics               Prometheus text of all nodes
     GET /v1/status             JSON; needs `Authorization: Bearer TOKEN`
+    POST /v1/partitions/ID/split[?key=HEX]     likewise: at that key, or where it halves the bytes
+    POST /v1/partitions/ID/merge               likewise: into the partition to its left
 
 `/minio/health/live`, `/minio/health/ready` and `/_localstack/health` answer as their users expect.
 """
@@ -13,12 +15,14 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
 from trilith.console.merge_metrics import CONTENT_TYPE, merge
+from trilith.errors import Fault, TrilithError
 
 log = logging.getLogger("trilith.console")
 
@@ -26,9 +30,11 @@ Check = tuple[str, bool, str]
 Readiness = Callable[[], tuple[bool, list[Check]]]
 GatherMetrics = Callable[[], Awaitable[list[tuple[str, str, str]]]]
 Status = Callable[[], Awaitable[Any]]
+ChangePartition = Callable[[str, int, bytes], Awaitable[Any]]
 
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
+_CHANGE = re.compile(r"/v1/partitions/(?P<id>[0-9]{1,18})/(?P<action>split|merge)/?")
 
 
 class Answer(NamedTuple):
@@ -51,10 +57,12 @@ class ConsoleApp:
         gather_metrics: GatherMetrics,
         status: Status,
         token: str,
+        change_partition: ChangePartition | None = None,
     ) -> None:
         self._readiness = readiness
         self._gather_metrics = gather_metrics
         self._status = status
+        self._change_partition = change_partition
         self._authorization = f"Bearer {token}".encode()
         self._routes: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
             "/livez": self._livez,
@@ -80,6 +88,9 @@ class ConsoleApp:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _answer(self, scope: dict[str, Any]) -> Answer:
+        change = _CHANGE.fullmatch(scope["path"])
+        if change is not None and self._change_partition is not None:
+            return await self._change(scope, change["action"], int(change["id"]))
         route = self._routes.get(scope["path"].rstrip("/") or "/")
         if route is None:
             return _json(404, {"error": "NotFound", "paths": sorted(self._routes)})
@@ -109,17 +120,46 @@ class ConsoleApp:
         return _answer_of(200, CONTENT_TYPE, text.encode())
 
     async def _show_status(self, scope: dict[str, Any]) -> Answer:
+        return self._refused(scope) or _json(200, await self._status())
+
+    def _refused(self, scope: dict[str, Any]) -> Answer | None:
         given = dict(scope["headers"]).get(b"authorization", b"")
-        if not hmac.compare_digest(given, self._authorization):
-            answer = _json(401, {"error": "Unauthorized"})
-            return Answer(401, [*answer.headers, (b"www-authenticate", b"Bearer")], answer.body)
-        return _json(200, await self._status())
+        if hmac.compare_digest(given, self._authorization):
+            return None
+        answer = _json(401, {"error": "Unauthorized"})
+        return Answer(401, [*answer.headers, (b"www-authenticate", b"Bearer")], answer.body)
+
+    async def _change(self, scope: dict[str, Any], action: str, partition_id: int) -> Answer:
+        if scope["method"] != "POST":
+            answer = _json(405, {"error": "MethodNotAllowed"})
+            return Answer(answer.status, [*answer.headers, (b"allow", b"POST")], answer.body)
+        refused = self._refused(scope)
+        if refused is not None:
+            return refused
+        assert self._change_partition is not None
+        try:
+            key = bytes.fromhex(_value_of(scope, b"key"))
+        except ValueError:
+            return _json(400, {"error": "InvalidRequest", "message": "the key is not in hex"})
+        try:
+            return _json(200, await self._change_partition(action, partition_id, key))
+        except TrilithError as error:
+            status = 400 if error.fault is Fault.CALLER else 503
+            return _json(status, {"error": error.code, "message": error.message})
 
 
 def _asks_for(scope: dict[str, Any], name: bytes) -> bool:
     return any(
         part.partition(b"=")[0] == name for part in scope["query_string"].split(b"&") if part
     )
+
+
+def _value_of(scope: dict[str, Any], name: bytes) -> str:
+    for part in scope["query_string"].split(b"&"):
+        key, _, value = part.partition(b"=")
+        if key == name:
+            return str(value, "latin-1")
+    return ""
 
 
 def _json(status: int, value: Any) -> Answer:

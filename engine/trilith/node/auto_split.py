@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from trilith.config import Partitions
-from trilith.errors import Corruption, TrilithError
+from trilith.errors import Corruption, InvalidRequest, NotLeader, TrilithError
 from trilith.replication.host import ReplicaHost
 from trilith.replication.leader import Leader
 from trilith.replication.ranges import Division, RangeRecord, ranges_of
@@ -131,26 +131,52 @@ class AutoSplit:
                     except Corruption:
                         continue  # whoever is told of damage rebuilds the store
 
-    async def _measure(self, replica: Replica) -> None:
-        marks, partitions = _Marks(), self._partitions
-        record, keyspace = replica.range, replica.descriptor.keyspace
-        steps = _steps(self._store.snapshot(), keyspace, replica.partition_id, record, marks)
-        while (size := await self._workers.run(next, steps, None)) is not None:
+    async def split_now(self, partition_id: int, key: bytes) -> int:
+        """Split a partition that is led here, at `key` or, if that is empty, where it halves the
+        bytes; the child's id. Raises as `Splitting.split`, and InvalidRequest: no place is fit.
+        """
+        replica = self._host.replicas.get(partition_id)
+        if replica is None or replica.leader is None:
+            raise NotLeader("a partition is split by its leader", leader="")
+        division = self._divisions.get(replica.descriptor.keyspace)
+        if division is None:
+            raise InvalidRequest("partitions of this kind are not split")
+        if len(self._host.descriptors) >= self._partitions.partitions_max:
+            raise InvalidRequest("there are as many partitions as the configuration allows")
+        place = division.boundary(key) if key else None
+        if not key:
+            marks = await self._marks(replica)
+            place = median(marks.keys, division, replica.range, samples_min=2)
+        if place is None or place == replica.range.start or not replica.range.covers(place):
+            raise InvalidRequest("there is no place to split the partition at")
+        return await self._host.splitting.split(partition_id, place)
+
+    async def _marks(self, replica: Replica) -> Marks:
+        """By reading it all, slowly. Raises Corruption."""
+        marks, keyspace = Marks(), replica.descriptor.keyspace
+        reader, number = self._store.snapshot(), replica.partition_id
+        sizes = steps(reader, keyspace, number, replica.range, marks)
+        while (size := await self._workers.run(next, sizes, None)) is not None:
             await asyncio.sleep(size / MEASURE_BYTES_PER_SECOND)
-        if marks.size < partitions.split_bytes or replica.leader is None:
+        return marks
+
+    async def _measure(self, replica: Replica) -> None:
+        record, division = replica.range, self._divisions[replica.descriptor.keyspace]
+        marks = await self._marks(replica)
+        if marks.size < self._partitions.split_bytes or replica.leader is None:
             return
-        place = median(marks.keys, self._divisions[keyspace], record)
+        place = median(marks.keys, division, record)
         if place is not None:
             await self._split(replica, place, why=f"{marks.size} bytes")
 
 
-class _Marks:
+class Marks:
     """Keys that lie evenly in the bytes of what is read, however much that is."""
 
     def __init__(self) -> None:
         self.size = 0
         self.keys: list[bytes] = []
-        self._step = 4096
+        self._step = 64
         self._next = 0
 
     def add(self, key: bytes, size: int) -> None:
@@ -158,13 +184,13 @@ class _Marks:
         while self.size >= self._next:
             self.keys.append(key)
             self._next += self._step
-        if len(self.keys) >= 2 * MARKS:
+        while len(self.keys) >= 2 * MARKS:
             self.keys = self.keys[::2]
             self._step *= 2
 
 
-def _steps(
-    reader: OrderedReader, keyspace: int, partition_id: int, record: RangeRecord, marks: _Marks
+def steps(
+    reader: OrderedReader, keyspace: int, partition_id: int, record: RangeRecord, marks: Marks
 ) -> Iterator[int]:
     """Read everything that a partition holds; the sizes of what each step read."""
     step = 0
@@ -178,9 +204,11 @@ def _steps(
                 step = 0
 
 
-def median(keys: list[bytes], division: Division, record: RangeRecord) -> bytes | None:
+def median(
+    keys: list[bytes], division: Division, record: RangeRecord, *, samples_min: int = SAMPLES_MIN
+) -> bytes | None:
     """The boundary that halves a sample of logical keys; None when none does at all well."""
-    if len(keys) < SAMPLES_MIN:
+    if len(keys) < samples_min:
         return None
     places = sorted(place for key in keys if (place := division.boundary(key)) is not None)
     best: tuple[float, bytes] | None = None

@@ -43,7 +43,6 @@ from trilith.iam.credentials import (
     canonical_user_id,
 )
 from trilith.node.agreement import Agreement
-from trilith.node.auto_split import AutoSplit
 from trilith.node.damaged_items import DamagedItems
 from trilith.node.directory import (
     DirectoryLock,
@@ -55,6 +54,7 @@ from trilith.node.disk_faults import DiskFaults
 from trilith.node.edges import Edges
 from trilith.node.facts import NodeFacts
 from trilith.node.indexes import IndexStation
+from trilith.node.partition_changes import PartitionChanges
 from trilith.node.peers import NodePeers
 from trilith.node.public_grpc import public_address
 from trilith.node.quarantine import Quarantine
@@ -275,9 +275,8 @@ class Node:
             self._indexes.sweep,
             self._table_upkeep.run,
             self._transactions.run,
-            self._auto_split.watch_heat,
-            self._auto_split.watch_sizes,
             self._scrubbing.run,
+            *self._partition_changes.works(),
         ):
             self._spawn(self._keep_up(work))
         await self._open_edges()
@@ -323,8 +322,9 @@ class Node:
         )
         forward = Forwarding(self.hub, self.host, runtime.clock, codecs)
         self.router = Router(runtime=runtime, host=self.host, forwarding=forward, codecs=codecs)
-        self._auto_split = AutoSplit(
+        self._partition_changes = PartitionChanges(
             host=self.host,
+            hub=self.hub,
             divisions=divisions,
             partitions=config.partitions,
             clock=runtime.clock,
@@ -506,6 +506,7 @@ class Node:
             tables=self._table_requests(),
             facts=self.facts,
             peers=self.peers,
+            change_partition=self._partition_changes.change,
             cluster_map=self.map,
         )
         await self._edges.open()

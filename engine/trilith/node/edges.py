@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.console.app import ConsoleApp
@@ -17,6 +18,7 @@ from trilith.edge.metrics import Metrics
 from trilith.edge.request_observer import RequestObserver
 from trilith.iam.credentials import StaticCredentials, root_credential
 from trilith.node.facts import NodeFacts
+from trilith.node.partition_changes import Change
 from trilith.node.peers import NodePeers
 from trilith.node.public_grpc import grpc_server
 from trilith.node_options import NodeOptions
@@ -25,6 +27,8 @@ from trilith.objects.types import Objects
 from trilith.runtime.ports import Runtime
 from trilith.s3.app import S3App
 from trilith.s3.sigv4 import SigV4Authenticator
+
+ChangePartition = Callable[[Change], Awaitable[dict[str, Any]]]
 
 
 class Edges:
@@ -43,6 +47,7 @@ class Edges:
         tables: Context,
         facts: NodeFacts,
         peers: NodePeers,
+        change_partition: ChangePartition,
         cluster_map: ClusterMap,
     ) -> None:
         self._options = options
@@ -54,6 +59,7 @@ class Edges:
         self._tables = tables
         self._facts = facts
         self._peers = peers
+        self._change_partition = change_partition
         self._map = cluster_map
         root = options.root_credentials
         self._credentials = StaticCredentials([root_credential(root.access_key, root.secret_key)])
@@ -118,8 +124,12 @@ class Edges:
             readiness=self._facts.readiness,
             gather_metrics=self._peers.gather_metrics,
             status=self._peers.status,
+            change_partition=self._change,
             token=self._options.control_token,
         )
+
+    async def _change(self, action: str, partition_id: int, key: bytes) -> dict[str, Any]:
+        return await self._change_partition(Change(action, partition_id, key))
 
     def _grpc(self) -> GrpcServer:
         requests = self._metrics.requests("grpc")

@@ -205,6 +205,12 @@ class NodeFacts:
             lambda: float(self._host.splitting.splits),
         )
         add(
+            "trilith_partition_merges",
+            "Partitions that were absorbed by one that this node led.",
+            "counter",
+            lambda: float(self._host.merging.merges),
+        )
+        add(
             "trilith_partitions",
             "Partitions of the cluster, as this node knows them.",
             "gauge",

@@ -8,6 +8,7 @@ being added is waited for already (Shrink and Expand in the model).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -58,7 +59,7 @@ class InSyncSet:
         for progress in leader.followers.progress.values():
             if progress.node in in_sync:
                 if self._must_drop(leader, progress, now) and len(in_sync) > IN_SYNC_MIN:
-                    self._start(leader, self._drop(leader, progress))
+                    self._start(leader, partial(self._drop, leader, progress))
                     return
             elif progress.joining and (
                 progress.state is not State.STREAM or self._stalls(progress, now)
@@ -66,16 +67,16 @@ class InSyncSet:
                 progress.joining = False  # gone again, and no swap is in flight
                 leader.advance()
             elif self._may_join(leader, progress, now):
-                self._start(leader, self._add(leader, progress))
+                self._start(leader, partial(self._add, leader, progress))
                 return
 
-    def _start(self, leader: Leader, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, leader: Leader, work: Callable[[], Awaitable[None]]) -> None:
         partition_id = leader.replica.partition_id
         self._busy.add(partition_id)
 
         async def run() -> None:
             try:
-                await work
+                await work()
             finally:
                 self._busy.discard(partition_id)
 

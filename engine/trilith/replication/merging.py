@@ -41,8 +41,9 @@ again, and closed, or not, as that log says. Ids are never used twice.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -315,13 +316,25 @@ class Merging:
 
     def publish(self) -> None:
         """Called every tick: tell the coordinator what the logs of led partitions have absorbed."""
-        for replica in self._replicas.values():
+        for replica in list(self._replicas.values()):
+            if replica.leader is not None and replica.absorbs:
+                self._apply_what_is_told(replica)
             if replica.retired and not replica.descriptor.absorbed_by:
                 owner = self._owner_of(replica)
                 if owner is not None:
-                    self._start(replica.partition_id, self._mark(replica, owner))
+                    self._start(replica.partition_id, partial(self._mark, replica, owner))
             elif replica.leader is not None and replica.range.absorbed and not replica.is_published:
-                self._start(replica.partition_id, self._widen(replica))
+                self._start(replica.partition_id, partial(self._widen, replica))
+
+    def _apply_what_is_told(self, left: Replica) -> None:
+        """A mark proves that the entry was committed, which a leader may have forgotten in a crash:
+        left alone in sync, it could neither commit it again, nor take in anybody, who would have to
+        absorb what nobody leads any more.
+        """
+        for entry in list(left.absorbs):
+            assert isinstance(entry.merge, Absorb)
+            if entry.merge.partition in self._marked:
+                left.commit_to(entry.index)
 
     def _owner_of(self, replica: Replica) -> Replica | None:
         start, keyspace = replica.range.start, replica.descriptor.keyspace
@@ -334,15 +347,14 @@ class Merging:
                 return other
         return None
 
-    def _start(self, partition_id: int, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, partition_id: int, work: Callable[[], Awaitable[None]]) -> None:
         if partition_id in self._busy:
-            work.close()
             return
         self._busy.add(partition_id)
 
         async def run() -> None:
             try:
-                await work
+                await work()
             finally:
                 self._busy.discard(partition_id)
 
@@ -406,7 +418,9 @@ class Merging:
         return [r for r in self._replicas.values() if r.retired and r.descriptor.absorbed_by]
 
     def forget(self, replicas: Iterable[Replica]) -> None:
-        for replica in replicas:
-            held = self._replicas.get(replica.partition_id)
-            if held is replica and replica.retired and self._drop(replica.partition_id):
+        """The store was flushed. One whose mark an operator took away meanwhile (`trilith recover`)
+        stays, so that it is marked again.
+        """
+        for replica in [one for one in replicas if one in self.over()]:
+            if self._drop(replica.partition_id):
                 del self._replicas[replica.partition_id]

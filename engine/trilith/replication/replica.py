@@ -200,6 +200,7 @@ class Replica:
         return (
             not self.awaited
             and not self.retired
+            and not self.descriptor.absorbed_by  # nobody leads it any further
             and self.descriptor.keyspace == child.descriptor.keyspace
             and self.range.covers(child.range.start)
         )

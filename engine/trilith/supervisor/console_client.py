@@ -12,20 +12,22 @@ from trilith.undecodable import UNDECODABLE
 _BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
-async def get(host: str, port: int, path: str, token: str, timeout_s: float) -> tuple[int, bytes]:
+async def get(
+    host: str, port: int, path: str, token: str, timeout_s: float, *, method: str = "GET"
+) -> tuple[int, bytes]:
     """Status and body; (0, b"") when nothing answers in time or the answer is not HTTP."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await _get(host, port, path, token)
+            return await _get(host, port, path, token, method)
     except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError):
         return 0, b""
 
 
-async def _get(host: str, port: int, path: str, token: str) -> tuple[int, bytes]:
+async def _get(host: str, port: int, path: str, token: str, method: str) -> tuple[int, bytes]:
     reader, writer = await asyncio.open_connection(host, port)
     try:
         writer.write(
-            f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"
             "Connection: close\r\n\r\n".encode("ascii")
         )
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import msgspec
 
@@ -32,6 +33,7 @@ READY_ANSWERS = 6
 DEGRADED_AFTER_S = 5.0
 FAILED_EXITS = 3
 STILL_WAITING_S = 15.0
+PARTITION_TIMEOUT_S = 50.0
 STATUS_TIMEOUT_S = 3.0
 
 
@@ -196,6 +198,8 @@ class Supervisor:
                 return await self._status()
             case {"command": "zone", "action": str(action), "zone": str(zone)}:
                 return await self._change_zone(action, zone)
+            case {"command": "partition", "action": str(action), "id": int(number), **more}:
+                return await self._change_partition(action, number, str(more.get("key", "")))
         raise ControlError("this supervisor does not know the command: is it an older version?")
 
     async def _change_zone(self, action: str, zone: str) -> dict[str, Any]:
@@ -214,6 +218,22 @@ class Supervisor:
             raise ControlError(f"a zone can be stopped, started or killed, not {action!r}")
         report(f"zone {zone}: {action} by command, now {node.state}")
         return {"zone": zone, "state": str(node.state)}
+
+    async def _change_partition(self, action: str, number: int, key: str) -> dict[str, Any]:
+        """Whichever node answers has the partition's leader do it."""
+        query = f"?{urlencode({'key': key})}" if key else ""
+        code, body = await console_client.get(
+            console_client.client_host(self._config.server.host),
+            self._config.server.console_port,
+            f"/v1/partitions/{number}/{quote(action, safe='')}{query}",
+            self._token,
+            PARTITION_TIMEOUT_S,
+            method="POST",
+        )
+        answer = console_client.decode_object(body)
+        if code != 200 or answer is None:
+            raise ControlError(str((answer or {}).get("message") or f"no node did it ({code})"))
+        return answer
 
     async def _start_zone(self, zone: str) -> None:
         log = self._config.log
