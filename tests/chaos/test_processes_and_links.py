@@ -10,10 +10,12 @@ from collections.abc import Callable
 import pytest
 from tests.conformance.processes import wait_until
 
+from trilith.config import Replication
+
 from .conftest import Story
 from .zones import ZONES
 
-LEASE_S = 1.5
+LEASE_S = Replication().lease_duration_ms / 1000
 Begin = Callable[..., Story]
 
 

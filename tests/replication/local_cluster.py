@@ -83,9 +83,9 @@ class LocalNode:
             log=self._log,
         )
         codecs = {one: ModelCodec(self.model_of(one)) for one in (KEYSPACE, TABLES)}
-        forward = Forwarding(self.hub, self.host, self.runtime.clock, codecs)
+        self.forwarding = Forwarding(self.hub, self.host, self.runtime.clock, codecs)
         self.router = Router(
-            runtime=self.runtime, host=self.host, forwarding=forward, codecs=codecs
+            runtime=self.runtime, host=self.host, forwarding=self.forwarding, codecs=codecs
         )
         self.hub.set_addresses(addresses)
         await self.host.start()

@@ -6,7 +6,7 @@ Messages on the control link, batched with others.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -61,6 +61,12 @@ class ForwardedResult(msgspec.Struct, frozen=True, array_like=True, tag="fr"):
 Message = ForwardedCommand | ForwardedQuery | ForwardedResult
 
 
+class _Asked(NamedTuple):
+    node: str
+    partition_id: int
+    answer: asyncio.Future[bytes]
+
+
 class ModelCodec:
     """Encodes and decodes one model's commands, queries and results."""
 
@@ -84,7 +90,7 @@ class Forwarding:
         self._codecs = codecs
         # Of this process alone: an answer to the one before it may come over the new link.
         self._next_id = hub.process_number << CALL_ID_BITS
-        self._waiting: dict[int, tuple[str, asyncio.Future[bytes]]] = {}
+        self._waiting: dict[int, _Asked] = {}
         self._answering: set[asyncio.Task[None]] = set()
         hub.on_message(ForwardedCommand, self._command)
         hub.on_message(ForwardedQuery, self._query)
@@ -110,7 +116,7 @@ class Forwarding:
         """
         call_id = self._new_id()
         message = ForwardedCommand(call_id, partition_id, key, token, retry, command, until)
-        return self._ask(node, call_id, message)
+        return self._ask(node, partition_id, call_id, message)
 
     def query(
         self,
@@ -125,33 +131,48 @@ class Forwarding:
         """As `command`."""
         call_id = self._new_id()
         message = ForwardedQuery(call_id, partition_id, key, whole_range, query, until)
-        return self._ask(node, call_id, message)
+        return self._ask(node, partition_id, call_id, message)
 
     def _new_id(self) -> int:
         self._next_id += 1
         return self._next_id
 
-    def _ask(self, node: str, call_id: int, message: msgspec.Struct) -> asyncio.Future[bytes]:
+    def _ask(
+        self, node: str, partition_id: int, call_id: int, message: msgspec.Struct
+    ) -> asyncio.Future[bytes]:
         if not self._hub.send(node, message):
             raise PeerUnreachable(f"no link to node {node}", node=node)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._waiting[call_id] = (node, future)
+        self._waiting[call_id] = _Asked(node, partition_id, future)
         future.add_done_callback(lambda _: self._waiting.pop(call_id, None))
         return future
 
     def _result(self, node: str, message: ForwardedResult) -> None:
         waiting = self._waiting.get(message.call_id)
-        if waiting is None or waiting[1].done() or waiting[0] != node:
+        if waiting is None or waiting.answer.done() or waiting.node != node:
             return  # its caller gave up
         if message.error is not None:
-            waiting[1].set_exception(from_wire(*message.error))
+            waiting.answer.set_exception(from_wire(*message.error))
         else:
-            waiting[1].set_result(message.result)
+            waiting.answer.set_result(message.result)
 
     def _link_down(self, node: str) -> None:
-        for asked, future in self._waiting.values():
-            if asked == node and not future.done():
-                future.set_exception(OutcomeUnknown(f"the link to node {node} broke"))
+        for asked in self._waiting.values():
+            if asked.node == node and not asked.answer.done():
+                asked.answer.set_exception(OutcomeUnknown(f"the link to node {node} broke"))
+
+    def leader_changed(self, partition_id: int, leader: str) -> None:
+        """Wait for no former leader: a link that is half open, or a node that is paused, does not
+        break, and what was asked is better asked of the new one.
+        """
+        for asked in self._waiting.values():
+            if (
+                asked.partition_id == partition_id
+                and asked.node != leader
+                and not asked.answer.done()
+            ):
+                gone = f"node {asked.node} leads partition {partition_id} no longer"
+                asked.answer.set_exception(OutcomeUnknown(gone))
 
     # answering
 

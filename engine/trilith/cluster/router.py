@@ -64,7 +64,17 @@ class Router:
         self._ids: dict[int, list[int]] = {}
         self._closed = False
         self._drawn: list[bytes] = []
-        host.on_map_change = self._rebuild
+        self._leaders: dict[int, str] = {}
+        host.on_map_change = self._map_changed
+        self._map_changed()
+
+    def _map_changed(self) -> None:
+        leaders = {one: known.leader for one, (known, _) in self._host.descriptors.items()}
+        for partition_id, former in self._leaders.items():
+            leader = leaders.get(partition_id, "")
+            if leader != former:
+                self._forwarding.leader_changed(partition_id, leader)
+        self._leaders = leaders
         self._rebuild()
 
     def _rebuild(self) -> None:
