@@ -1,9 +1,9 @@
 """The object service and its two models against plain dictionaries, under random histories.
 
-Histories mix objects of every kind, uploads, copies, deletions, lost and repeated answers, commands
-that are still in flight when the next ones are evaluated, splits, and collection of what is
-released. Afterwards every name answers as the dictionaries say, and every chunk reference that was
-ever written is either reachable or was reported lost, exactly once.
+Histories mix objects of every kind, uploads, copies, deletions, transactions of them, lost and
+repeated answers, commands that are still in flight when the next ones are evaluated, splits, and
+collection of what is released. Afterwards every name answers as the dictionaries say, and every
+chunk reference that was ever written is either reachable or was reported lost, exactly once.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.tables.local_tables import LocalTables
 
 from trilith.errors import (
     BucketAlreadyOwned,
@@ -42,6 +43,7 @@ from trilith.objects.keys import (
 )
 from trilith.objects.records import SEGMENT_RECORD
 from trilith.objects.rules.fence import carry_over
+from trilith.objects.transactions import CopyPart, DeletePart, ObjectTransactions, Part, PutPart
 from trilith.objects.types import CompletedPart, WriteConditions
 
 from .service_cluster import PLAIN, GivenBody, ServiceCluster
@@ -54,12 +56,38 @@ sizes = st.sampled_from([0, 1, 9, 10, 11, 40, 600])  # inline up to 10; segments
 PART_MIN = 4
 
 
+class Change(NamedTuple):
+    """What a transaction does to a key. `kind`: put, copy or delete; `create`: if it is absent."""
+
+    kind: str
+    size: int
+    source: tuple[str, str]
+    create: bool
+
+
+changes = st.builds(
+    Change,
+    st.sampled_from(["put", "copy", "delete"]),
+    sizes,
+    st.tuples(names, keys),
+    st.integers(0, 3).map(lambda roll: roll == 0),
+)
+
+
 class ObjectsMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = asyncio.new_event_loop()
-        self.cluster = ServiceCluster(inline=10, chunk_size=1, part_size_bytes_min=PART_MIN)
+        world = LocalTables()
+        self.cluster = ServiceCluster(
+            inline=10,
+            chunk_size=1,
+            part_size_bytes_min=PART_MIN,
+            partitions=world,
+            recovery=world.recovery,
+        )
         self.service = self.cluster.service
+        self.transactions = world.transactions
         self.buckets: dict[str, dict[str, bytes]] = {}
         self.uploads: dict[str, tuple[str, str, dict[int, tuple[bytes, str]]]] = {}
         self.lost: Counter[bytes] = Counter()
@@ -75,6 +103,7 @@ class ObjectsMachine(RuleBasedStateMachine):
             self.create_upload("b1", key)
 
     def teardown(self) -> None:
+        self.run(self.transactions.settlements.stop())
         self.loop.close()
 
     def run(self, awaitable: Any) -> Any:
@@ -189,6 +218,47 @@ class ObjectsMachine(RuleBasedStateMachine):
                 self.buckets[name].pop(key, None)
         for effects in in_flight:
             partitions.commit(2, effects)
+
+    # -- transactions ---------------------------------------------------------------------------
+
+    @rule(
+        wanted=st.dictionaries(st.tuples(names, keys), changes, min_size=1, max_size=4),
+        is_resolved=st.booleans(),
+    )
+    def together(self, wanted: dict[tuple[str, str], Change], is_resolved: bool) -> None:
+        """All of it, or nothing. Unless `is_resolved`, readers find its locks."""
+        used = {name for name, _ in wanted} | {change.source[0] for change in wanted.values()}
+        if not used <= set(self.buckets):
+            return
+        parts: list[Part] = []
+        after: dict[tuple[str, str], bytes | None] = {}
+        may_be = True
+        for (name, key), change in wanted.items():
+            conditions = WriteConditions(if_none_match_any=change.create)
+            if change.kind == "delete":
+                parts.append(DeletePart(name, key))
+                after[name, key] = None
+                continue
+            may_be = may_be and not (change.create and key in self.buckets[name])
+            if change.kind == "put":
+                data: bytes | None = self.data(change.size)
+                assert data is not None
+                parts.append(PutPart(name, key, data, PLAIN, conditions))
+            else:
+                data = self.buckets[change.source[0]].get(change.source[1])
+                may_be = may_be and data is not None
+                parts.append(CopyPart(*change.source, name, key, None, conditions))
+            after[name, key] = data
+        together = ObjectTransactions(self.service, self.transactions)
+        ended = self.run(together.execute(parts))
+        assert ended.is_committed == may_be
+        if is_resolved or not may_be:
+            self.run(self.transactions.settlements.drain())
+        if may_be:
+            for (name, key), data in after.items():
+                self.buckets[name].pop(key, None)
+                if data is not None:
+                    self.buckets[name][key] = data
 
     # -- uploads --------------------------------------------------------------------------------
 
