@@ -329,3 +329,22 @@ def test_a_snapshot_that_the_journal_has_no_room_to_note_leaves_the_replica_dama
         assert await scene.cluster.until(lambda: "n3" in scene.in_sync(), 5.0)
 
     play(story)
+
+
+@pytest.mark.parametrize("both_ways", [True, False])
+def test_a_node_that_is_cut_off_from_the_leader_reads_through_another(both_ways: bool) -> None:
+    """It asked the leader alone, for as long as the link was cut."""
+
+    async def story(scene: Scene) -> None:
+        network = scene.cluster.network
+        network.cut("n1", "n2")
+        if both_ways:
+            network.cut("n2", "n1")
+        for _ in range(20):
+            for node in (scene.n1, scene.n2):
+                async with asyncio.timeout(1.5):
+                    assert not (await scene.read(node)).error
+        network.heal("n1", "n2")
+        network.heal("n2", "n1")
+
+    play(story)

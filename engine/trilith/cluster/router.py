@@ -38,6 +38,7 @@ DEADLINE_S = 10.0
 RETRY_S_MIN = 0.01
 RETRY_S_MAX = 0.25
 QUERY_ATTEMPT_S = 2.0
+SILENCE_LOOK_S = 0.1
 EVENTUAL_WAIT_S = 0.1
 COMMAND_ATTEMPT_S = 6.0
 TOKENS_DRAWN = 64  # random bytes for so many tokens are drawn at once
@@ -221,15 +222,35 @@ class Router:
         if descriptor.leader == me:
             raise NotInSync("this node leads, and its lease does not hold")
         codec = self._codecs[descriptor.keyspace]
-        result = await self._forwarding.query(
-            descriptor.leader,
+        node = self._who_answers(descriptor)
+        asked = self._forwarding.query(
+            node,
             descriptor.partition_id,
             key,
             whole_range=whole_range,
             query=codec.encode(query),
             until=until,
         )
-        return codec.result(result)
+        return codec.result(await self._while_heard(node, asked))
+
+    def _who_answers(self, descriptor: Descriptor) -> str:
+        """The leader, or another in-sync replica while it is not heard from here."""
+        host = self._host
+        nodes = [descriptor.leader, *descriptor.in_sync]
+        heard = (node for node in nodes if node != host.node_id and host.hears(node))
+        return next(heard, descriptor.leader)
+
+    async def _while_heard(self, node: str, asked: asyncio.Future[bytes]) -> bytes:
+        """Await an answer as long as its node gives a sign of life: a link that is half open, or a
+        node that is paused, would be awaited in vain. Raises NotInSync.
+        """
+        try:
+            while not (await asyncio.wait([asked], timeout=SILENCE_LOOK_S))[0]:
+                if not self._host.hears(node):
+                    raise NotInSync(f"node {node} fell silent")
+            return asked.result()
+        finally:
+            asked.cancel()
 
     # commands
 

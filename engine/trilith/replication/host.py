@@ -190,7 +190,7 @@ class ReplicaHost:
             clock=self._clock,
             swaps=self._swaps,
             busy=self._busy,
-            hears=self._hears,
+            hears=self.hears,
         )
 
     def _merging(
@@ -272,7 +272,7 @@ class ReplicaHost:
         deadline = self._clock.monotonic() + DRAIN_DEADLINE_S
         for replica in led:
             for node in replica.descriptor.in_sync:
-                if node != self.node_id and self._hears(node):
+                if node != self.node_id and self.hears(node):
                     await self._hand_overs.run(replica, node, leave=False, deadline=deadline)
                     break
 
@@ -455,7 +455,7 @@ class ReplicaHost:
         replicas = (node for d, _ in self.descriptors.values() for node in d.replica_nodes())
         return sorted({*replicas, *self._hub.peers} - {self.node_id})
 
-    def _hears(self, node: str) -> bool:
+    def hears(self, node: str) -> bool:
         """Whether it could lead, for all we know: a link that is half open looks well."""
         return self._hub.is_reachable(node) and not self.is_silent(node)
 
@@ -500,8 +500,8 @@ class ReplicaHost:
         in_sync = replica.descriptor.in_sync
         full = not replica.damaged and self.node_id in in_sync
         others = [n for n in in_sync if n != self.node_id]
-        others.sort(key=self._hears, reverse=True)
-        if full and (len(in_sync) <= IN_SYNC_MIN or not self._hears(others[0])):
+        others.sort(key=self.hears, reverse=True)
+        if full and (len(in_sync) <= IN_SYNC_MIN or not self.hears(others[0])):
             return  # nobody could commit without us
         if others:
             wanted = msgspec.structs.replace(
