@@ -9,6 +9,7 @@ CONSTANTS
     Lease,          \* ticks that a lease lasts
     MaxRevision,    \* descriptors in the coordinator's history, the first included
     MaxWrites, MaxCrashes, MaxRecoveries,
+    MaxTorn,        \* restarts after which the end of a journal is found torn
     Plan,           \* the kinds of swaps in their order, or <<>>: any
     Without         \* the protections that a mutant leaves out
 
@@ -27,10 +28,17 @@ VARIABLES
     blocked,        \* leader -> ticks during which it commits nothing
     waits,          \* leader -> ticks during which it does not shrink the in-sync set
     acked,          \* <<epoch, index>> of every write that a client was told is done
-    writes, crashes, recoveries
+    writes, crashes, recoveries,
+    proven,         \* node -> whether its log is known to be as long as it ever was
+    asked,          \* node -> the revision at which another's log was seen to be no longer
+    oldLinks,       \* <<leader, node>>: to the node as it was before its end was torn
+    rotten,         \* the node that lost a durable entry, if any (history)
+    torn
+
+tornVars == <<proven, asked, oldLinks, rotten, torn>>
 
 vars == <<history, known, epoch, log, commit, leads, led, follows, grant, promise, match,
-          blocked, waits, acked, writes, crashes, recoveries>>
+          blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 Symmetry == Permutations(Nodes \ {First})
 
@@ -89,6 +97,7 @@ Init ==
     /\ match = [n \in Nodes |-> IF n = First THEN [f \in Nodes |-> 1] ELSE Zero]
     /\ blocked = Zero /\ waits = Zero
     /\ acked = {} /\ writes = 0 /\ crashes = 0 /\ recoveries = 0
+    /\ proven = [n \in Nodes |-> TRUE] /\ asked = Zero /\ oldLinks = {} /\ rotten = {} /\ torn = 0
 
 (* What a node that leads no longer forgets. *)
 Resigned(n) ==
@@ -112,12 +121,12 @@ Tick ==
     /\ blocked' = [n \in Nodes |-> Monus(blocked[n])]
     /\ waits' = [n \in Nodes |-> Monus(waits[n])]
     /\ UNCHANGED <<history, known, epoch, log, commit, leads, led, follows, match, acked,
-                   writes, crashes, recoveries>>
+                   writes, crashes, recoveries, tornVars>>
 
 (* A promise counts over a link on which the follower has acknowledged this epoch: it has *)
 (* not led a later one. Without that, whoever led in between and restarted, or handed     *)
 (* over, would by its heartbeats bring the deposed leader's lease back to life.           *)
-Confirmed(l, f) == match[l][f] > 0 /\ led[f] <= epoch[l]
+Confirmed(l, f) == match[l][f] > 0 /\ led[f] <= epoch[l] /\ <<l, f>> \notin oldLinks
 
 (* A follower's heartbeat promises the leader not to take over for a lease. A node that   *)
 (* leads sends its append first, and links keep their order.                              *)
@@ -128,18 +137,19 @@ Promise(f, l) ==
     /\ promise[l][f] < Lease
     /\ promise' = [promise EXCEPT ![l][f] = Lease]
     /\ UNCHANGED <<history, known, epoch, log, commit, leads, led, follows, grant, match,
-                   blocked, waits, acked, writes, crashes, recoveries>>
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 (* A leader's heartbeat extends the grant of an in-sync follower that follows its epoch.  *)
 Grant(l, f) ==
     /\ leads[l] /\ f # l /\ f \in Of(l).inSync
     /\ Has("no grant while dropping") => f \notin Dropping(l)
     /\ ~leads[f] /\ epoch[f] = epoch[l] /\ follows[f] = l /\ match[l][f] > 0
+    /\ <<l, f>> \notin oldLinks
     /\ Has("lease to grant") => LeaseHolds(l)
     /\ grant[f] < Lease
     /\ grant' = [grant EXCEPT ![f] = Lease]
     /\ UNCHANGED <<history, known, epoch, log, commit, leads, led, follows, promise, match,
-                   blocked, waits, acked, writes, crashes, recoveries>>
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 --------------------------------------------------------------------------------
 (* The log. *)
@@ -150,15 +160,18 @@ Write(l) ==
     /\ log' = [log EXCEPT ![l] = Append(@, [epoch |-> epoch[l], write |-> TRUE])]
     /\ writes' = writes + 1
     /\ UNCHANGED <<history, known, epoch, commit, leads, led, follows, grant, promise, match,
-                   blocked, waits, acked, crashes, recoveries>>
+                   blocked, waits, acked, crashes, recoveries, tornVars>>
 
 (* The follower f takes the leader's log up to k, makes it durable and acknowledges it.   *)
 (* k below the leader's last index: a message that was long under way, or catch-up.       *)
+(* All of the leader's log proves that ours is as long as it ever was.                     *)
 FollowerAppend(l, f, k) ==
     LET same == k <= Len(log[f]) /\ Prefix(log[f], k) = Prefix(log[l], k)
         older == epoch[f] > epoch[l]
         anew == epoch[f] # epoch[l] \/ follows[f] # l
         reached == Max({commit[f], Min({commit[l], k})})
+        before == IF <<l, f>> \in oldLinks THEN 0 ELSE match[l][f]
+        word == Max({before, k})
     IN
     /\ leads[l] /\ f # l
     /\ older => ~Has("epoch check")
@@ -175,13 +188,15 @@ FollowerAppend(l, f, k) ==
     /\ IF leads[f]
        THEN /\ leads' = [leads EXCEPT ![f] = FALSE]
             /\ promise' = [promise EXCEPT ![f] = Zero]
-            /\ match' = [match EXCEPT ![f] = Zero, ![l][f] = Max({@, k})]
+            /\ match' = [match EXCEPT ![f] = Zero, ![l][f] = word]
             /\ blocked' = [blocked EXCEPT ![f] = 0] /\ waits' = [waits EXCEPT ![f] = 0]
-       ELSE /\ match' = [match EXCEPT ![l][f] = Max({@, k})]
+       ELSE /\ match' = [match EXCEPT ![l][f] = word]
             /\ UNCHANGED <<leads, promise, blocked, waits>>
-    /\ <<log', epoch', follows', commit', grant', match'>>
-         # <<log, epoch, follows, commit, grant, match>>
-    /\ UNCHANGED <<history, known, led, acked, writes, crashes, recoveries>>
+    /\ proven' = [proven EXCEPT ![f] = @ \/ k = Len(log[l]) \/ ~Has("all of it proves")]
+    /\ oldLinks' = oldLinks \ {<<l, f>>}
+    /\ <<log', epoch', follows', commit', grant', match', proven', oldLinks'>>
+         # <<log, epoch, follows, commit, grant, match, proven, oldLinks>>
+    /\ UNCHANGED <<history, known, led, acked, writes, crashes, recoveries, asked, rotten, torn>>
 
 Commit(l) ==
     LET needed == Required(l) \ {l}
@@ -197,7 +212,7 @@ Commit(l) ==
     /\ acked' = acked \cup {<<log[l][i].epoch, i>> :
                                i \in {j \in commit[l] + 1..reached : log[l][j].write}}
     /\ UNCHANGED <<history, known, epoch, log, leads, led, follows, grant, promise, match,
-                   blocked, waits, writes, crashes, recoveries>>
+                   blocked, waits, writes, crashes, recoveries, tornVars>>
 
 --------------------------------------------------------------------------------
 (* The in-sync set. *)
@@ -209,7 +224,7 @@ Shrink(l, f) ==
     /\ blocked' = IF Has("shrink waits for the grant") /\ follows[f] = l
                   THEN [blocked EXCEPT ![l] = Max({@, grant[f]})] ELSE blocked
     /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
-                   waits, acked, writes, crashes, recoveries>>
+                   waits, acked, writes, crashes, recoveries, tornVars>>
 
 Expand(l, f) ==
     /\ leads[l] /\ f \notin Of(l).inSync
@@ -217,31 +232,62 @@ Expand(l, f) ==
     /\ Has("join when level") => match[l][f] >= commit[l]
     /\ Swap(l, l, epoch[l], Of(l).inSync \cup {f}, "join")
     /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
-                   blocked, waits, acked, writes, crashes, recoveries>>
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 --------------------------------------------------------------------------------
 (* Leadership. *)
 
+(* One whose end was torn asks the other in-sync replicas first; one answer is enough,     *)
+(* since everything acknowledged is in the log of each of them. It may be old by the time  *)
+(* of the swap, which fails if the descriptor has changed.                                 *)
+Longer(m, n) ==
+    LET end(x) == IF log[x] = <<>> THEN 0 ELSE log[x][Len(log[x])].epoch
+    IN end(m) > end(n) \/ (end(m) = end(n) /\ Len(log[m]) > Len(log[n]))
+
+MayTakeOver(n) ==
+    /\ ~leads[n] /\ Record.leader # n /\ n \in Record.inSync
+    /\ Has("promise runs out") => promise[Record.leader][n] = 0
+
+Ask(n) ==
+    /\ ~proven[n] /\ asked[n] # Last
+    /\ known[n] = Last /\ Last < MaxRevision
+    /\ MayTakeOver(n) \/ (Record.leader = n /\ ~leads[n])
+    /\ \E m \in Record.inSync \ {n, Record.leader} : ~Longer(m, n)
+    /\ asked' = [asked EXCEPT ![n] = Last]
+    /\ UNCHANGED <<history, known, epoch, log, commit, leads, led, follows, grant, promise, match,
+                   blocked, waits, acked, writes, crashes, recoveries, proven, oldLinks, rotten,
+                   torn>>
+
+MayLead(n) == Has("ask before leading") => proven[n] \/ asked[n] = Last
+
 Takeover(n) ==
     LET old == Record IN
-    /\ ~leads[n] /\ old.leader # n /\ n \in old.inSync
-    /\ Has("promise runs out") => promise[old.leader][n] = 0
+    /\ MayTakeOver(n) /\ MayLead(n)
     /\ Swap(n, n, old.epoch + 1, old.inSync \ {old.leader}, "takeover")
     /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
-                   blocked, waits, acked, writes, crashes, recoveries>>
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 (* The leader of record does not lead: it has restarted, or missed that it was named. *)
 Resume(n) ==
     /\ ~leads[n] /\ Record.leader = n
+    /\ MayLead(n) \/ Record.inSync = {n}
     /\ Swap(n, n, Record.epoch + 1, Record.inSync, "resume")
     /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
-                   blocked, waits, acked, writes, crashes, recoveries>>
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
+
+(* It leads on record and has asked: another's log goes on longer, so that one is to lead. *)
+Yield(n, m) ==
+    /\ ~leads[n] /\ Record.leader = n /\ ~proven[n]
+    /\ m \in Record.inSync \ {n} /\ Longer(m, n)
+    /\ Swap(n, m, Record.epoch + 1, Record.inSync \ {n}, "yield")
+    /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 HandOver(l, f) ==
     /\ leads[l] /\ f # l /\ f \in Of(l).inSync /\ commit[l] = Len(log[l])
     /\ Swap(l, f, epoch[l] + 1, Of(l).inSync, "hand-over")
     /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
-                   blocked, waits, acked, writes, crashes, recoveries>>
+                   blocked, waits, acked, writes, crashes, recoveries, tornVars>>
 
 (* How long a new leader waits. `over`: when the lease of every leader before it has ended *)
 (* for sure; a grant of those ends a lease later still. A deposed leader whose start entry  *)
@@ -250,13 +296,13 @@ Lead(n, r) ==
     LET d == history[r]
         before == history[r - 1]
         outside == Nodes \ d.inSync
-        proven == /\ d.kind = "takeover"
-                  /\ \/ \E i \in 1..Len(log[n]) : log[n][i].epoch = before.epoch
-                     \/ ~Has("deposed that never led")
-        over == IF proven
+        itLed == /\ d.kind = "takeover"
+                 /\ \/ \E i \in 1..Len(log[n]) : log[n][i].epoch = before.epoch
+                    \/ ~Has("deposed that never led")
+        over == IF itLed
                 THEN IF Has("promise given meanwhile") THEN promise[before.leader][n] ELSE 0
                 ELSE IF Has("former lease") THEN Lease ELSE 0
-        suspects == IF proven THEN outside \ {before.leader} ELSE outside
+        suspects == IF itLed THEN outside \ {before.leader} ELSE outside
     IN
     /\ leads' = [leads EXCEPT ![n] = TRUE]
     /\ led' = [led EXCEPT ![n] = d.epoch]
@@ -269,17 +315,24 @@ Lead(n, r) ==
     /\ blocked' = [blocked EXCEPT ![n] =
             IF suspects # {} /\ Has("wait for outsiders") THEN over + Lease
             ELSE IF outside # {} THEN over ELSE 0]
-    /\ UNCHANGED <<promise, match>>
+    /\ proven' = [proven EXCEPT ![n] = TRUE]
+    /\ promise' = [promise EXCEPT ![n] = Zero]
+    /\ match' = [match EXCEPT ![n] = Zero]
 
-(* A node learns of a newer descriptor: its own swap's outcome, the watch, or a refresh. *)
+(* A node learns of a newer descriptor: its own swap's outcome, the watch, or a refresh.   *)
+(* One that is named by another, and whose end was torn, does not lead by that: it resumes. *)
+(* One that still leads in an older epoch begins anew: others may be out of the set since.  *)
 Learn(n, r) ==
-    LET d == history[r] IN
+    LET d == history[r]
+        willing == Has("ask when named") => proven[n] \/ d.by = n
+        still == leads[n] /\ ~Has("begin anew when named")
+    IN
     /\ r \in known[n] + 1..Last
     /\ known' = [known EXCEPT ![n] = r]
-    /\ \/ /\ d.leader = n /\ ~leads[n] /\ d.epoch > epoch[n]
+    /\ \/ /\ d.leader = n /\ d.epoch > epoch[n] /\ willing /\ ~still
           /\ Lead(n, r)
-       \/ /\ d.leader = n /\ (leads[n] \/ d.epoch <= epoch[n])
-          /\ Unresigned /\ UNCHANGED <<epoch, led, follows, grant, log>>
+       \/ /\ d.leader = n /\ (d.epoch <= epoch[n] \/ ~willing \/ still)
+          /\ Unresigned /\ UNCHANGED <<epoch, led, follows, grant, log, proven>>
        \/ /\ d.leader # n
           /\ IF leads[n] /\ d.epoch >= epoch[n] THEN Resigned(n) ELSE Unresigned
           /\ IF d.epoch > epoch[n]
@@ -287,8 +340,9 @@ Learn(n, r) ==
                   /\ follows' = [follows EXCEPT ![n] = d.leader]
                   /\ grant' = [grant EXCEPT ![n] = 0]
              ELSE UNCHANGED <<epoch, follows, grant>>
-          /\ UNCHANGED <<led, log>>
-    /\ UNCHANGED <<history, commit, acked, writes, crashes, recoveries>>
+          /\ UNCHANGED <<led, log, proven>>
+    /\ UNCHANGED <<history, commit, acked, writes, crashes, recoveries, asked, oldLinks, rotten,
+                   torn>>
 
 --------------------------------------------------------------------------------
 (* Faults. A cut link, a slow message and a paused node are actions that do not happen.   *)
@@ -296,10 +350,7 @@ Learn(n, r) ==
 (* A crash and a restart. A leader may lose what it wrote in its epoch and had not         *)
 (* committed; a follower has acknowledged nothing that was not durable. What is applied    *)
 (* may be behind the journal. The map is read before anything else.                        *)
-Crash(n, keep) ==
-    /\ crashes < MaxCrashes /\ crashes' = crashes + 1
-    /\ keep >= commit[n]
-    /\ \A i \in keep + 1..Len(log[n]) : leads[n] /\ log[n][i].epoch = epoch[n]
+Restart(n, keep) ==
     /\ log' = [log EXCEPT ![n] = Prefix(@, keep)]
     /\ commit' = [commit EXCEPT ![n] = 0]
     /\ known' = [known EXCEPT ![n] = Last]
@@ -308,6 +359,29 @@ Crash(n, keep) ==
     /\ grant' = [grant EXCEPT ![n] = 0]
     /\ Resigned(n)
     /\ UNCHANGED <<history, led, acked, writes, recoveries>>
+
+Unsynced(n, keep) ==
+    /\ keep >= commit[n]
+    /\ \A i \in keep + 1..Len(log[n]) : leads[n] /\ log[n][i].epoch = epoch[n]
+
+Crash(n, keep) ==
+    /\ crashes < MaxCrashes /\ crashes' = crashes + 1
+    /\ Unsynced(n, keep) /\ Restart(n, keep)
+    /\ UNCHANGED tornVars
+
+(* The same, and the end of the journal is found torn. On one machine it may have rotted:  *)
+(* the last durable entry is gone, too. Not on the only one that is in sync. Whoever had a *)
+(* link to the former process may not have noticed: what that one acknowledged counts on.  *)
+TornEnd(n, keep, lost) ==
+    /\ torn < MaxTorn /\ torn' = torn + 1
+    /\ lost = 1 => rotten \subseteq {n} /\ Record.inSync # {n}
+    /\ keep + lost <= Len(log[n])
+    /\ Unsynced(n, keep + lost) /\ Restart(n, keep)
+    /\ rotten' = IF lost = 1 THEN {n} ELSE rotten
+    /\ proven' = [proven EXCEPT ![n] = FALSE]
+    /\ asked' = [asked EXCEPT ![n] = 0]
+    /\ oldLinks' = oldLinks \cup {<<l, n>> : l \in Nodes \ {n}}
+    /\ UNCHANGED crashes
 
 (* Two zones are gone for good; the operator makes the survivor the sole source. The       *)
 (* zones come back with new, empty nodes. What the survivor had not, is lost; the client   *)
@@ -328,17 +402,20 @@ Recover(s) ==
     /\ grant' = Zero /\ promise' = [n \in Nodes |-> Zero] /\ match' = [n \in Nodes |-> Zero]
     /\ blocked' = Zero /\ waits' = Zero
     /\ acked' = acked \cap Entries(s)
-    /\ UNCHANGED <<writes, crashes>>
+    /\ proven' = [n \in Nodes |-> n # s \/ proven[n]] /\ asked' = Zero /\ oldLinks' = {}
+    /\ UNCHANGED <<writes, crashes, rotten, torn>>
 
 Next ==
     \/ Tick
     \/ \E l, f \in Nodes :
           \/ Promise(f, l) \/ Grant(l, f) \/ Shrink(l, f) \/ Expand(l, f) \/ HandOver(l, f)
+          \/ Yield(l, f)
           \/ \E k \in 0..Len(log[l]) : FollowerAppend(l, f, k)
     \/ \E n \in Nodes :
-          \/ Write(n) \/ Commit(n) \/ Takeover(n) \/ Resume(n) \/ Recover(n)
+          \/ Write(n) \/ Commit(n) \/ Ask(n) \/ Takeover(n) \/ Resume(n) \/ Recover(n)
           \/ \E r \in known[n] + 1..Last : Learn(n, r)
-          \/ \E keep \in 0..Len(log[n]) : Crash(n, keep)
+          \/ \E keep \in 0..Len(log[n]) :
+                Crash(n, keep) \/ \E lost \in {0, 1} : TornEnd(n, keep, lost)
 
 Spec == Init /\ [][Next]_vars
 
@@ -357,12 +434,16 @@ LogsMatch ==
               log[n][i].epoch = log[m][i].epoch => Prefix(log[n], i) = Prefix(log[m], i)
         /\ LET c == Min({commit[n], commit[m]}) IN Prefix(log[n], c) = Prefix(log[m], c)
 
-(* Nothing acknowledged is missing from an in-sync replica. *)
-InSyncIsComplete == \A n \in Record.inSync : acked \subseteq Entries(n)
+(* Nothing acknowledged is missing from an in-sync replica whose log is proven; and there  *)
+(* is one that has it all.                                                                 *)
+InSyncIsComplete ==
+    /\ \A n \in Record.inSync : proven[n] => acked \subseteq Entries(n)
+    /\ \E n \in Record.inSync : acked \subseteq Entries(n)
 
-(* P1: never fewer than two. *)
+(* P1: never fewer than two, but for what rotted since. *)
 TwoCopies ==
-    recoveries = 0 => \A a \in acked : Cardinality({n \in Nodes : a \in Entries(n)}) >= 2
+    recoveries = 0 => \A a \in acked :
+        Cardinality({n \in Nodes : a \in Entries(n)}) >= 2 - Cardinality(rotten)
 
 Clean(n) == \A i \in commit[n] + 1..Len(log[n]) : ~log[n][i].write
 
@@ -370,7 +451,8 @@ MayRead(n) ==
     IF leads[n]
     THEN /\ LeaseHolds(n)
          /\ Has("epoch start") => commit[n] > 0 /\ log[n][commit[n]].epoch = epoch[n]
-    ELSE grant[n] > 0 /\ (Has("dirty keys") => Clean(n))
+    ELSE /\ grant[n] > 0 /\ (Has("dirty keys") => Clean(n))
+         /\ Has("proven to read") => proven[n]
 
 (* A read never misses an acknowledged write. *)
 ReadsAreCurrent == \A n \in Nodes : MayRead(n) => acked \subseteq Applied(n)
@@ -379,11 +461,11 @@ ReadsAreCurrent == \A n \in Nodes : MayRead(n) => acked \subseteq Applied(n)
 (* its grant, or of its lease. With NothingForgotten: it still has all that later.         *)
 Provably(n) == IF leads[n] THEN LeaseHolds(n) /\ commit[n] > 0
                                 /\ log[n][commit[n]].epoch = epoch[n]
-               ELSE grant[n] > 0
+               ELSE grant[n] > 0 /\ proven[n]
 SurvivorKnows == \A n \in Nodes : Provably(n) => acked \subseteq Entries(n)
 
 NothingForgotten ==
-    [][\A n \in Nodes : recoveries' = recoveries =>
+    [][\A n \in Nodes : recoveries' = recoveries /\ torn' = torn =>
             (acked \cap Entries(n)) \subseteq Entries(n)']_vars
 
 (* Shows that the bounds reach what they must: each of these is expected to be violated. *)
@@ -397,6 +479,9 @@ NeverSecondTakeoverServes ==
                           /\ <<epoch[l], commit[l]>> \in acked)
 NeverFollowerReadsInSecondEpoch ==
     ~(\E n \in Nodes : ~leads[n] /\ MayRead(n) /\ epoch[n] > 1 /\ acked # {})
+NeverLeadsWithAnAnswer == ~(\E n \in Nodes : leads[n] /\ asked[n] > 0)
+NeverServesAfterRot ==
+    ~(\E n \in rotten : leads[n] /\ <<epoch[n], commit[n]>> \in acked /\ Count("hand-over") > 0)
 NeverServesAfterRecovery ==
     ~(recoveries > 0 /\ \E l \in Nodes : leads[l] /\ <<epoch[l], commit[l]>> \in acked)
 ================================================================================

@@ -45,6 +45,7 @@ class Run:
     writes: int = 1
     crashes: int = 0
     recoveries: int = 0
+    torn: int = 0
     invariants: tuple[str, ...] = INVARIANTS
     module: str = "Replication"
     options: tuple[str, ...] = field(default=())
@@ -71,7 +72,8 @@ class Run:
             "CONSTANTS\n  Nodes = {a, b, c}\n  First = a\n"
             f"  Lease = {self.lease}\n  MaxRevision = {revisions}\n"
             f"  MaxWrites = {self.writes}\n  MaxCrashes = {self.crashes}\n"
-            f"  MaxRecoveries = {self.recoveries}\n  Plan <- ThePlan\n  Without = {{{without}}}\n"
+            f"  MaxRecoveries = {self.recoveries}\n  MaxTorn = {self.torn}\n"
+            f"  Plan <- ThePlan\n  Without = {{{without}}}\n"
             "SYMMETRY Symmetry\nPROPERTY NothingForgotten\n"
             + "".join(f"INVARIANT {i}\n" for i in self.invariants)
         )
@@ -102,6 +104,11 @@ MUTANTS = (
     mutant("confirmed promise", plan=("takeover", "hand-over"), lease=2),
     mutant("deposed that never led", plan=("hand-over", "takeover")),
     mutant("former lease", plan=("hand-over", "drop"), lease=2),
+    mutant("ask before leading", expect="LogsMatch", plan=("takeover",), torn=1),
+    mutant("ask when named", expect="LogsMatch", plan=("hand-over",), torn=1),
+    mutant("begin anew when named", plan=("hand-over", "yield"), torn=1),
+    mutant("all of it proves", expect="InSyncIsComplete", revisions=1, torn=1),
+    mutant("proven to read", revisions=1, torn=1),
 )
 
 LEASE = Run("the arithmetic of leases", module="Lease", lease=5, writes=9, invariants=("Nested",))
@@ -132,6 +139,20 @@ REACHED = (
         invariants=("NeverFollowerReadsInSecondEpoch",),
     ),
     Run(
+        "reach a leader whose end was torn and that has asked",
+        "NeverLeadsWithAnAnswer",
+        torn=1,
+        plan=("takeover",),
+        invariants=("NeverLeadsWithAnAnswer",),
+    ),
+    Run(
+        "reach writes by one that had rotted and was handed over to",
+        "NeverServesAfterRot",
+        torn=1,
+        plan=("hand-over",),
+        invariants=("NeverServesAfterRot",),
+    ),
+    Run(
         "reach writes after a recovery",
         "NeverServesAfterRecovery",
         recoveries=1,
@@ -144,6 +165,7 @@ QUICK = (
     LEASE,
     Run("any swap", revisions=2, writes=2),
     Run("takeover, resume", plan=("takeover", "resume")),
+    Run("a torn end, resume", plan=("resume",), torn=1),
 )
 
 MAIN = (
@@ -151,6 +173,10 @@ MAIN = (
     Run("drop, join, takeover, takeover", plan=EVERYTHING),
     Run("a restart, drop, resume", plan=("drop", "resume"), crashes=1),
     Run("drop, recover, resume, join", plan=("drop", "recover", "resume", "join"), recoveries=1),
+    Run("a torn end, takeover", plan=("takeover",), torn=1),
+    Run("a torn end, hand-over, resume", plan=("hand-over", "resume"), torn=1),
+    Run("a torn end, hand-over, yield", plan=("hand-over", "yield"), torn=1),
+    Run("a torn end, yield, join", plan=("yield", "join"), torn=1),
     Run("long leases, hand-over, drop", plan=("hand-over", "drop"), lease=2),
     Run("long leases, takeover, hand-over", plan=("takeover", "hand-over"), lease=2),
 )

@@ -365,7 +365,9 @@ class ReplicaHost:
             and descriptor.leader == self.node_id
             and descriptor.epoch > replica.leader.epoch
         ):
-            replica.step_down("an operator has named this node the sole source")
+            # By an operator, as the sole source; or it was handed over, and back, unheard by us
+            # (Learn in the model).
+            replica.step_down("this node was named leader anew")
         if replica.leader is not None:
             replica.leader.followers.update_grants()
             for node in descriptor.replica_nodes():

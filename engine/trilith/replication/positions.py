@@ -3,8 +3,7 @@
 The end of a journal that no MARK follows looks the same torn and rotten (storage/journal_recovery):
 such a replica may lack entries that it had acknowledged, and not know it. Everything that was
 acknowledged is in the log of every other in-sync replica, so one answer is enough
-(Protocol-Aware Recovery, FAST '18). The rule is not in the model, whose logs do not rot: the
-simulation's fault `rotten_end` tests it.
+(Protocol-Aware Recovery, FAST '18; Ask and TornEnd in the model).
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ between, or the swap would fail.
 One whose journal had a torn end, and was not yet shown by a leader that its log is as long as it
 once was, asks the other in-sync replicas first (positions.py). While none answers it does not lead,
 unless it is alone in the set; if a log goes on longer, its replica is named leader, and we leave
-the in-sync set. This rule is not in the model (see positions.py).
+the in-sync set (MayLead and Yield in the model).
 """
 
 from __future__ import annotations
@@ -129,7 +129,8 @@ class Takeover:
     def accept(self, replica: Replica, descriptor: Descriptor) -> None:
         """Handed over to us: by one who may count what we had acknowledged before a restart.
 
-        Unless proven we ask first, as after any restart: the next tick finds that we do not lead.
+        Unless proven we ask first, as after any restart: the next tick finds that we do not lead
+        (Learn in the model).
         """
         if replica.proven:
             self.lead(replica, descriptor, deposed=None)
