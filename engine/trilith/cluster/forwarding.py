@@ -30,6 +30,7 @@ from trilith.undecodable import UNDECODABLE
 
 WireError = tuple[str, str, dict[str, Any]]
 QUERY_WAIT_S_MAX = 5.0
+SWEEP_CALLS = 4096
 CALL_ID_BITS = 31  # of the calls of one process; those above tell processes apart
 
 
@@ -144,12 +145,17 @@ class Forwarding:
             raise PeerUnreachable(f"no link to node {node}", node=node)
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[call_id] = _Asked(node, partition_id, future)
-        future.add_done_callback(lambda _: self._waiting.pop(call_id, None))
+        if call_id % SWEEP_CALLS == 0:  # what was given up, and never answered
+            waiting = self._waiting.items()
+            self._waiting = {key: one for key, one in waiting if not one.answer.done()}
         return future
 
     def _result(self, node: str, message: ForwardedResult) -> None:
         waiting = self._waiting.get(message.call_id)
-        if waiting is None or waiting.answer.done() or waiting.node != node:
+        if waiting is None or waiting.node != node:
+            return
+        del self._waiting[message.call_id]
+        if waiting.answer.done():
             return  # its caller gave up
         if message.error is not None:
             waiting.answer.set_exception(from_wire(*message.error))

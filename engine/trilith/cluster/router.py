@@ -133,14 +133,14 @@ class Router:
         if not starts or self._closed:
             return None
         replica = self._host.replicas.get(self._ids[keyspace][bisect_right(starts, key) - 1])
-        if (
-            replica is None
-            or not replica.covers(key)
-            or replica.wait_index(key) > replica.applied_index
-            or not replica.can_read(self._clock.monotonic())
-        ):
+        if replica is None or replica.awaited:
             return None
-        return replica
+        record = replica.range  # without calls, as `Replica.covers`: on the path of every request
+        if key < record.start or (record.end and key >= record.end) or record.absorbed_by:
+            return None
+        if replica.leader is None and replica.dirty.wait_index(key) > replica.applied_index:
+            return None
+        return replica if replica.can_read(self._clock.monotonic()) else None
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
         replica = self._try_replica(keyspace, key)

@@ -96,7 +96,10 @@ class Authenticator:
             raise invalid(f"Credential should be scoped to a valid region, not '{claims.region}'. ")
         credential = self._credentials.find(claims.access_key_id)
         token = header_map.get(b"x-amz-security-token")
-        if credential is None or not _is_token(credential.session_token, token):
+        if credential is None or (
+            (token is not None or credential.session_token is not None)
+            and not _is_token(credential.session_token, token)
+        ):
             raise DynamoDBError(
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.",

@@ -244,7 +244,9 @@ class Structure:
         for name, one in value.items():
             member = self.members.get(name)
             if member is not None and one is not None:
-                converted[name] = SHAPES[member].convert(one, member)
+                kind = SHAPES[member]
+                plain = type(kind) is AnyValue
+                converted[name] = one if plain else kind.convert(one, member)
         return converted
 
     def check(self, value: Any, path: str, faults: list[str]) -> None:
@@ -255,7 +257,9 @@ class Structure:
             if name not in value
         ]
         for name, one in value.items():
-            SHAPES[self.members[name]].check(one, prefix + lower_first(name), faults)
+            kind = SHAPES[self.members[name]]
+            if type(kind) is not AnyValue:
+                kind.check(one, prefix + lower_first(name), faults)
 
 
 Shape = String | Whole | Boolean | Timestamp | AnyValue | ListOf | MapOf | Structure

@@ -90,8 +90,10 @@ def check_expression_members(
             )
     if "ExpressionAttributeNames" in request and not used:
         raise validation("ExpressionAttributeNames can only be specified when using expressions")
+    if "ExpressionAttributeValues" not in request:
+        return
     takers = [member for member in expressions if member != "ProjectionExpression"]
-    if "ExpressionAttributeValues" in request and not any(one in request for one in takers):
+    if not any(one in request for one in takers):
         are = "are" if len(takers) > 1 else "is"
         reason = f": {' and '.join(takers)} {are} null" if takers else ""
         raise validation(

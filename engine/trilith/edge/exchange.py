@@ -96,6 +96,14 @@ class Exchange:
         if self._arrived is not None:
             self._wake()
 
+    def whole_body(self, body: bytes) -> None:
+        """The only piece, and the end."""
+        self.more_body = False
+        if body:
+            self._pieces.append(body)
+            self.buffered = len(body)
+            self._protocol.budget.held += len(body)
+
     def body_ended(self) -> None:
         self.more_body = False
         if self._arrived is not None:
@@ -135,7 +143,8 @@ class Exchange:
         except Exception:
             log.exception("an application failed outside its own error handling")
         finally:
-            self.release()
+            if self.buffered:
+                self.release()
             self._protocol.tasks.discard(self.task)  # set by now
         if self.complete or self.disconnected:
             return

@@ -198,10 +198,10 @@ class HttpProtocol(HttpToolsProtocol):
                 self._write_answer(answer, keep_alive=True)
                 return True
         exchange = Exchange(self, self._asgi_app, scope, expects_continue=False, keep_alive=True)
-        if body:
-            exchange.body_arrived(body)
-            self._pause_if_much_waits(exchange)
-        exchange.body_ended()
+        exchange.whole_body(body)
+        scope["trilith.body"] = body  # for applications that need not ask for it
+        if self.budget.held > self.budget.limit:
+            self.flow.pause_reading()
         self._exchange = exchange
         self._run(exchange)
         return True
@@ -378,7 +378,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._run(self._exchange)
         elif self._ended:
             self.transport.close()
-        if not self._waiting:
+        if not self._waiting and self.flow.read_paused:
             self.flow.resume_reading()
 
     def _linger(self) -> None:

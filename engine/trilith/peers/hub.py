@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -205,13 +206,13 @@ class PeerHub:
         self._links[key] = link
         if link.channel == CONTROL:
             self._outboxes[link.peer_id] = []
-            link.on_frame = lambda frame: self._control_frame(link, frame)
+            link.on_frame = partial(self._control_frame, link)
             self._log("peer_up", peer=link.peer_id)
             for listener in self._up_listeners:
                 listener(link.peer_id)
         else:
             pending = self._pending[link.peer_id] = PendingCalls()
-            link.on_frame = lambda frame: self._bulk_frame(link, pending, frame)
+            link.on_frame = partial(self._bulk_frame, link, pending)
 
     def _link_lost(self, link: Link, error: Exception | None) -> None:
         key = (link.peer_id, link.channel)

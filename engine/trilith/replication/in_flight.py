@@ -15,60 +15,63 @@ from trilith.storage.ordered_store import DELETE_RANGE, PUT, Operation
 
 
 class Overlay:
-    """In-flight writes by physical key, latest first to answer."""
+    """In-flight writes by physical key, latest first to answer.
 
-    __slots__ = ("_keys", "_ranges")
+    `keys`, `ranges`: for who looks up a key without a call (view.py).
+    """
+
+    __slots__ = ("keys", "ranges")
 
     def __init__(self) -> None:
-        self._keys: dict[bytes, tuple[int, bytes | None]] = {}
-        self._ranges: list[tuple[int, bytes, bytes]] = []
+        self.keys: dict[bytes, tuple[int, bytes | None]] = {}
+        self.ranges: list[tuple[int, bytes, bytes]] = []
 
     def add(self, index: int, operations: Iterable[Operation]) -> None:
         """The operations of the entry at `index`, or of commands that will be in it."""
         for kind, key, value in operations:
             if kind == PUT:
-                self._keys[key] = (index, value)
+                self.keys[key] = (index, value)
             elif kind == DELETE_RANGE:
-                self._ranges.append((index, key, value))
-                for known in [k for k in self._keys if key <= k < value]:
-                    self._keys[known] = (index, None)
+                self.ranges.append((index, key, value))
+                for known in [k for k in self.keys if key <= k < value]:
+                    self.keys[known] = (index, None)
             else:
-                self._keys[key] = (index, None)
+                self.keys[key] = (index, None)
 
     def release(self, index: int, operations: Iterable[Operation]) -> None:
         """The entry was applied: the store has it now."""
-        keys = self._keys
+        keys = self.keys
         for kind, key, _ in operations:
             if kind != DELETE_RANGE:
                 held = keys.get(key)
                 if held is not None and held[0] <= index:
                     del keys[key]
-        if self._ranges:
-            self._ranges = [r for r in self._ranges if r[0] > index]
+        if self.ranges:
+            self.ranges = [r for r in self.ranges if r[0] > index]
             for known in [k for k, (i, _) in keys.items() if i <= index]:
                 del keys[known]
 
     def clear(self) -> None:
-        self._keys.clear()
-        self._ranges.clear()
+        self.keys.clear()
+        self.ranges.clear()
 
     def get(self, key: bytes) -> tuple[bool, bytes | None]:
         """(whether an in-flight write decides the key, its value or None when deleted)."""
-        held = self._keys.get(key)
+        held = self.keys.get(key)
         if held is not None:
             return True, held[1]
-        for _, start, end in self._ranges:
+        for _, start, end in self.ranges:
             if start <= key < end:
                 return True, None
         return False, None
 
     def within(self, start: bytes, end: bytes) -> dict[bytes, bytes | None]:
         """Keys of [start, end) that in-flight writes decide."""
-        return {k: v for k, (_, v) in self._keys.items() if start <= k < end}
+        return {k: v for k, (_, v) in self.keys.items() if start <= k < end}
 
     def hides(self, key: bytes) -> bool:
         """Whether an in-flight range deletion covers a stored key."""
-        return any(start <= key < end for _, start, end in self._ranges)
+        return any(start <= key < end for _, start, end in self.ranges)
 
 
 class DirtyKeys:

@@ -78,8 +78,13 @@ class LeaderView(StoreView):
         if key < self._start or (self._end and key >= self._end):
             raise _outside()
         physical = self._prefixes[family] + key
-        decided, value = self._overlay.get(physical)
-        return value if decided else self._store.get(physical)
+        overlay = self._overlay  # as its `get`, without a call
+        held = overlay.keys.get(physical)
+        if held is not None:
+            return held[1]
+        if overlay.ranges and overlay.get(physical)[0]:
+            return None
+        return self._store.get(physical)
 
     def scan(
         self, family: int, start: bytes, end: bytes, *, reverse: bool = False

@@ -97,7 +97,11 @@ class _FramedConnection(asyncio.BufferedProtocol):
             start = offset + _HEADER.size
             if self._filled - start >= length:
                 offset = start + length
-                self._deliver(memoryview(bytes(self._view[start:offset])), checksum)
+                frame = memoryview(bytes(self._view[start:offset]))
+                if crc32c(frame) != checksum:  # as `_deliver`, without a call
+                    raise FrameError("a frame's checksum is wrong")
+                if self._handler is not None:
+                    self._handler.frame_received(frame)
                 continue
             if start + length > _RECEIVE_BUFFER_BYTES and length > _RECEIVE_BUFFER_BYTES // 2:
                 received = self._filled - start

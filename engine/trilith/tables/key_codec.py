@@ -67,7 +67,8 @@ def index_key(
 
 def partition_stem(prefix: bytes, partition_value: Value) -> bytes:
     """What the keys of all items with one partition key start with."""
-    encoded = encode_key_value(partition_value)
+    text = partition_value.get("S")
+    encoded = encode_key_value(partition_value) if text is None else text.encode()
     return prefix + xxh3_64_digest(encoded) + escape_bytes(encoded)  # the token, big-endian
 
 

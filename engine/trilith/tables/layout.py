@@ -91,7 +91,9 @@ _SLOT_OF = [bytes((first * SLOTS // 256,)) for first in range(256)]
 
 def item_key(table_id: bytes, partition_value: Value, sort_value: Value | None) -> bytes:
     """The logical key of an item, which also routes it."""
-    key = key_codec.item_key(table_id, partition_value, sort_value)
+    key = key_codec.partition_stem(table_id, partition_value)
+    if sort_value is not None:
+        key += key_codec.encode_key_value(sort_value)
     return _SLOT_OF[key[TABLE_ID_SIZE]] + key
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from trilith.errors import (
     DeadlineExceeded,
@@ -203,9 +203,9 @@ class TableService:
         old = None
         if done.old is not None:
             old = self._keys.open_item(table.table_id, logical, done.old)
-        if type(done) is ConditionFailed:
+        if isinstance(done, ConditionFailed):
             return Change(True, old, None, done.size, 0, {})
-        written = cast(Written, done)
+        written: Written = done
         new = None
         if written.new is not None:
             new = self._keys.open_item(table.table_id, logical, written.new)

@@ -33,7 +33,8 @@ def require_key(table: Table, key: Item) -> None:
         value = key.get(name)
         if value is None or kind not in value:
             raise validation(MISMATCH)
-        _require_filled(name, kind, value)
+        if not value[kind]:
+            _require_filled(name, kind, value)
     _require_sizes(table, key)
 
 
@@ -47,7 +48,8 @@ def require_item_keys(table: Table, item: Item) -> None:
             raise validation(
                 f"{_INVALID}Type mismatch for key {name} expected: {kind} actual: {type_of(value)}"
             )
-        _require_filled(name, kind, value)
+        if not value[kind]:
+            _require_filled(name, kind, value)
     _require_sizes(table, item)
 
 
