@@ -18,6 +18,14 @@ def test_a_healthy_cluster_says_so() -> None:
     ]
 
 
+def test_a_sole_source_is_named_until_another_zone_is_in_sync() -> None:
+    alone = {"id": 3, "in_sync": ["n1"], "replicas": {"az1": "n1", "az2": "n2"}}
+    recovered = {**alone, "leader_zone": "az1", "recovered": True}
+    lines = health_lines({"partitions": [recovered] * 2, "repair_queue": {}})
+    assert lines[0].startswith("Recovered: az1 is the sole source of 2 partitions")
+    assert "Recovered" not in health_lines({"partitions": [alone], "repair_queue": {}})[0]
+
+
 def test_what_is_under_replicated_is_named_with_its_reason() -> None:
     missing = [
         {"partition": p, "zone": "az2", "node": "az2-x", "why": "is not reachable"} for p in (1, 2)

@@ -18,7 +18,7 @@ NOT_YET = "-"
 
 def health_lines(found: Mapping[str, Any]) -> list[str]:
     """What is under-replicated or damaged, and why; one line that says so when nothing is."""
-    lines = [*_under_replicated(found), *_quarantine(found), *_settings(found)]
+    lines = [*_recovered(found), *_under_replicated(found), *_quarantine(found), *_settings(found)]
     queue = found.get("repair_queue")
     if queue is None:
         lines.append("Repair queue: cannot be read now (a partition has no leader that answers)")
@@ -28,6 +28,16 @@ def health_lines(found: Mapping[str, Any]) -> list[str]:
     else:
         lines.append("Repair queue: empty")
     return lines
+
+
+def _recovered(found: Mapping[str, Any]) -> Iterator[str]:
+    """After `trilith recover`, until another zone is in sync again."""
+    alone = Counter(p["leader_zone"] for p in found.get("partitions") or [] if p.get("recovered"))
+    for zone, count in sorted(alone.items()):
+        yield (
+            f"Recovered: {zone} is the sole source of {_count(count, 'partition')}; they take no "
+            "writes until another zone is in sync"
+        )
 
 
 def _under_replicated(found: Mapping[str, Any]) -> Iterator[str]:
