@@ -348,3 +348,56 @@ def test_a_node_that_is_cut_off_from_the_leader_reads_through_another(both_ways:
         network.heal("n2", "n1")
 
     play(story)
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+def test_a_leader_behind_a_link_that_is_cut_one_way_is_replaced_soon(deaf: bool) -> None:
+    """One that spoke but heard nothing was not silent, until it gave up its links."""
+
+    async def story(scene: Scene) -> None:
+        ways = [(other, "n1") if deaf else ("n1", other) for other in ("n2", "n3")]
+        for way in ways:
+            scene.cluster.network.cut(*way)
+        async with asyncio.timeout(1.25):
+            assert (await scene.write(scene.n2, b"on")).applied
+        for way in ways:
+            scene.cluster.network.heal(*way)
+
+    play(story)
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+def test_a_follower_behind_a_link_that_is_cut_one_way_is_dropped_soon(deaf: bool) -> None:
+    async def story(scene: Scene) -> None:
+        ways = [(other, "n3") if deaf else ("n3", other) for other in ("n1", "n2")]
+        for way in ways:
+            scene.cluster.network.cut(*way)
+        async with asyncio.timeout(1.25):
+            assert (await scene.write(scene.n2, b"on")).applied
+        for way in ways:
+            scene.cluster.network.heal(*way)
+
+    play(story)
+
+
+@pytest.mark.parametrize("isolated", [0, 1, 2])
+def test_a_zone_that_is_cut_off_takes_nothing_along(isolated: int) -> None:
+    """It could still reach the coordinator, and dropped those who went on, or took over."""
+
+    async def story(scene: Scene) -> None:
+        lonely = scene.cluster.nodes[isolated]
+        others = [node for node in scene.cluster.nodes if node is not lonely]
+        network, epoch = scene.cluster.network, scene.cluster.descriptors()[0].epoch
+        for node in others:
+            network.cut(lonely.node_id, node.node_id)
+            network.cut(node.node_id, lonely.node_id)
+        async with asyncio.timeout(1.25):
+            assert (await scene.write(others[0], b"on")).applied
+        await scene.pass_time(3.0)
+        assert scene.in_sync() == [node.node_id for node in others]
+        assert scene.cluster.descriptors()[0].epoch == epoch + (isolated == 0)
+        for node in others:
+            network.heal(lonely.node_id, node.node_id)
+            network.heal(node.node_id, lonely.node_id)
+
+    play(story)

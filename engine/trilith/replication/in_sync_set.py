@@ -86,7 +86,7 @@ class InSyncSet:
         if now < leader.waits_until:
             return False
         lease = leader.replica.ports.lease_of(progress.node)
-        silent = now - max(lease.heard_at, leader.started_at) > self._follower_timeout_s
+        silent = min(lease.silent_for(now), now - leader.started_at) > self._follower_timeout_s
         stalled = self._stalls(progress, now)
         lost = progress.state is State.SNAPSHOT
         since = progress.probing_since
@@ -95,7 +95,21 @@ class InSyncSet:
             and since is not None
             and now - since > self._stall_timeout_s
         )
-        return silent or stalled or lost or mute
+        if not (silent or stalled or lost or mute):
+            return False
+        return lost or self._hears_another(leader, progress, now)
+
+    def _hears_another(self, leader: Leader, progress: Progress, now: float) -> bool:
+        """Whether another in-sync follower is well: else it is perhaps we who are cut off, and the
+        set would be left with nobody who can go on.
+        """
+        replica = leader.replica
+        apart = (progress.node, replica.ports.node_id)
+        return any(
+            replica.ports.lease_of(node).silent_for(now) <= self._follower_timeout_s
+            for node in replica.descriptor.in_sync
+            if node not in apart
+        )
 
     def _stalls(self, progress: Progress, now: float) -> bool:
         """Whether what was sent has not been acknowledged for too long."""

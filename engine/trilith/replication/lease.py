@@ -15,8 +15,11 @@ Model: Nested in Lease.tla; Promise, Grant and Tick in Replication.tla.
 
 from __future__ import annotations
 
+from collections import deque
+
 NEVER = float("-inf")
 FOREVER = float("inf")
+UNECHOED_MAX = 32  # the oldest of them tell enough
 
 
 class PeerLease:
@@ -25,6 +28,7 @@ class PeerLease:
     __slots__ = (
         "_lease_s",
         "_margin_s",
+        "_unechoed",
         "grant_given_until",
         "granted_until",
         "heard_at",
@@ -43,11 +47,13 @@ class PeerLease:
         self.grant_given_until = started_at + lease_s
         self.heard_at = NEVER
         self.last_received = 0.0  # the peer's clock, to echo; 0: nothing over this link yet
+        self._unechoed: deque[float] = deque()  # when heartbeats left that no echo has confirmed
 
     def link_reset(self) -> None:
         """A new link: echoes of the old one no longer count. Leases given stay given."""
         self.last_received = 0.0
         self.granted_until = NEVER
+        self._unechoed.clear()
 
     def received(
         self, sent_at: float, echo: float, *, promise: bool, grants: bool, now: float
@@ -60,6 +66,8 @@ class PeerLease:
         self.heard_at = now
         if not 0.0 < echo <= now:
             return
+        while self._unechoed and self._unechoed[0] <= echo:
+            self._unechoed.popleft()
         until = echo + self._lease_s - self._margin_s
         if promise:
             self.promised_until = max(self.promised_until, until)
@@ -72,7 +80,15 @@ class PeerLease:
             self.promise_given_until = now + self._lease_s
         if grants:
             self.grant_given_until = now + self._lease_s
+        if len(self._unechoed) < UNECHOED_MAX:
+            self._unechoed.append(now)
 
     def silent_for(self, now: float) -> float:
-        """Seconds since the peer was last heard; infinite when never."""
-        return now - self.heard_at
+        """Seconds without a sign that the peer hears us and we hear it; infinite when never.
+
+        One that speaks but hears nothing, behind a link that is cut one way, can neither lead nor
+        follow: it is no better than one that is silent. Counted from the first heartbeat that it
+        did not echo, so a pause of our own, in which none left, counts for nothing.
+        """
+        silent_s = now - self.heard_at
+        return max(silent_s, now - self._unechoed[0]) if self._unechoed else silent_s

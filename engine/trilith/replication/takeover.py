@@ -59,7 +59,12 @@ class Takeover:
         lease = self._heartbeats.lease_of(descriptor.leader)
         candidates = [n for n in descriptor.in_sync if n != descriptor.leader]
         patience_s = self._lease_s + STAGGER_S * candidates.index(self._node_id)
-        return now >= lease.promise_given_until and lease.silent_for(now) > patience_s
+        if now < lease.promise_given_until or lease.silent_for(now) <= patience_s:
+            return False
+        others = [n for n in candidates if n != self._node_id]
+        return not others or any(
+            self._heartbeats.lease_of(n).silent_for(now) <= self._lease_s for n in others
+        )  # else it is we who are cut off, and could commit nothing
 
     async def run(self, replica: Replica) -> None:
         """Try once. Raises CoordinatorUnavailable."""
