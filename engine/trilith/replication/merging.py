@@ -412,10 +412,21 @@ class Merging:
         return True
 
     def over(self) -> list[Replica]:
-        """Retired replicas whose descriptors are marked: to be forgotten once the store is flushed
-        behind this moment.
+        """Replicas of marked partitions that are of no use here: to be forgotten once the store is
+        flushed behind this moment.
+
+        Retired ones; and those whose split was never applied here, because a snapshot of what has
+        absorbed them was faster: they would hold on to the journal for ever.
         """
-        return [r for r in self._replicas.values() if r.retired and r.descriptor.absorbed_by]
+        marked = [r for r in self._replicas.values() if r.descriptor.absorbed_by]
+        return [r for r in marked if r.retired or (r.awaited and self._is_covered(r))]
+
+    def _is_covered(self, replica: Replica) -> bool:
+        return any(
+            other.can_tell(replica.range.start, None) and not other.absorbs
+            for other in self._replicas.values()
+            if other.descriptor.keyspace == replica.descriptor.keyspace and other is not replica
+        )
 
     def forget(self, replicas: Iterable[Replica]) -> None:
         """The store was flushed. One whose mark an operator took away meanwhile (`trilith recover`)

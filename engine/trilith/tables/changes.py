@@ -181,6 +181,8 @@ class ChangeLog:
             found += [SHARD_RECORD.decode(raw) for _, raw in page.records]
             more = page.more
             after = page.records[-1][0] if page.records else after
+        if partition_end:  # behind it there may be those of what it has just absorbed
+            found = [shard for shard in found if shard.start < partition_end]
         return found
 
     async def read(
