@@ -101,12 +101,13 @@ class InSyncSet:
 
     def _hears_another(self, leader: Leader, progress: Progress, now: float) -> bool:
         """Whether another in-sync follower is well: else it is perhaps we who are cut off, and the
-        set would be left with nobody who can go on.
+        set would be left with nobody who can go on. Half the time-out: links are not cut all at
+        one moment.
         """
         replica = leader.replica
         apart = (progress.node, replica.ports.node_id)
         return any(
-            replica.ports.lease_of(node).silent_for(now) <= self._follower_timeout_s
+            replica.ports.lease_of(node).silent_for(now) <= self._follower_timeout_s / 2
             for node in replica.descriptor.in_sync
             if node not in apart
         )

@@ -63,8 +63,8 @@ class Takeover:
             return False
         others = [n for n in candidates if n != self._node_id]
         return not others or any(
-            self._heartbeats.lease_of(n).silent_for(now) <= self._lease_s for n in others
-        )  # else it is we who are cut off, and could commit nothing
+            self._heartbeats.lease_of(n).silent_for(now) <= self._lease_s / 2 for n in others
+        )  # else it is perhaps we who are cut off, and could commit nothing
 
     async def run(self, replica: Replica) -> None:
         """Try once. Raises CoordinatorUnavailable."""
