@@ -76,7 +76,7 @@ def test_a_seed_is_a_run(seed: int) -> None:
 def test_a_known_bug_is_found(mutation: str) -> None:
     """The table in tests/README.md has all of them: `make simulate MUTATION=... COUNT=100`."""
     status, told = simulate(
-        "--first", "1", "--count", "12", "--jobs", "1", "--until-found", "--mutation", mutation
+        "--first", "1", "--count", "40", "--jobs", "1", "--until-found", "--mutation", mutation
     )
     assert status == 1, told
     assert "make simulate SEED=" in told
