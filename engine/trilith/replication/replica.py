@@ -87,7 +87,7 @@ class Replica:
         self.applied_index = self.commit_index = applied.index
         self.applied_epoch = applied.epoch
         self.matched_index = applied.index  # equal to the leader's log up to here, this epoch
-        # False: nobody has shown since a torn end was cut off that our log is as long as it was.
+        # False: nobody has shown since our log was cut short that it is as long as it was.
         self.proven = not ports.journal.torn_end
         self._leader_had: int | None = None  # where the leader's log ended when it first said so
         self.apply_failing = False  # the store refuses what is committed
@@ -570,16 +570,16 @@ class Replica:
         return True
 
     def begin_install(self, sender: str, epoch: int, source: object, record: RangeRecord) -> None:
-        """A snapshot of a range arrives: what was here is gone, and nothing is served until it is
-        whole.
-
-        From here on a deposed leader's pieces are refused. Raises Unavailable.
+        """A snapshot arrives: what was here is gone, nothing is served until it is whole, and a
+        deposed leader's pieces are refused. It may end before what we had acknowledged: we are to
+        be proven anew (takeover.py), also after a restart. Raises Unavailable, OSError.
         """
+        self.ports.journal.something_may_be_missing()
         if epoch > self.epoch:
             self._adopt(epoch, sender)
-        self.installing_from = source
+        self.installing_from, self._leader_had = source, None
         self.installing = self.damaged = True
-        self.awaited = self.granted = False
+        self.awaited = self.granted = self.proven = False
         self.range = record
         self.view = self._make_view()
         self._forget_pending()

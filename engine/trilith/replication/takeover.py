@@ -5,10 +5,10 @@ plus one, itself as leader, the old leader out of the in-sync set (rule 5; Takeo
 A restarted leader does the same for itself, without dropping anybody: nobody can have led in
 between, or the swap would fail.
 
-One whose journal had a torn end, and was not yet shown by a leader that its log is as long as it
-once was, asks the other in-sync replicas first (positions.py). While none answers it does not lead,
-unless it is alone in the set; if a log goes on longer, its replica is named leader, and we leave
-the in-sync set (MayLead and Yield in the model).
+One whose journal had a torn end, or that took a snapshot, and was not yet shown by a leader
+that its log is as long as it once was, asks the other in-sync replicas first (positions.py). While
+none answers it does not lead, unless it is alone in the set; if a log goes on longer, its replica
+is named leader, and we leave the in-sync set. (MayLead, Yield in the model.)
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from trilith.storage.journal_config import JournalConfig, RecoveredPartition
 from trilith.storage.journal_group import Group
 from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
-from trilith.storage.journal_recovery import TORN_FILE, LostRegion, recover
+from trilith.storage.journal_recovery import TORN_FILE, LostRegion, note_torn_end, recover
 from trilith.storage.journal_refusals import broken, no_room, shut
 from trilith.storage.journal_trim import droppable
 from trilith.storage.partition_log import PartitionLog
@@ -47,16 +47,7 @@ from trilith.storage.segment import (
 from trilith.storage.segment_reserve import SegmentReserve
 from trilith_native.record import HEADER_SIZE, frame
 
-__all__ = [
-    "CUT",
-    "DROP",
-    "ENTRY",
-    "RESET",
-    "STATE",
-    "Journal",
-    "JournalConfig",
-    "RecoveredPartition",
-]
+__all__ = ["CUT", "DROP", "ENTRY", "RESET", "STATE", "Journal", "JournalConfig"]
 
 
 class Journal:
@@ -436,6 +427,13 @@ class Journal:
             max_entries=max_entries,
             from_disk=from_disk,
         )
+
+    def something_may_be_missing(self) -> None:
+        """A log is about to end before what it held: as after a torn end, until others have shown
+        that it has all again. Durable at once. Raises DiskFull, OSError."""
+        if not self.torn_end:
+            note_torn_end(self._disk, self._directory)
+            self.torn_end = True
 
     def nothing_is_missing(self) -> None:
         """Others have shown that every log has its end: the torn one held nothing that counts."""

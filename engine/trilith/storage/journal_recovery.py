@@ -67,6 +67,19 @@ class Recovered:
     torn_end: bool
 
 
+def note_torn_end(disk: Disk, directory: str) -> None:
+    """Before the end is cut off, and nothing shows any more that it was torn.
+
+    Raises DiskFull, OSError.
+    """
+    try:
+        disk.write_small(f"{directory}/{TORN_FILE}", b"1\n")
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise DiskFull("no room to note that the journal's end was torn") from error
+
+
 def recover(disk: Disk, directory: str, node_id: str, index: JournalIndex) -> Recovered:
     """Fill `index` from the segments. Blocking.
 
@@ -109,7 +122,7 @@ class _Recovery:
                 self._read_segment(number, None, is_last=False)
                 self._lose(LostRegion(number + 1, 0, 0))
         if self._torn_end:
-            self._note_torn_end()
+            note_torn_end(self._disk, self._directory)
         for path in torn:
             self._disk.remove(path)
         last_number = numbers[-1] if numbers else 0
@@ -120,15 +133,6 @@ class _Recovery:
             self._disk.open_append(segment_path(self._directory, last_number), at=last_end).close()
         torn_end = self._disk.exists(f"{self._directory}/{TORN_FILE}")
         return Recovered(last_number, last_end, self._mark_damaged(), torn_end)
-
-    def _note_torn_end(self) -> None:
-        """Before the end is cut off, and nothing shows any more that it was torn."""
-        try:
-            self._disk.write_small(f"{self._directory}/{TORN_FILE}", b"1\n")
-        except OSError as error:
-            if error.errno not in NO_ROOM:
-                raise
-            raise DiskFull("no room to note that the journal's end was torn") from error
 
     def _header(self, number: int) -> FileHeader | None:
         file = self._disk.open_read(segment_path(self._directory, number))
