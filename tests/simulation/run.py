@@ -20,6 +20,7 @@ from tests.simulation.verdicts import acknowledged_alone, converged, differences
 
 from trilith.cluster.bootstrap import OBJECTS, SYSTEM, TABLES
 from trilith.objects.division import ObjectsDivision
+from trilith.tables.division import TableDivision
 
 WHOLE_WITHIN_S = 60.0  # the longest a flapping replica is kept out, and some
 PROGRESS_WITHIN_S = 12.0
@@ -94,6 +95,8 @@ def _run(
         for plan in plans:
             plan.models = all_models() if tables else models()
             plan.divisions = {OBJECTS: ObjectsDivision()}
+            if tables:
+                plan.divisions[TABLES] = TableDivision()
             plan.wall_shift_ms //= 4
     make, calls = (ObjectCluster, ObjectCalls) if objects else (SimCluster, Registers)
     if tables:
