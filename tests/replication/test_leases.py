@@ -273,3 +273,21 @@ def test_a_replica_without_its_whole_log_does_not_lead_what_its_node_split_off(
             Leader(node.replica, waits_until=0.0)
 
     run(tmp_path, ["n1", "n2"], story)
+
+
+def test_a_takeover_that_hears_of_itself_after_a_newer_descriptor_does_not_lead(
+    tmp_path: Path,
+) -> None:
+    """A sole source was named while the swap's answer was under way: a leader of the older epoch
+    would be heard by nobody, and keep this node from leading in the newer one.
+    """
+
+    def story(node: Node) -> None:
+        named = msgspec.structs.replace(node.descriptor, epoch=6, in_sync=["n1"])
+        node.replica.descriptor = named
+        node.takeover.lead(node.replica, node.descriptor, deposed=None)
+        assert node.replica.leader is None
+        node.takeover.lead(node.replica, named, deposed=None)
+        assert node.replica.leader is not None
+
+    run(tmp_path, ["n1", "n2"], story)

@@ -150,6 +150,8 @@ class Takeover:
         """
         if replica.leader is not None or descriptor.epoch < replica.epoch:
             return
+        if descriptor.epoch < replica.descriptor.epoch:
+            return  # an operator has named a sole source while the swap's answer was under way
         if replica.retired or descriptor.absorbed_by:
             return
         if replica.damaged or replica.awaited or self._node_id not in descriptor.in_sync:
