@@ -287,6 +287,7 @@ class Merging:
             self._absorbed[partition_id].set()
         if left.leader is not None:
             self.merges += 1
+            asyncio.get_running_loop().call_soon(self.publish)  # until then B is asked in vain
 
     def replay(self) -> bool:
         """At a start: whoever has an entry that absorbs had applied here all that it speaks of, and
@@ -321,7 +322,8 @@ class Merging:
                 self._apply_what_is_told(replica)
             if replica.retired and not replica.descriptor.absorbed_by:
                 owner = self._owner_of(replica)
-                if owner is not None:
+                widens = owner is not None and not owner.is_published
+                if owner is not None and not widens:  # else that marks it, too
                     self._start(replica.partition_id, partial(self._mark, replica, owner))
             elif replica.leader is not None and replica.range.absorbed and not replica.is_published:
                 self._start(replica.partition_id, partial(self._widen, replica))
