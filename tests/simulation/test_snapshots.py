@@ -46,5 +46,33 @@ def test_a_replica_that_was_filled_anew_does_not_lead_before_it_has_all_that_it_
     play(story)
 
 
+def test_a_leader_with_a_torn_end_leads_on_when_all_who_could_tell_more_have_lost_their_logs() -> (
+    None
+):
+    """It waited for an answer that could not come, and they for a snapshot of its."""
+
+    async def story(scene: Scene) -> None:
+        n1, n2, n3 = scene.n1, scene.n2, scene.n3
+        n3.kill(restart_after_s=20.0)
+        assert await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 2.0)
+        for i in range(10):
+            await scene.append(n1, b"%d " % i)
+        await scene.pass_time(0.5)  # a MARK
+        n1.journal.something_may_be_missing()  # as after a power cut in the middle of a write
+        n1.kill(restart_after_s=0.4)
+        n2.disk.flip(path := "journal/0000000001.seg", _used_bytes(n2, path) // 2)
+        n2.kill(restart_after_s=0.1)
+        assert await scene.cluster.until(lambda: n2.booted, 0.3)
+        assert n2.host.replicas[1].damaged
+        assert await scene.cluster.until(lambda: scene.in_sync() == ["n1"], 3.0)
+        assert await scene.cluster.until(lambda: scene.in_sync() == ["n1", "n2"], 5.0)
+        assert (await scene.append(n2, b"on")).applied
+        assert not n3.running
+        await scene.healthy()
+        assert (await scene.read(n3, b"a")).seen == b"0 1 2 3 4 5 6 7 8 9 on"
+
+    play(story)
+
+
 def _used_bytes(node: SimNode, path: str) -> int:
     return len(node.disk._files[path].durable.rstrip(b"\0"))

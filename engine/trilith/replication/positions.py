@@ -3,7 +3,8 @@
 The end of a journal that no MARK follows looks the same torn and rotten (storage/journal_recovery):
 such a replica may lack entries that it had acknowledged, and not know it. Everything that was
 acknowledged is in the log of every other in-sync replica, so one answer is enough
-(Protocol-Aware Recovery, FAST '18; Ask and TornEnd in the model).
+(Protocol-Aware Recovery, FAST '18; Ask and TornEnd in the model). One that has lost its log
+says so: it will never be able to tell more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from trilith.errors import NotInSync, TrilithError
+from trilith.errors import Corruption, NotInSync, TrilithError
 from trilith.peers.hub import PeerHub
 from trilith.replication.replica import Replica
 from trilith.runtime.network import Buffer
@@ -49,14 +50,17 @@ class Positions:
         self._replicas = replicas
         hub.serve(METHOD, self._answer)
 
-    async def of(self, partition_id: int, nodes: Iterable[str]) -> dict[str, Position]:
-        """Those that answer in time, and whose log is whole as far as they know."""
+    async def of(self, partition_id: int, nodes: Iterable[str]) -> dict[str, Position | None]:
+        """Those that answer in time. None: its log is lost; else it is whole as far as it knows."""
         question = msgspec.msgpack.encode(_Question(partition_id))
-        found: dict[str, Position] = {}
+        found: dict[str, Position | None] = {}
 
         async def ask(node: str) -> None:
             try:
                 header, _ = await self._hub.call(node, METHOD, question, deadline_s=DEADLINE_S)
+            except Corruption:
+                found[node] = None
+                return
             except TrilithError:
                 return
             found[node] = _positions.decode(header)
@@ -67,6 +71,8 @@ class Positions:
     async def _answer(self, peer: str, header: bytes, body: memoryview) -> tuple[bytes, Buffer]:
         del peer, body
         replica = self._replicas.get(_questions.decode(header).partition_id)
-        if replica is None or replica.damaged or replica.awaited:
+        if replica is None or replica.awaited or replica.installing:
             raise NotInSync("there is no whole log of the partition here")
+        if replica.damaged:
+            raise Corruption("the log of the partition was damaged here")
         return msgspec.msgpack.encode(position_of(replica)), b""

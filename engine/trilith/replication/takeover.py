@@ -8,10 +8,16 @@ between, or the swap would fail.
 One whose journal had a torn end, or that took a snapshot, and was not yet shown by a leader
 that its log is as long as it once was, asks the other in-sync replicas first (positions.py). While
 none answers it does not lead, unless it is alone in the set; if a log goes on longer, its replica
-is named leader, and we leave the in-sync set. (MayLead, Yield in the model.)
+is named leader, and we leave the in-sync set. (MayLead, Yield in the model.) If all others answer
+that their logs are lost, nobody can ever tell more, and they cannot be filled before somebody
+leads: a leader of record takes them out of the set and leads, as it would had they led, and
+abdicated. That its own end was torn, not rotten, is what the design counts on: bytes rot on one
+machine. One that takes over waits for the old leader, whose log may be whole.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import msgspec
 
@@ -19,7 +25,7 @@ from trilith.errors import Unavailable
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.leader import Leader
-from trilith.replication.positions import Positions, position_of
+from trilith.replication.positions import Position, Positions, position_of
 from trilith.replication.replica import Replica
 from trilith.replication.swaps import Swaps
 from trilith.runtime.clock import Clock
@@ -74,7 +80,8 @@ class Takeover:
         old, revision = seen
         others = [n for n in old.in_sync if n not in (self._node_id, old.leader)]
         if not replica.proven:
-            longest = await self._longest(replica, others)
+            found = await self._positions.of(replica.partition_id, others)
+            longest = _longest(replica, found)
             if longest != self._node_id or not self.is_due(replica, self._clock.monotonic()):
                 return  # left to who has it all, or to a time when we know
         wanted = msgspec.structs.replace(
@@ -100,26 +107,27 @@ class Takeover:
         old, revision = seen
         others = [n for n in old.in_sync if n != self._node_id]
         longest: str | None = self._node_id
+        lost: list[str] = []
         if not replica.proven and others:
-            longest = await self._longest(replica, others)
+            found = await self._positions.of(replica.partition_id, others)
+            if len(found) == len(others) and all(p is None for p in found.values()):
+                lost = others
+            else:
+                longest = _longest(replica, found)
         if longest is None:
             return  # nobody answers, so nobody could commit either
         if longest != self._node_id:
             await self._yield_to(longest, old, revision)
             return
-        wanted = msgspec.structs.replace(old, epoch=old.epoch + 1)
+        complete = old.complete_until_ms
+        wanted = msgspec.structs.replace(
+            old,
+            epoch=old.epoch + 1,
+            in_sync=[n for n in old.in_sync if n not in lost],
+            complete_until_ms={n: t for n, t in complete.items() if n not in lost},
+        )
         if await self._swaps.swap_from(wanted, revision):
             self.lead(replica, wanted, deposed=None)
-
-    async def _longest(self, replica: Replica, others: list[str]) -> str | None:
-        """The node of this and the others whose log goes on longest; None: no other answers, or
-        our own is not all durable yet, and so may yet become shorter.
-        """
-        found = await self._positions.of(replica.partition_id, others)
-        if not found or replica.log.durable_index < replica.log.last_index:
-            return None
-        node = max(found, key=found.__getitem__)
-        return node if found[node] > position_of(replica) else self._node_id
 
     async def _yield_to(self, node: str, old: Descriptor, revision: int) -> None:
         wanted = msgspec.structs.replace(
@@ -207,3 +215,14 @@ class Takeover:
             leader.start()
         except Unavailable as error:  # a full disk: whoever finds us leaderless tries again
             replica.step_down(str(error))
+
+
+def _longest(replica: Replica, found: Mapping[str, Position | None]) -> str | None:
+    """The node of the replica and of those that were found whose log goes on longest; None: no
+    other can tell, or our own is not all durable yet, and so may yet become shorter.
+    """
+    whole = {node: position for node, position in found.items() if position is not None}
+    if not whole or replica.log.durable_index < replica.log.last_index:
+        return None
+    node = max(whole, key=whole.__getitem__)
+    return node if whole[node] > position_of(replica) else replica.ports.node_id
