@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import pytest
 from tests.simulation.node import SimNode
+from tests.simulation.registers import ask
 from tests.simulation.scenarios import Scene, play
+
+from trilith.cluster.recovery import make_sole_source
+from trilith.replication import followers
 
 
 @pytest.mark.parametrize("restarts", [False, True])
 def test_a_replica_that_was_filled_anew_does_not_lead_before_it_has_all_that_it_had(
-    restarts: bool,
+    restarts: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its leader had restarted, and gave it what was applied there: less than both had logged."""
+    monkeypatch.setattr(followers, "LEAVE_S", 0.0)  # as if no coordinator answered for long
 
     async def story(scene: Scene) -> None:
         n1, n2, n3 = scene.n1, scene.n2, scene.n3
@@ -70,6 +75,41 @@ def test_a_leader_with_a_torn_end_leads_on_when_all_who_could_tell_more_have_los
         assert not n3.running
         await scene.healthy()
         assert (await scene.read(n3, b"a")).seen == b"0 1 2 3 4 5 6 7 8 9 on"
+
+    play(story)
+
+
+def test_a_zone_that_was_filled_anew_is_not_called_complete_when_it_is_all_that_is_left() -> None:
+    """It counted as in sync, and lacked what its restarted leader had not applied yet."""
+
+    async def story(scene: Scene) -> None:
+        n1, n2, n3 = scene.n1, scene.n2, scene.n3
+        n2.burn(restart_after_s=None)
+        assert await scene.cluster.until(lambda: "n2" not in scene.in_sync(), 2.0)
+        for i in range(10):
+            await scene.append(n1, b"%d " % i)
+        await scene.pass_time(0.5)  # a MARK
+        n3.disk.flip(path := "journal/0000000001.seg", _used_bytes(n3, path) // 2)
+        n1._kept = lambda: 0.0  # type: ignore[method-assign]  # of the store, nothing
+        n1.kill(restart_after_s=0.4)
+        n3.kill(restart_after_s=0.1)
+        assert await scene.cluster.until(lambda: n3.booted, 0.3)
+        replica = n3.host.replicas[1]
+        assert replica.damaged
+        install = replica.install
+
+        def then_lose_the_leader(index: int, epoch: int) -> None:
+            install(index, epoch)
+            n1.burn(restart_after_s=None)
+
+        replica.install = then_lose_the_leader  # type: ignore[method-assign]
+        assert await scene.cluster.until(lambda: not replica.damaged, 8.0)
+        await scene.pass_time(1.0)
+        verdicts = await ask(n3, make_sole_source(n3.coordinator, n3.zone))
+        assert [verdict.complete for verdict in verdicts] == [False]
+        scene.calls.calls.clear()  # what was written is lost, as was said
+        n1.boot()
+        n2.boot()
 
     play(story)
 

@@ -31,6 +31,7 @@ STREAM_WINDOW_BYTES = 64 * 1024 * 1024
 PROBE_RETRY_S = 0.25
 PEER_WINDOW_BYTES = 32 * 1024 * 1024  # to one node, over all partitions; half of what it queues
 RESEND_S = 3.0  # longer than it takes to drop a follower that stalls
+LEAVE_S = 5.0  # how long one that lost its log may take to leave the in-sync set
 REJECTIONS_MAX = 4  # in a row: what we send does not help, and we ask anew after a while
 
 
@@ -52,6 +53,7 @@ class Progress:
         "in_flight",
         "joining",
         "lease",
+        "lost_at",
         "match_index",
         "next_index",
         "node",
@@ -87,8 +89,15 @@ class Progress:
         self.probing_since: float | None = None
         self.probed_at = 0.0
         self.dropped_at = NEVER
+        self.lost_at = (
+            NEVER  # when it said that its log is lost, and has acknowledged nothing since
+        )
         self.rejections = 0  # since it last acknowledged something, or was probed
         self.drops = 0  # how often it was dropped lately: the more, the longer until it may rejoin
+
+    @property
+    def is_lost(self) -> bool:
+        return self.state is State.SNAPSHOT and self.lost_at > NEVER
 
     def promised_until(self) -> float:
         """When its promise ends, as far as it was renewed over links that it follows us on."""
@@ -301,6 +310,22 @@ class Followers:
         progress.state = State.SNAPSHOT  # `joining` stays, as when the link is lost
         self.snapshots_wanted.add(progress.node)
 
+    def take_snapshots_due(self, now: float) -> list[str]:
+        """The nodes that are to be sent a snapshot now; each is given once.
+
+        One that lost its log leaves the in-sync set first: filled, it lacks what is not applied
+        here, and would be taken for complete were it all that is left (`trilith recover`). But
+        commits wait for it, and for the coordinator they must not wait for ever.
+        """
+        in_sync = self._replica.descriptor.in_sync
+        due = [
+            node
+            for node in self.snapshots_wanted
+            if node not in in_sync or now - self.progress[node].lost_at >= LEAVE_S
+        ]
+        self.snapshots_wanted.difference_update(due)
+        return sorted(due)
+
     def snapshot_done(self, node: str) -> None:
         """A snapshot was sent, or failed: ask anew where the logs meet."""
         self.snapshots_wanted.discard(node)
@@ -321,6 +346,7 @@ class Followers:
             progress.next_index = index + 1
         progress.match_index = max(progress.match_index, index)
         progress.rejections = 0
+        progress.lost_at = NEVER
         progress.probing_since = None
         progress.acknowledged(index, self._ports.clock.monotonic())
         if progress.next_index <= self._replica.log.last_index:
@@ -335,6 +361,8 @@ class Followers:
         progress.forget_sent()
         if message.needs_snapshot:
             progress.match_index = 0  # what it acknowledged is damaged
+            if progress.lost_at == NEVER:
+                progress.lost_at = self._ports.clock.monotonic()
             self._want_snapshot(progress)
             return
         if message.commit_index > progress.match_index:

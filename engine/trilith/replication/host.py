@@ -431,8 +431,7 @@ class ReplicaHost:
                 if not replica.log.accepting:
                     self._elect_soon(replica)  # that is, hand it to who has room
                 self._in_sync_set.check(leader, now)
-                for node in list(leader.followers.snapshots_wanted):
-                    leader.followers.snapshots_wanted.discard(node)
+                for node in leader.followers.take_snapshots_due(now):
                     self._spawn(send_and_report(self._snapshots, replica, node))
                 continue
             replica.apply_again()

@@ -58,7 +58,8 @@ class InSyncSet:
         in_sync = replica.descriptor.in_sync
         for progress in leader.followers.progress.values():
             if progress.node in in_sync:
-                if self._must_drop(leader, progress, now) and len(in_sync) > IN_SYNC_MIN:
+                can_go_on = len(in_sync) > IN_SYNC_MIN or progress.is_lost  # it cannot, as it is
+                if can_go_on and self._must_drop(leader, progress, now):
                     self._start(leader, partial(self._drop, leader, progress))
                     return
             elif progress.joining and (
