@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 import uvloop
@@ -127,3 +129,31 @@ def test_a_port_without_a_unix_socket_is_reached_by_tcp() -> None:
         await listener.close()
 
     uvloop.run(body())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_connection_that_ends_at_once_closes_its_descriptor_once(
+    run: Callable[..., None],
+) -> None:
+    """The second time it was another file's: a journal that no longer heard of its syncs."""
+
+    class Leaving(Silent):
+        def __init__(self, connection: Connection) -> None:
+            connection.close()
+
+    async def body() -> None:
+        network = TcpNetwork()
+        listener = await network.listen("127.0.0.1:0", lambda _: Silent())
+        others: list[int] = []
+        for _ in range(20):
+            with suppress(OSError, RuntimeError):
+                await network.connect(listener.address, Leaving, timeout_s=5, bulk=False)
+            await asyncio.sleep(0)  # the loop lets go of the descriptor
+            others += os.pipe()
+        gc.collect()
+        for descriptor in others:
+            os.fstat(descriptor)
+            os.close(descriptor)
+        await listener.close()
+
+    run(body())

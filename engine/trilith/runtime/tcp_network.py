@@ -215,9 +215,7 @@ class TcpNetwork:
             name = None if bulk else _local_name(host, int(port))
             if name is not None:
                 with suppress(OSError):
-                    local = await _connected(name)
-                    _, connection = await loop.create_unix_connection(protocol, sock=local)
-                    return connection
+                    return await _over(await _connected(name), protocol)
             _, connection = await loop.create_connection(protocol, host, int(port))
         return connection
 
@@ -242,3 +240,16 @@ async def _connected(name: str) -> socket.socket:
         unix.close()
         raise
     return unix
+
+
+async def _over(unix: socket.socket, protocol: Callable[[], _FramedConnection]) -> Connection:
+    loop = asyncio.get_running_loop()
+    try:
+        _, connection = await loop.create_unix_connection(protocol, sock=unix)
+    finally:
+        # uvloop gives its handle the descriptor, and takes the socket object only once that is
+        # connected. A handle that was closed before (a peer that hangs up at once) leaves an object
+        # that closes the descriptor for a second time: whatever file has it by then is lost.
+        if type(loop).__module__.partition(".")[0] == "uvloop":
+            unix.detach()
+    return connection
