@@ -360,3 +360,26 @@ def test_who_missed_a_merge_and_a_split_at_its_key_waits_for_nothing_of_the_abso
         await _all_is_there(scene)
 
     play(story)
+
+
+def test_a_snapshot_of_a_later_child_does_not_take_what_is_about_to_be_absorbed() -> None:
+    """The child began in the range of what was absorbed; its snapshot came first, and the entry
+    that absorbs could never be applied.
+    """
+
+    async def story(scene: Scene) -> None:
+        child = await _halves(scene)
+        node = _leader(scene, LEFT)
+        assert node is not scene.n3
+        late = _replica(scene.n3, LEFT)
+        late.commit_to = lambda index: None  # type: ignore[method-assign]
+        await _merge(scene, child)
+        assert await scene.cluster.until(lambda: _is_told(scene, child), 5.0)
+        assert late.absorbs
+        assert not _replica(scene.n3, child).retired
+        await ask(node, node.host.splitting.split(LEFT, b"p"))
+        await scene.pass_time(1.0)
+        late.__dict__.pop("commit_to")
+        await _all_is_there(scene)
+
+    play(story)

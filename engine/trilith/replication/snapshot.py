@@ -152,8 +152,8 @@ class Snapshots:
         """Raises NotInSync while another replica here holds a part of the range.
 
         It has yet to apply a split, or this snapshot was taken before one. What was absorbed gives
-        way to who absorbed it: those replicas are returned. Nor may a snapshot take the place of
-        what a neighbour here is about to absorb.
+        way to who absorbed it, or to a child of that one: those replicas are returned. Nor may a
+        snapshot take the place of what a neighbour here is about to absorb.
         """
         gone = []
         for other in self._replicas.values():
@@ -161,7 +161,7 @@ class Snapshots:
             if replica.partition_id in absorbs:
                 raise NotInSync(f"partition {other.partition_id} is about to absorb it here")
             if other is not replica and other.holds(replica.descriptor.keyspace, record):
-                if other.descriptor.absorbed_by:
+                if other.descriptor.absorbed_by and not self._is_needed(other, replica):
                     gone.append(other)
                     continue
                 raise NotInSync(
@@ -169,6 +169,15 @@ class Snapshots:
                     f" {replica.partition_id} here"
                 )
         return gone
+
+    def _is_needed(self, absorbed: Replica, replica: Replica) -> bool:
+        """Whether another than `replica` has the entry that absorbs it, and is yet to apply it."""
+        return any(
+            isinstance(entry.merge, Absorb) and entry.merge.partition == absorbed.partition_id
+            for left in self._replicas.values()
+            if left is not replica and not left.damaged
+            for entry in left.absorbs
+        )
 
 
 async def send_and_report(snapshots: Snapshots, replica: Replica, node: str) -> None:
