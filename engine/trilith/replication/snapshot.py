@@ -171,9 +171,14 @@ class Snapshots:
         return gone
 
     def _is_needed(self, absorbed: Replica, replica: Replica) -> bool:
-        """Whether another than `replica` has the entry that absorbs it, and is yet to apply it."""
+        """Whether another than `replica` has the entry that absorbs it, and is yet to apply it.
+
+        One that nobody leads any more applies it only if it is needed itself, by one to its left.
+        """
         return any(
-            isinstance(entry.merge, Absorb) and entry.merge.partition == absorbed.partition_id
+            isinstance(entry.merge, Absorb)
+            and entry.merge.partition == absorbed.partition_id
+            and (not left.descriptor.absorbed_by or self._is_needed(left, replica))
             for left in self._replicas.values()
             if left is not replica and not left.damaged
             for entry in left.absorbs
