@@ -72,6 +72,10 @@ def _release(scene: Scene) -> None:
         node.host.merging.__dict__.pop("absorb_closed", None)
 
 
+def _used_bytes(node: SimNode, path: str) -> int:
+    return len(node.disk._files[path].durable.rstrip(b"\0"))
+
+
 def _is_closed(scene: Scene, child: int) -> bool:
     return any(
         (r := scene.cluster.replica(n.node_id, child)) is not None and r.range.closed > 0
@@ -380,6 +384,45 @@ def test_a_snapshot_of_a_later_child_does_not_take_what_is_about_to_be_absorbed(
         await ask(node, node.host.splitting.split(LEFT, b"p"))
         await scene.pass_time(1.0)
         late.__dict__.pop("commit_to")
+        await _all_is_there(scene)
+
+    play(story)
+
+
+def test_a_merge_that_only_a_rotten_follower_remembers_is_told_by_that_one() -> None:
+    """The leader had told nobody, and had forgotten in a crash that it was committed: its snapshots
+    were of before, and the follower, that had absorbed already, could not take the entry again.
+    """
+
+    async def story(scene: Scene) -> None:
+        child = await _halves(scene)
+        node = _leader(scene, LEFT)
+        rotten = next(n for n in (scene.n1, scene.n2) if n is not node)
+        _hold(scene)
+        merging = _merging(scene, child)
+        assert await scene.cluster.until(lambda: _is_closed(scene, child), 2.0)
+        scene.n3.kill(restart_after_s=40.0)
+        assert await scene.cluster.until(lambda: "n3" not in _described(scene, LEFT).in_sync, 5.0)
+        scene.cluster.coordinator.cut.add(node.node_id)
+        _release(scene)
+        assert await scene.cluster.until(lambda: _replica(rotten, child).retired, 2.0)
+        assert not _is_told(scene, child)
+        await scene.pass_time(0.3)  # a MARK
+        rotten.disk.flip(path := "journal/0000000001.seg", _used_bytes(rotten, path) // 2)
+        rotten._kept = lambda: 1.0  # type: ignore[method-assign]
+        node._kept = lambda: 0.0  # type: ignore[method-assign]  # of the store, nothing
+        node.kill(restart_after_s=0.4)
+        rotten.kill(restart_after_s=0.1)
+        scene.cluster.coordinator.cut.clear()
+        await asyncio.gather(merging, return_exceptions=True)
+        assert await scene.cluster.until(lambda: rotten.booted, 0.5)
+        assert _replica(rotten, LEFT).damaged
+        assert await scene.cluster.until(lambda: _is_told(scene, child), 15.0)
+        assert await scene.cluster.until(
+            lambda: rotten.node_id in _described(scene, LEFT).in_sync, 10.0
+        )
+        assert (await scene.write(rotten, b"on", b"z")).applied
+        assert not scene.n3.running
         await _all_is_there(scene)
 
     play(story)

@@ -325,6 +325,8 @@ class Merging:
                 widens = owner is not None and not owner.is_published
                 if owner is not None and not widens:  # else that marks it, too
                     self._start(replica.partition_id, partial(self._mark, replica, owner))
+                elif owner is None and self._is_set_back(replica):
+                    self._start(replica.partition_id, partial(self._testify, replica))
             elif replica.leader is not None and replica.range.absorbed and not replica.is_published:
                 self._start(replica.partition_id, partial(self._widen, replica))
 
@@ -349,6 +351,23 @@ class Merging:
                 return other
         return None
 
+    def _is_set_back(self, replica: Replica) -> bool:
+        """Whether what had absorbed it here was damaged since, and filled with what it had been
+        before, by a leader that had told nobody and forgot it in a crash.
+        """
+        start, owner = replica.range.start, self._replicas.get(replica.range.absorbed_by)
+        return (
+            owner is not None
+            and not (owner.descriptor.recovered or replica.descriptor.recovered)
+            and owner.range.end == start
+            and not (owner.damaged or owner.descriptor.absorbed_by)
+            and not any(other.covers(start) for other in self._of_keyspace(replica))
+        )
+
+    def _of_keyspace(self, replica: Replica) -> list[Replica]:
+        keyspace = replica.descriptor.keyspace
+        return [r for r in self._replicas.values() if r.descriptor.keyspace == keyspace]
+
     def _start(self, partition_id: int, work: Callable[[], Awaitable[None]]) -> None:
         if partition_id in self._busy:
             return
@@ -368,6 +387,17 @@ class Merging:
             return
         wanted = msgspec.structs.replace(seen[0], absorbed_by=owner.partition_id)
         await self._swaps.swap_from(wanted, seen[1])
+
+    async def _testify(self, replica: Replica) -> None:
+        """Its tombstone proves that the entry was committed, and nobody else may know it any more:
+        the leader is waiting for us to take the entry, which we cannot do a second time.
+        """
+        seen = await self._swaps.refresh(replica.partition_id)
+        if seen is None or seen[0].absorbed_by or not self._is_set_back(replica):
+            return
+        wanted = msgspec.structs.replace(seen[0], absorbed_by=replica.range.absorbed_by)
+        if await self._swaps.swap_from(wanted, seen[1]):
+            self._log("merge_remembered", partition=wanted.absorbed_by, gone=replica.partition_id)
 
     async def _widen(self, replica: Replica) -> None:
         record = replica.range
