@@ -426,3 +426,36 @@ def test_a_merge_that_only_a_rotten_follower_remembers_is_told_by_that_one() -> 
         await _all_is_there(scene)
 
     play(story)
+
+
+def test_what_was_to_be_absorbed_by_one_that_nobody_leads_stands_in_no_snapshots_way() -> None:
+    """n3 had yet to apply a merge when its result was absorbed, too; nobody told it any more that
+    the first one was committed, and what it kept for it was in the range of a later child.
+    """
+
+    async def story(scene: Scene) -> None:
+        middle = await _halves(scene)
+        node = _leader(scene, middle)
+        assert node is not scene.n3
+        right: int = await ask(node, node.host.splitting.split(middle, b"t"))
+        await scene.healthy()
+        late = _replica(scene.n3, middle)
+        late.commit_to = lambda index: None  # type: ignore[method-assign]
+        assert await _merging(scene, right) == middle
+        assert await scene.cluster.until(
+            lambda: (
+                _described(scene, right).absorbed_by == middle
+                and _described(scene, middle).end == ""
+            ),
+            5.0,
+        )
+        assert late.absorbs
+        merging = _merging(scene, middle)
+        assert await scene.cluster.until(lambda: _is_told(scene, middle), 20.0)
+        await asyncio.gather(merging, return_exceptions=True)
+        _replica(scene.n3, LEFT).damaged = True  # the leader's log is gone: it needs a snapshot
+        node = _leader(scene, LEFT)
+        await ask(node, node.host.splitting.split(LEFT, b"k"))
+        await _all_is_there(scene)
+
+    play(story)
