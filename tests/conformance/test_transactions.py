@@ -39,7 +39,7 @@ def client_of(cluster: Cluster, attempts: int = 1) -> Any:
     )
 
 
-THINK_S = 0.01  # of who moves: without a pause, who counts hardly ever finds all accounts unlocked
+THINK_S = 0.05  # of who moves: without a pause, who counts hardly ever finds all accounts unlocked
 
 
 def create_table(client: Any) -> str:
