@@ -32,7 +32,15 @@ from trilith.storage.file_header import FILE_HEADER_BYTES, FileHeader
 from trilith.storage.journal_index import JournalIndex
 from trilith.storage.journal_reader import JournalReader
 from trilith.storage.journal_recovery import recover
-from trilith.storage.segment import ENTRY, MAGIC, MARK, STATE, segment_path, segment_seed
+from trilith.storage.segment import (
+    ENTRY,
+    MAGIC,
+    MARK,
+    STATE,
+    UNRECORDED,
+    segment_path,
+    segment_seed,
+)
 from trilith_native.crc import crc32c
 from trilith_native.record import HEADER_SIZE, frame
 
@@ -169,6 +177,9 @@ def journal_recovery(data: bytes) -> None:
         assert log.damaged or log.last_index >= required.get(partition, 0), "gone in silence"
         assert not log.damaged or place is not None, "damaged without damage"
     for partition, log in index.logs.items():
+        if partition == UNRECORDED:
+            assert recovered.scars, "logs may be lacking without a lost region"
+            continue
         assert log.state is None or log.state in journal.states[partition]
         assert partition in journal.entries or partition in journal.states
 
