@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 from .cluster import Cluster
 from .processes import wait_until
@@ -198,7 +199,7 @@ def scan_when_it_can(scan: Callable[[], list[str]]) -> list[str]:
     while True:
         try:
             return scan()
-        except Exception:
+        except (ClientError, BotoCoreError):
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.1)

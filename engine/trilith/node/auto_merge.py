@@ -142,7 +142,7 @@ class AutoMerge:
         """If the neighbour is calm, too, and both are small enough."""
         calm = self._calm[replica.partition_id]
         calm.not_before = self._clock.monotonic() + COOL_DOWN_S
-        left = self._left_of(replica)
+        left = self._host.merging.left_of(replica)
         if left is None:
             return
         try:
@@ -161,16 +161,6 @@ class AutoMerge:
             self._log("merge_failed", partition=replica.partition_id, error=repr(error))
         else:
             self._log("merged_partition", partition=replica.partition_id, into=into)
-
-    def _left_of(self, replica: Replica) -> Replica | None:
-        for other in self._host.replicas.values():
-            if (
-                other.descriptor.keyspace == replica.descriptor.keyspace
-                and other.range.end == replica.range.start
-                and not (other.awaited or other.retired)
-            ):
-                return other
-        return None
 
     async def _ask(self, left: Replica) -> float:
         """For how long the neighbour has been calm. Raises TrilithError."""

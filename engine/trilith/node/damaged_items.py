@@ -13,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable
 
 from trilith.errors import Corruption, TableNotFound, TrilithError
-from trilith.node.quarantine import Damage, Quarantine
+from trilith.node.quarantine import Damage, Quarantine, keep_looking
 from trilith.tables import layout
 from trilith.tables.catalog import Table
 from trilith.tables.definitions import TableRecord
@@ -21,7 +21,6 @@ from trilith.tables.service import TableService
 from trilith.tables.values import Item, Value
 
 FOUND_MAX = 256  # to be named, at any time; more are found again by their next read
-RETRY_S = 2.0
 ITEM_PREFIX = bytes((layout.TABLES_KEYSPACE, layout.ITEM))
 
 
@@ -55,19 +54,11 @@ class DamagedItems:
             self.found(physical_key[len(ITEM_PREFIX) :], why)
 
     async def run(self) -> None:
-        while True:
-            wait_s = self._interval_s
-            self._new.clear()
-            try:
-                await self.look()
-            except TrilithError as error:  # a partition cannot be asked: nothing is known
-                self._log("damaged_items_not_named", error=error.code, message=error.message)
-                wait_s = min(RETRY_S, wait_s)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._new.wait()
-            except TimeoutError:
-                pass
+        await keep_looking(self.look, self._new, self._interval_s, self._failed)
+
+    def _failed(self, error: TrilithError) -> None:
+        """A partition cannot be asked."""
+        self._log("damaged_items_not_named", error=error.code, message=error.message)
 
     async def look(self) -> None:
         """Name what was found, and release what can be read again, or is gone."""

@@ -14,13 +14,12 @@ from typing import Any
 
 from trilith.chunks.repair import RepairWorker
 from trilith.errors import TrilithError
-from trilith.node.quarantine import OBJECTS_MAX, Damage, Quarantine
+from trilith.node.quarantine import OBJECTS_MAX, Damage, Quarantine, keep_looking
 from trilith.objects.references import ObjectReferences
 from trilith.storage.chunk_store import ChunkStore
 
 LOST = "no zone has a good copy"
 UNUSED = f"{LOST}; no object needs it any more, garbage collection will remove it"
-RETRY_S = 2.0
 
 BucketNames = Callable[[], Awaitable[dict[bytes, str]]]
 
@@ -62,19 +61,11 @@ class LostChunks:
         self._quarantine.release(Damage.CHUNK, chunk_id.hex(), "a good copy is here")
 
     async def run(self) -> None:
-        while True:
-            wait_s = self._interval_s
-            self._new.clear()
-            try:
-                await self._look()
-            except TrilithError as error:  # a partition cannot be asked: nothing is known
-                self._log("lost_chunks_not_named", error=error.code, message=error.message)
-                wait_s = min(RETRY_S, wait_s)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._new.wait()
-            except TimeoutError:
-                pass
+        await keep_looking(self._look, self._new, self._interval_s, self._failed)
+
+    def _failed(self, error: TrilithError) -> None:
+        """A partition cannot be asked."""
+        self._log("lost_chunks_not_named", error=error.code, message=error.message)
 
     async def _look(self) -> None:
         """Name the objects that need what is listed."""

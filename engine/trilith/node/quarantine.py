@@ -8,12 +8,14 @@ on it. `trilith status`, `/readyz?verbose` and the metrics show it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 import msgspec
 
+from trilith.errors import TrilithError
 from trilith.runtime.ports import Runtime
 from trilith.undecodable import UNDECODABLE
 
@@ -21,6 +23,29 @@ FILE = "quarantine.json"
 ENTRIES_MAX = 1_000
 OBJECTS_MAX = 8  # named for each chunk
 SAVE_INTERVAL_S = 1.0
+RETRY_S = 2.0
+
+
+async def keep_looking(
+    look: Callable[[], Awaitable[None]],
+    new: asyncio.Event,
+    interval_s: float,
+    failed: Callable[[TrilithError], None],
+) -> None:
+    """Look after what is listed, each interval and whenever there is something new, until
+    cancelled. When a look fails nothing is known: `failed` is told, and the next one is soon.
+    """
+    while True:
+        wait_s = interval_s
+        new.clear()
+        try:
+            await look()
+        except TrilithError as error:
+            failed(error)
+            wait_s = min(RETRY_S, wait_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await new.wait()
 
 
 class Damage(StrEnum):

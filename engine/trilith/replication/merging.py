@@ -126,7 +126,9 @@ class Merging:
             raise InvalidRequest("partitions of this kind are not merged")
         if not replica.descriptor.parent or not replica.range.start:
             raise InvalidRequest("only what a split has made is merged again")
-        left = self._left_of(replica)
+        left = self.left_of(replica)
+        if left is None:
+            raise ConditionalConflict("the neighbour to the left has no replica here")
         await self._require_whole(replica, left)
         leader = replica.leader
         if leader is None or not leader.may_change_range():
@@ -150,8 +152,8 @@ class Merging:
         tombstone = replica.range
         return tombstone.absorbed_by or left.partition_id
 
-    def _left_of(self, replica: Replica) -> Replica:
-        """Raises ConditionalConflict when it is not here."""
+    def left_of(self, replica: Replica) -> Replica | None:
+        """The neighbour's replica, if it is here and well."""
         for other in self._replicas.values():
             if (
                 other.descriptor.keyspace == replica.descriptor.keyspace
@@ -159,7 +161,7 @@ class Merging:
                 and other.range.end == replica.range.start
             ):
                 return other
-        raise ConditionalConflict("the neighbour to the left has no replica here")
+        return None
 
     async def _require_whole(self, replica: Replica, left: Replica) -> None:
         """Raises ConditionalConflict unless all replicas of both are in sync, and nothing else is

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-from trilith.errors import TrilithError
 from trilith.runtime.disk import Disk, ReadFile
 from trilith.runtime.workers import Workers
+from trilith.storage import file_header
 from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.extent import (
     CHUNK,
@@ -23,7 +23,6 @@ from trilith.storage.extent import (
     extent_path,
     extent_seed,
 )
-from trilith.storage.file_header import FILE_HEADER_BYTES, decode_file_header
 from trilith_native.crc import crc32c
 from trilith_native.record import verify
 
@@ -56,7 +55,8 @@ async def extent_steps(
         except FileNotFoundError:
             continue  # compacted away meanwhile
         try:
-            if not await workers.run(_header_is_good, file, number, node_id):
+            is_good = file_header.is_good
+            if not await workers.run(is_good, file, magic=MAGIC, number=number, node_id=node_id):
                 bad(number, 0)
                 continue
             seed, offset = extent_seed(node_id, number), FIRST_RECORD_OFFSET
@@ -70,16 +70,6 @@ async def extent_steps(
                 yield length
         finally:
             file.close()
-
-
-def _header_is_good(file: ReadFile, number: int, node_id: str) -> bool:
-    try:
-        data = file.read_at(0, FILE_HEADER_BYTES)
-        return decode_file_header(data, magic=MAGIC, number=number, node_id=node_id) is not None
-    except (TrilithError, UnicodeDecodeError):
-        return False  # another file's: a misdirected write
-    except OSError:
-        return False  # a sector that cannot be read
 
 
 def _record_length(file: ReadFile, offset: int, end: int, seed: int) -> int | None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import xxhash
 
-from trilith.errors import DataDirectoryUnusable
+from trilith.errors import DataDirectoryUnusable, TrilithError
+from trilith.runtime.disk import ReadFile
 from trilith_native.crc import crc32c
 
 FORMAT_VERSION = 1
@@ -67,6 +68,17 @@ def decode_file_header(
             f"file {number} of node {node_id!r} says it is file {found_number} of {found_node_id!r}"
         )
     return FileHeader(magic, number, previous_end, node_id)
+
+
+def is_good(file: ReadFile, *, magic: bytes, number: int, node_id: str) -> bool:
+    """Whether a file on the medium begins with its own header. Blocking."""
+    try:
+        data = file.read_at(0, FILE_HEADER_BYTES)
+        return decode_file_header(data, magic=magic, number=number, node_id=node_id) is not None
+    except (TrilithError, UnicodeDecodeError):
+        return False  # another file's: a misdirected write
+    except OSError:
+        return False  # a sector that cannot be read
 
 
 def file_seed(magic: bytes, node_id: str, number: int) -> int:

@@ -11,10 +11,9 @@ from __future__ import annotations
 import struct
 from collections.abc import AsyncIterator, Callable
 
-from trilith.errors import TrilithError
 from trilith.runtime.disk import Disk, ReadFile
 from trilith.runtime.workers import Workers
-from trilith.storage.file_header import FILE_HEADER_BYTES, decode_file_header
+from trilith.storage import file_header
 from trilith.storage.journal import Journal
 from trilith.storage.segment import FIRST_RECORD_OFFSET, MAGIC, segment_path, segment_seed
 from trilith_native.record import HEADER_SIZE, scan
@@ -43,7 +42,8 @@ async def journal_steps(
         except FileNotFoundError:
             continue  # trimmed meanwhile
         try:
-            if not await workers.run(_header_is_good, file, number, node_id):
+            is_good = file_header.is_good
+            if not await workers.run(is_good, file, magic=MAGIC, number=number, node_id=node_id):
                 bad(number, 0)
                 continue
             yield FIRST_RECORD_OFFSET
@@ -57,16 +57,6 @@ async def journal_steps(
                 yield read
         finally:
             file.close()
-
-
-def _header_is_good(file: ReadFile, number: int, node_id: str) -> bool:
-    try:
-        data = file.read_at(0, FILE_HEADER_BYTES)
-        return decode_file_header(data, magic=MAGIC, number=number, node_id=node_id) is not None
-    except (TrilithError, UnicodeDecodeError):
-        return False  # another file's: a misdirected write
-    except OSError:
-        return False  # a sector that cannot be read
 
 
 def _read_records(file: ReadFile, offset: int, end: int, seed: int) -> int:
