@@ -102,8 +102,45 @@ def test_a_change_can_be_read_as_soon_as_it_is_acknowledged(cluster: Cluster) ->
     assert streams.list_streams(TableName=name)["Streams"][0]["StreamArn"] == arn
     client.delete_table(TableName=name)
     client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
-    with pytest.raises(streams.exceptions.ResourceNotFoundException):
-        streams.describe_stream(StreamArn=arn)
+    assert streams.list_streams(TableName=name)["Streams"][0]["StreamArn"] == arn
+
+
+def delete(client: Any, name: str) -> None:
+    client.delete_table(TableName=name)
+    client.get_waiter("table_not_exists").wait(TableName=name, WaiterConfig={"Delay": 1})
+
+
+def read_all(streams: Any, arn: str) -> list[dict[str, Any]]:
+    consumer = Consumer(streams, arn)
+    while consumer.poll():
+        pass
+    return consumer.records
+
+
+def test_the_stream_of_a_deleted_table_is_read_beside_that_of_a_new_one(cluster: Cluster) -> None:
+    client = boto3.client("dynamodb", **options(cluster))
+    streams = boto3.client("dynamodbstreams", **options(cluster))
+    name, old = make_table(client)
+    for number in range(5):
+        client.put_item(TableName=name, Item={"pk": {"S": "a"}, "n": {"N": str(number)}})
+    before = read_all(streams, old)
+    assert len(before) == 5
+    delete(client, name)
+    client.create_table(TableName=name, StreamSpecification=SPEC, **KEYS)
+    client.get_waiter("table_exists").wait(TableName=name)
+    new = client.describe_table(TableName=name)["Table"]["LatestStreamArn"]
+    assert new != old
+    client.put_item(TableName=name, Item={"pk": {"S": "a"}, "n": {"N": "9"}})
+    assert read_all(streams, old) == before
+    (record,) = read_all(streams, new)
+    assert (record["eventName"], record["dynamodb"]["NewImage"]["n"]) == ("INSERT", {"N": "9"})
+    description = streams.describe_stream(StreamArn=old)["StreamDescription"]
+    assert description["StreamStatus"] == "DISABLED"
+    for shard in description["Shards"]:
+        assert "EndingSequenceNumber" in shard["SequenceNumberRange"]
+    listed = [one["StreamArn"] for one in streams.list_streams(TableName=name)["Streams"]]
+    assert listed == sorted([old, new])
+    delete(client, name)
 
 
 class Writer:
@@ -188,6 +225,80 @@ def test_takeovers_neither_lose_nor_repeat_a_change(own_cluster: Cluster) -> Non
         for writer in writers:
             writer.thread.join()
     assert_each_once_and_in_order(Consumer(streams, arn), writers)
+
+
+@pytest.mark.load
+def test_the_stream_of_a_deleted_table_survives_takeovers_and_a_restart(
+    own_cluster: Cluster,
+) -> None:
+    client = boto3.client("dynamodb", **options(own_cluster))
+    streams = boto3.client("dynamodbstreams", **options(own_cluster))
+    name, arn = make_table(client)
+    for number in range(20):
+        client.put_item(
+            TableName=name, Item={"pk": {"S": str(number % 7)}, "n": {"N": str(number)}}
+        )
+    before = read_all(streams, arn)
+    assert len(before) == 20
+    client.delete_table(TableName=name)
+    for zone in ZONES:
+        own_cluster.zone("kill", zone)
+        wait_until(
+            lambda: is_read_as(streams, arn, before),
+            deadline_s=60,
+            what="the stream is read after a takeover",
+        )
+        own_cluster.zone("start", zone)
+        own_cluster.wait_in_sync()
+    own_cluster.stop()
+    own_cluster.start()
+    client = boto3.client("dynamodb", **options(own_cluster))
+    streams = boto3.client("dynamodbstreams", **options(own_cluster))
+    assert name not in client.list_tables()["TableNames"]
+    assert read_all(streams, arn) == before
+
+
+@pytest.fixture
+def forgetful_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
+    """One whose streams are kept for some seconds."""
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
+    cluster = start_cluster(
+        environment={
+            "TRILITH_TABLES__STREAM_RETENTION_SECONDS": "5",
+            "TRILITH_TABLES__UPKEEP_INTERVAL_SECONDS": "1",
+        }
+    )
+    yield cluster
+    cluster.remove()
+
+
+@pytest.mark.load
+def test_the_stream_of_a_deleted_table_is_forgotten_when_its_time_is_over(
+    forgetful_cluster: Cluster,
+) -> None:
+    cluster = forgetful_cluster
+    client = boto3.client("dynamodb", **options(cluster))
+    streams = boto3.client("dynamodbstreams", **options(cluster))
+    name, arn = make_table(client)
+    client.put_item(TableName=name, Item={"pk": {"S": "a"}})
+    delete(client, name)
+
+    def is_forgotten() -> bool:
+        facts = cluster.status()["node_facts"].values()
+        return sum(node["tables"]["deleted_tables_forgotten"] for node in facts) == 1
+
+    wait_until(is_forgotten, deadline_s=60, what="nothing is left of the deleted table")
+    assert streams.list_streams()["Streams"] == []
+    with pytest.raises(streams.exceptions.ResourceNotFoundException):
+        streams.describe_stream(StreamArn=arn)
+
+
+def is_read_as(streams: Any, arn: str, wanted: list[dict[str, Any]]) -> bool:
+    try:
+        return read_all(streams, arn) == wanted
+    except (ClientError, BotoCoreError):
+        return False
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 *Trimming*: changes that neither a stream nor an index needs any longer are forgotten. *Rolling*:
 after a split or a merge the shards of the change logs are brought in line with the new ranges, so
-that a reader of an idle table learns of it. *Expiring*: items whose time to live is over are
-deleted, at a bounded rate. Global indexes: indexes.py.
+that a reader of an idle table learns of it. *Forgetting*: what deleted tables left for the readers
+of their streams goes after a day. *Expiring*: items whose time to live is over are deleted, at a
+bounded rate. Global indexes: indexes.py.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from trilith.cluster.bootstrap import TABLES
+from trilith.cluster.bootstrap import SYSTEM, TABLES
 from trilith.cluster.router import Router
 from trilith.config import Tables
 from trilith.edge.metrics import Metrics
@@ -22,6 +23,7 @@ from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
 from trilith.tables.changes import ChangeLog
 from trilith.tables.definitions import Feeds
+from trilith.tables.ended import Ended
 from trilith.tables.expirer import Expirer
 
 ROLL_S = 1.0  # between looks for new ranges, which are in memory
@@ -50,15 +52,17 @@ class TableUpkeep:
         self._deletes_per_second_max = config.ttl_deletes_per_second_max
         self._event = log
         self._log = ChangeLog(router)
+        self._ended = Ended(router)
         self.expirer = Expirer(router, catalog, clock)
         self._ranges: dict[int, _Range] = {}
-        self._trimmed = 0
+        self._trimmed = self._forgotten = 0
 
     async def run(self) -> None:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(ROLL_S, self._roll))
             group.create_task(self._every(self._upkeep_interval_s, self._trim))
+            group.create_task(self._every(self._upkeep_interval_s, self._forget))
             group.create_task(self._every(self._ttl_interval_s, self._expire))
 
     async def _every(self, interval_s: float, work: Callable[[], Any]) -> None:
@@ -85,7 +89,9 @@ class TableUpkeep:
                 try:
                     record = await self._catalog.by_id(table_id)
                 except TableNotFound:
-                    continue  # its deletion is under way
+                    continue  # it is deleted: its shards have ended
+                if record.deleting:
+                    continue
                 feeds = record.feeds() or Feeds(era=record.revision)
                 await self._log.roll(start, table_id, feeds)
             self._ranges[partition_id] = (start, end, generation)
@@ -100,6 +106,15 @@ class TableUpkeep:
                     shard_start, table_id, 0, streamed_before_ms=before_ms
                 )
 
+    async def _forget(self) -> None:
+        """Where the definitions are led."""
+        if any(
+            replica.leader is not None and replica.descriptor.keyspace == SYSTEM
+            for replica in self._host.replicas.values()
+        ):
+            before_ms = self._clock.wall_ms() - self._retention_ms
+            self._forgotten += await self._ended.forget_old(before_ms)
+
     async def _expire(self) -> None:
         for start, _, _ in self._led().values():
             await self.expirer.expire(start, self._pace)
@@ -109,7 +124,11 @@ class TableUpkeep:
 
     def facts(self) -> dict[str, Any]:
         """For `trilith status`."""
-        return {"items_expired": self.expirer.deleted, "changes_trimmed": self._trimmed}
+        return {
+            "items_expired": self.expirer.deleted,
+            "changes_trimmed": self._trimmed,
+            "deleted_tables_forgotten": self._forgotten,
+        }
 
     def register(self, metrics: Metrics) -> None:
         """Progress, as metrics."""

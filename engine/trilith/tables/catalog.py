@@ -5,7 +5,8 @@ TableNotFound here. The record's bytes are read locally (a linearizable query) a
 those of the decoded one at hand.
 
 A deletion marks the record, removes the items partition by partition, then the record. Every step
-is idempotent; `resume_deletions` goes on with what a node that died left behind.
+is idempotent; `resume_deletions` goes on with what a node that died left behind. What a stream of
+the table holds stays for a day (ended.py).
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from trilith.replication.state_machine import Partitions
 from trilith.runtime.entropy import Entropy
 from trilith.tables import layout
 from trilith.tables.commands import (
+    CloseFeeds,
     CreateTable,
-    DropFeeds,
     DropItems,
     FoundTable,
     GetTable,
@@ -43,6 +44,7 @@ from trilith.tables.definitions import (
     GlobalIndex,
     TableRecord,
 )
+from trilith.tables.ended import drop_feeds, on_all
 from trilith.tables.entry_commands import DropEntries
 from trilith.tables.layout import SYSTEM_KEYSPACE, TABLES_KEYSPACE
 
@@ -217,20 +219,16 @@ class Catalog:
 
     async def remove(self, record: TableRecord) -> None:
         """Remove the items of a table that is marked as deleting, then its record."""
+        table_id, era = record.table_id, record.revision
+        if record.streams:
+            latest = record.streams[-1].created_ms
+            await on_all(self._partitions, lambda start: CloseFeeds(start, table_id, era, latest))
         numbers = tuple(index.number for index in record.indexes)
         await self._drop(record.table_id, lambda first, last: DropItems(first, last, numbers))
         for index in record.global_indexes:
             await self._drop(index.index_id, DropEntries)
-        # What is anchored may have stayed behind in partitions that hold none of its items.
-        first = b""
-        while first < layout.ABOVE_ALL:
-            _, first = await execute_part(
-                self._partitions,
-                TABLES_KEYSPACE,
-                first,
-                layout.ABOVE_ALL,
-                partial(_drop_feeds, first, record.table_id),
-            )
+        if not record.streams:
+            await drop_feeds(self._partitions, table_id)
         await self._execute(record.name, RemoveTable(record.name, record.table_id))
 
     async def remove_index(self, record: TableRecord, index: GlobalIndex) -> TableRecord:
@@ -287,7 +285,3 @@ class Catalog:
 
     async def _execute(self, name: str, command: Any) -> Any:
         return await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)
-
-
-def _drop_feeds(start: bytes, table_id: bytes, _end: bytes) -> DropFeeds:
-    return DropFeeds(start, table_id)

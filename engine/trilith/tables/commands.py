@@ -133,6 +133,19 @@ class DropFeeds(Command, frozen=True, tag=22):
     table_id: bytes
 
 
+class CloseFeeds(Command, frozen=True, tag=23):
+    """Let nothing more follow from writes of a table that is being deleted: its shards in the
+    partition that begins at `key` end, and what they hold stays.
+
+    `era`: the revision of the table's record that says so; `stream`: its latest.
+    """
+
+    key: bytes
+    table_id: bytes
+    era: int
+    stream: int
+
+
 class ListShards(Query, frozen=True, tag=20):
     """Shards in the partition of `key`, which is where it begins, of one table or of all (empty
     id), at most `limit` above `after` (a key of family SHARD).
@@ -310,7 +323,16 @@ class ReplaceTable(Command, frozen=True, tag=101):
 
 
 class RemoveTable(Command, frozen=True, tag=102):
-    """Forget a table whose items are gone. Harmless when it is not there."""
+    """Forget a table whose items are gone; one that had a stream goes to those that have ended.
+    Harmless when it is not there.
+    """
+
+    name: str
+    table_id: bytes
+
+
+class ForgetEnded(Command, frozen=True, tag=103):
+    """Forget a deleted table of whose streams nothing is left."""
 
     name: str
     table_id: bytes
@@ -329,6 +351,17 @@ class GetTableName(Query, frozen=True, tag=131):
 
     key: bytes
     table_id: bytes
+
+
+class ListEnded(Query, frozen=True, tag=132):
+    """Deleted tables whose streams are kept, above `after` and below `end` (keys of family
+    TABLE_ENDED), at most `limit`.
+    """
+
+    key: bytes
+    after: bytes
+    end: bytes
+    limit: int
 
 
 class GetTable(Query, frozen=True, tag=100):
@@ -359,3 +392,10 @@ class TableNames(Result, frozen=True, tag=101):
 
 class TableStored(Result, frozen=True, tag=102):
     """The record is kept as it was sent."""
+
+
+class EndedTables(Result, frozen=True, tag=103):
+    """TABLE_RECORDs in the order of their keys; `more` when others follow."""
+
+    records: list[bytes]
+    more: bool

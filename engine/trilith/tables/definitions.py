@@ -74,6 +74,15 @@ class Stream(msgspec.Struct, frozen=True, array_like=True):
     ended_ms: int = 0
 
 
+def ended(streams: tuple[Stream, ...], now_ms: int) -> tuple[Stream, ...]:
+    """The streams of a table when the running one, if there is any, ends now."""
+    if not streams or streams[-1].ended_ms:
+        return streams
+    last = streams[-1]
+    at_ms = max(now_ms, last.created_ms + 1)
+    return (*streams[:-1], msgspec.structs.replace(last, ended_ms=at_ms))
+
+
 class Feeds(msgspec.Struct, frozen=True, array_like=True):
     """What follows from the writes of a table beside the item and its local index entries.
 

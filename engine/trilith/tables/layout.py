@@ -1,7 +1,8 @@
 """Where the records of tables live: families and logical keys.
 
 Keyspace 1 (system): family TABLE, logical key = the name of the table; TABLE_AT_WORK, the same key,
-for those with a deletion or a change of an index under way; TABLE_NAME, from table id to name.
+for those with a deletion or a change of an index under way; TABLE_NAME, from table id to name;
+TABLE_ENDED, name + 00 + table id: a deleted table whose streams can still be read.
 
 Keyspace 3 (items): every logical key begins with the *stem* of its partition key,
 
@@ -64,6 +65,7 @@ TABLES_KEYSPACE = 3
 TABLE = 0x20  # keyspace 1
 TABLE_AT_WORK = 0x21  # keyspace 1
 TABLE_NAME = 0x22  # keyspace 1
+TABLE_ENDED = 0x23  # keyspace 1
 
 ITEM = 0x01
 CHANGE = 0x02
@@ -99,6 +101,11 @@ def item_key(table_id: bytes, partition_value: Value, sort_value: Value | None) 
 
 def stem_of(table_id: bytes, partition_value: Value) -> bytes:
     return item_key(table_id, partition_value, None)
+
+
+def ended_table_key(name: str, table_id: bytes) -> bytes:
+    """Of a deleted table, in family TABLE_ENDED: in the order of names."""
+    return name.encode() + b"\x00" + table_id
 
 
 def split_key(key: bytes) -> tuple[bytes, bytes]:

@@ -73,6 +73,7 @@ class ItemsModel(_DispatchingModel):
                 c.SweepTraces: sweep_traces,
                 c.RollShards: items.changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
+                c.CloseFeeds: changes.close_feeds,
                 c.TrimChanges: changes.trim_changes,
                 x.ExpireItem: while_unlocked(items.expire_item),
                 x.DropExpiry: expiry.drop_expiry,
@@ -125,12 +126,14 @@ class DefinitionsModel(_DispatchingModel):
                 c.CreateTable: definitions.create_table,
                 c.ReplaceTable: definitions.replace_table,
                 c.RemoveTable: definitions.remove_table,
+                c.ForgetEnded: definitions.forget_ended,
             },
             {
                 c.GetTable: definitions.get_table,
                 c.GetTableName: definitions.get_table_name,
                 c.ListTables: definitions.list_tables,
                 c.ListTablesAtWork: definitions.list_tables_at_work,
+                c.ListEnded: definitions.list_ended,
             },
-            (c.FoundTable, c.TableNames, c.TableStored),
+            (c.FoundTable, c.TableNames, c.TableStored, c.EndedTables),
         )

@@ -20,6 +20,7 @@ from trilith.replication.state_machine import Partitions
 from trilith.tables import layout
 from trilith.tables.changes import Change, ChangeLog, ChangesRead, Shard
 from trilith.tables.definitions import Feeds, Stream, TableRecord
+from trilith.tables.ended import Ended
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import ABOVE_ALL, TABLES_KEYSPACE
 from trilith.tables.sizes import item_size
@@ -69,6 +70,7 @@ class Streams:
         self._partitions = partitions
         self._keys = keys
         self._log = ChangeLog(partitions)
+        self.ended = Ended(partitions)
         self._known: dict[tuple[int, str], Shard] = {}  # where a shard begins never changes
 
     async def roll(self, record: TableRecord) -> None:
@@ -93,7 +95,8 @@ class Streams:
 
     async def shards(self, record: TableRecord, stream: Stream) -> dict[str, Shard]:
         """All that is kept of a stream, by name, the oldest first."""
-        await self.roll(record)
+        if not record.deleting:  # else its shards are closed, and none is to be opened
+            await self.roll(record)
         named = {shard_name(shard): shard for shard in await self._shards(record, stream)}
         return dict(sorted(named.items()))
 

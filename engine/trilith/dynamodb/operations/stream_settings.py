@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-import msgspec
-
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import validation
-from trilith.tables.definitions import Stream, TableRecord
+from trilith.tables.definitions import Stream, TableRecord, ended
 
 _INVALID = "One or more parameter values were invalid: "
 _KEPT_MAX = 100  # ended streams in a table's record; older ones are forgotten early
 
 
-def first_streams(document: dict[str, Any], now_ms: int) -> tuple[Stream, ...]:
-    """The streams of a new table."""
+def first_streams(
+    document: dict[str, Any], now_ms: int, before: tuple[Stream, ...] = ()
+) -> tuple[Stream, ...]:
+    """The streams of a new table; `before`: those of deleted ones of its name."""
     given = document.get("StreamSpecification")
     if given is None:
         return ()
@@ -27,7 +27,7 @@ def first_streams(document: dict[str, Any], now_ms: int) -> tuple[Stream, ...]:
                 f"{_INVALID}Table is being created with a stream enabled, UpdateViewType is "
                 "required"
             )
-        return (_stream(view, now_ms, ()),)
+        return (_stream(view, now_ms, before),)
     if view is not None:
         raise validation(
             f"{_INVALID}Table is being created with a stream disabled, UpdateViewType should not "
@@ -60,8 +60,7 @@ def changed_streams(
         )
     if running is None:
         raise validation(f"Table has no stream to disable: TableName: {record.name}")
-    ended = msgspec.structs.replace(running, ended_ms=max(now_ms, running.created_ms + 1))
-    return (*record.streams[:-1], ended)
+    return ended(record.streams, now_ms)
 
 
 def _stream(view: str, now_ms: int, before: tuple[Stream, ...]) -> Stream:

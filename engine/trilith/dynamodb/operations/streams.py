@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -74,26 +75,34 @@ async def _list_all(
         await _list_of(context, start[0], start, found)
         after = start[0]
     while more and len(found) <= limit:
-        names, more = await context.catalog.list_names(after, LIST_LIMIT_MAX)
-        for name in names:
-            await _list_of(context, name, start, found)
-        after = names[-1] if names else after
+        living, more_living = await context.catalog.list_names(after, LIST_LIMIT_MAX)
+        deleted, more_deleted = await context.streams.ended.page(after, LIST_LIMIT_MAX)
+        ended = sorted({record.name for record in deleted})
+        # Names up to where both lists are known.
+        pages = ((living, more_living), (ended, more_deleted))
+        known = [names[-1] for names, goes_on in pages if goes_on]
+        more = bool(known)
+        for name in sorted({*living, *ended}):
+            if not known or name <= min(known):
+                await _list_of(context, name, start, found)
+        after = min(known, default=after)
 
 
 async def _list_of(
     context: Context, name: str, start: tuple[str, str] | None, found: list[dict[str, str]]
 ) -> None:
-    try:
-        record = await context.catalog.describe(name)
-    except TableNotFound:
-        return
+    """Of the table of that name, and of deleted ones that had it."""
+    records, now_ms = await context.streams.ended.named(name), context.clock.wall_ms()
+    with suppress(TableNotFound):
+        records.append(await context.catalog.describe(name))
+    streams = [one for record in records for one in context.streams.kept(record, now_ms)]
     found += [
         {
             "StreamArn": stream_arn(context, name, stream),
             "TableName": name,
             "StreamLabel": stream.label,
         }
-        for stream in context.streams.kept(record, context.clock.wall_ms())
+        for stream in sorted(streams, key=lambda one: one.label)
         if start is None or (name, stream.label) > start
     ]
 
@@ -266,15 +275,24 @@ def _limit(document: dict[str, Any], most: int) -> int:
 
 
 async def _stream(context: Context, arn: str) -> _Named:
+    """Of the table that there is, or of a deleted one. Raises DynamoDBError."""
     name, label = _parse_arn(context, arn)
-    try:
-        record = await context.catalog.describe(name)
-    except TableNotFound:
-        raise _no_stream(arn) from None
+    with suppress(TableNotFound):
+        named = _labelled(context, await context.catalog.describe(name), label)
+        if named is not None:
+            return named
+    for record in await context.streams.ended.named(name):
+        named = _labelled(context, record, label)
+        if named is not None:
+            return named
+    raise _no_stream(arn)
+
+
+def _labelled(context: Context, record: TableRecord, label: str) -> _Named | None:
     for stream in context.streams.kept(record, context.clock.wall_ms()):
         if stream.label == label:
             return _Named(record, stream)
-    raise _no_stream(arn)
+    return None
 
 
 def _parse_arn(context: Context, arn: str) -> tuple[str, str]:

@@ -17,7 +17,7 @@ from trilith.dynamodb.operations.index_requests import (
     require_few_included,
 )
 from trilith.dynamodb.operations.stream_settings import first_streams
-from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, TableRecord
+from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, Stream, TableRecord
 
 # Members of CreateTable whose effect is not built: refused by name, never ignored.
 _NOT_SERVED = (
@@ -30,8 +30,16 @@ _NOT_SERVED = (
 )
 
 
-def new_record(document: dict[str, Any], new_id: Callable[[], bytes], now_ms: int) -> TableRecord:
-    """The record of a CreateTable request. Raises DynamoDBError."""
+def new_record(
+    document: dict[str, Any],
+    new_id: Callable[[], bytes],
+    now_ms: int,
+    streams_before: tuple[Stream, ...] = (),
+) -> TableRecord:
+    """The record of a CreateTable request. Raises DynamoDBError.
+
+    `streams_before`: those of deleted tables of its name.
+    """
     name = document["TableName"]
     for member in _NOT_SERVED:
         if document.get(member) and not _is_off(document[member]):
@@ -55,7 +63,7 @@ def new_record(document: dict[str, Any], new_id: Callable[[], bytes], now_ms: in
         table_class=document.get("TableClass", "STANDARD"),
         tags=tags_of(document),
         global_indexes=global_indexes(document, attributes, billing_mode, indexes, new_id, now_ms),
-        streams=first_streams(document, now_ms),
+        streams=first_streams(document, now_ms, streams_before),
     )
     _require_used(attributes, record)
     require_few_included(record)

@@ -24,7 +24,7 @@ from trilith.dynamodb.operations.table_requests import (
 )
 from trilith.dynamodb.wire import encode
 from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable
-from trilith.tables.definitions import TableRecord
+from trilith.tables.definitions import Stream, TableRecord, ended
 
 LIST_LIMIT_MAX = 100
 TAGS_MAX = 50
@@ -39,7 +39,13 @@ _UPDATE_NOT_SERVED = (
 
 
 async def create_table(context: Context, document: dict[str, Any]) -> bytes:
-    record = new_record(document, context.catalog.new_table_id, context.clock.wall_ms())
+    before: list[Stream] = []
+    if document.get("StreamSpecification") is not None:
+        deleted = await context.streams.ended.named(document["TableName"])
+        before = [stream for record in deleted for stream in record.streams]
+    record = new_record(
+        document, context.catalog.new_table_id, context.clock.wall_ms(), tuple(before)
+    )
     await context.catalog.create(record)
     # The table serves from now on; AWS answers CREATING, and clients then wait for ACTIVE.
     return encode({"TableDescription": description(context, record, "CREATING")})
@@ -126,7 +132,8 @@ async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
                 f"Resource cannot be deleted as it is currently protected against deletion. "
                 f"Disable deletion protection first. (Table: {name})"
             )
-        return msgspec.structs.replace(record, deleting=True)
+        streams = ended(record.streams, context.clock.wall_ms())
+        return msgspec.structs.replace(record, deleting=True, streams=streams)
 
     record = await _changed(context, name, mark)
     return encode({"TableDescription": description(context, record, "DELETING")})

@@ -30,6 +30,7 @@ from trilith.tables.changes import (
 )
 from trilith.tables.commands import (
     Changes,
+    CloseFeeds,
     DropFeeds,
     Dropped,
     ListShards,
@@ -52,6 +53,7 @@ from trilith.tables.layout import (
     anchored,
     change_key,
     sequence_in,
+    slot_ranges,
 )
 from trilith.tables.rules.expiry import drop_entries
 from trilith.tables.rules.fed import noted_sequence
@@ -268,6 +270,39 @@ def _shards_in(table_id: bytes, view: View, context: Context) -> list[Shard]:
     return sorted(found, key=lambda shard: (shard.start, shard.first))
 
 
+def close_feeds(command: CloseFeeds, view: View, effects: Effects, context: Context) -> Dropped:
+    """The Head that is left says that nothing follows: a write that is late opens no shard.
+
+    A Head is found again by a shard that begins where it is; an empty one will do.
+    """
+    table_id = command.table_id
+    drop_entries(table_id, view, effects, context)
+    shards = _shards_in(table_id, view, context)
+    for shard in shards:
+        if not shard.last:
+            _put(replace(shard, last=context.sequence - 1, closed_ms=context.now_ms), effects)
+        if shard.start != context.start:
+            effects.delete(CHANGE, anchored(shard.start, table_id))
+    here = anchored(context.start, table_id)
+    may_hold = _may_hold(table_id, context)
+    if may_hold and not any(shard.start == context.start for shard in shards):
+        empty = _opened(table_id, context.start, context.end, Feeds(0, command.stream), context)
+        _put(replace(empty, last=empty.first, closed_ms=context.now_ms), effects)
+    if shards or may_hold or view.get(CHANGE, here) is not None:
+        head = Head(context.end, Feeds(command.era), (), context.generation)
+        effects.put(CHANGE, here, HEAD_RECORD.encode(head))
+        _remember(table_id, view, known=True)
+    return Dropped()
+
+
+def _may_hold(table_id: bytes, context: Context) -> bool:
+    """Whether items of the table may be in the partition."""
+    return any(
+        context.start < end and (not context.end or start < context.end)
+        for start, end in slot_ranges(table_id)
+    )
+
+
 def drop_feeds(command: DropFeeds, view: View, effects: Effects, context: Context) -> Dropped:
     drop_entries(command.table_id, view, effects, context)
     starts = {context.start}
@@ -365,12 +400,18 @@ def trim_changes(command: TrimChanges, view: View, effects: Effects, context: Co
     if count:
         low = change_key(start, table_id, 0)
         effects.delete_range(CHANGE, low, change_key(start, table_id, trimmed + 1))
+    left = len(shards)
     for shard in shards:
         is_over = shard.last and (not shard.stream or shard.closed_ms < command.before_ms)
         if is_over and shard.last < stays:
             effects.delete(SHARD, change_key(start, table_id, shard.first))
+            left -= 1
         elif count and shard.trimmed < trimmed:
             _put(replace(shard, trimmed=trimmed), effects)
+    if not left and start != context.start:
+        # What was said there when a partition began there: no split finds it any more.
+        for family in (CHANGE, FED):
+            effects.delete(family, anchored(start, table_id))
     return Trimmed(count, more)
 
 

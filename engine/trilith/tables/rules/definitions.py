@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from trilith.errors import ConditionalConflict, TableAlreadyExists, TableNotFound
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables.commands import (
     CreateTable,
+    EndedTables,
+    ForgetEnded,
     FoundTable,
     GetTable,
     GetTableName,
+    ListEnded,
     ListTables,
     ListTablesAtWork,
     RemoveTable,
@@ -16,8 +21,14 @@ from trilith.tables.commands import (
     TableNames,
     TableStored,
 )
-from trilith.tables.definitions import TABLE_RECORD
-from trilith.tables.layout import TABLE, TABLE_AT_WORK, TABLE_NAME
+from trilith.tables.definitions import TABLE_RECORD, ended
+from trilith.tables.layout import (
+    TABLE,
+    TABLE_AT_WORK,
+    TABLE_ENDED,
+    TABLE_NAME,
+    ended_table_key,
+)
 
 
 def create_table(
@@ -51,15 +62,40 @@ def replace_table(
 
 
 def remove_table(
-    command: RemoveTable, view: View, effects: Effects, _context: Context
+    command: RemoveTable, view: View, effects: Effects, context: Context
 ) -> TableStored:
     key = command.name.encode()
     raw = view.get(TABLE, key)
-    if raw is not None and TABLE_RECORD.decode(raw).table_id == command.table_id:
-        effects.delete(TABLE, key)
-        effects.delete(TABLE_AT_WORK, key)
-        effects.delete(TABLE_NAME, command.table_id)
+    if raw is None:
+        return TableStored()
+    record = TABLE_RECORD.decode(raw)
+    if record.table_id != command.table_id:
+        return TableStored()
+    effects.delete(TABLE, key)
+    effects.delete(TABLE_AT_WORK, key)
+    effects.delete(TABLE_NAME, command.table_id)
+    if record.streams:
+        kept = replace(record, streams=ended(record.streams, context.now_ms))
+        name = ended_table_key(record.name, record.table_id)
+        effects.put(TABLE_ENDED, name, TABLE_RECORD.encode(kept))
     return TableStored()
+
+
+def forget_ended(
+    command: ForgetEnded, _view: View, effects: Effects, _context: Context
+) -> TableStored:
+    effects.delete(TABLE_ENDED, ended_table_key(command.name, command.table_id))
+    return TableStored()
+
+
+def list_ended(query: ListEnded, view: View) -> EndedTables:
+    records: list[bytes] = []
+    start = query.after + b"\x00" if query.after else b""
+    for _, raw in view.scan(TABLE_ENDED, start, query.end):
+        if len(records) >= query.limit:
+            return EndedTables(records, more=True)
+        records.append(raw)
+    return EndedTables(records, more=False)
 
 
 def get_table(query: GetTable, view: View) -> FoundTable:
