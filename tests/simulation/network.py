@@ -2,7 +2,8 @@
 
 Within a connection frames arrive whole and in order, or the connection is lost: what TCP gives.
 A cut link holds frames back, as retransmission does, until it heals or the sender's kernel gives
-up; the other end learns of that only when it sends. A machine without power says nothing at all.
+up; the other end learns of that only when it sends. What is sent to a process that is gone is
+answered with a reset, but a machine without power says nothing at all until it runs again.
 """
 
 from __future__ import annotations
@@ -109,17 +110,25 @@ class Endpoint:
 
     def _pump_at(self, when: float) -> None:
         assert self.peer is not None
-        self._network.loop.call_at(when, self._pump, context=self.peer.process.context)
+        receiver = self.peer.process
+        # The kernel answers for a process that is gone.
+        context = receiver.context if receiver.alive else self._network.unowned
+        self._network.loop.call_at(when, self._pump, context=context)
+
+    def pump_again(self) -> None:
+        """The receiver's process has died, and with it the timer of what is under way."""
+        if self._arrivals and not self._blocked:
+            self._pump_at(max(self._network.loop.now, self._arrivals[0][0]))
 
     def _pump(self) -> None:
         """The oldest frame under way arrives; runs as the receiver."""
         if not self._arrivals or self.peer is None or self._blocked:
             return
         network = self._network
-        link = network.link(self.local, self.remote)
-        if link.cut:
+        blocked_at = network.blocked_at(self.peer)
+        if blocked_at is not None:
             self._blocked = True
-            link.blocked.append(self)
+            blocked_at.append(self)
             network.give_up_later(self)
             return
         _, frame = self._arrivals.popleft()
@@ -180,8 +189,10 @@ class Endpoint:
         self._network.loop.call_at(when, self.lose, code, context=self.process.context)
 
     def vanish(self) -> None:
-        """The machine lost its power."""
+        """The machine lost its power, and retransmits nothing any more."""
         self._shut()
+        if self._blocked:
+            self._drop_arrivals()
 
 
 class _Listener:
@@ -207,7 +218,8 @@ class SimNetwork:
         self.endpoints: dict[Endpoint, None] = {}
         self._random = random
         self._links: dict[tuple[str, str], Link] = {}
-        self._unowned = Context()
+        self._dark: dict[str, list[Endpoint]] = {}  # machines without power, and who sends to them
+        self.unowned = Context()
 
     def link(self, source: str, target: str) -> Link:
         found = self._links.get((source, target))
@@ -218,7 +230,24 @@ class SimNetwork:
     def transit_s(self, link: Link) -> float:
         return link.delay_s + self._random.random() * link.jitter_s
 
+    def blocked_at(self, receiver: Endpoint) -> list[Endpoint] | None:
+        """Where its sender waits, whose next frame it cannot be given; None: it can.
+
+        One that is closed takes none, but answers, which a cut the other way would keep back.
+        """
+        there = self.link(receiver.remote, receiver.local)
+        if there.cut:
+            return there.blocked
+        if not receiver.closed:
+            return None
+        if receiver.local in self._dark:
+            return self._dark[receiver.local]
+        back = self.link(receiver.local, receiver.remote)
+        return back.blocked if back.cut else None
+
     def port(self, process: Process, machine: str) -> NodeNetwork:
+        """What a process that starts on the machine is given; so the machine has power."""
+        self._unblock(self._dark.pop(machine, []))
         return NodeNetwork(self, process, machine)
 
     # faults
@@ -230,6 +259,9 @@ class SimNetwork:
         link = self.link(source, target)
         link.cut = False
         blocked, link.blocked = link.blocked, []
+        self._unblock(blocked)
+
+    def _unblock(self, blocked: list[Endpoint]) -> None:
         for endpoint in blocked:  # retransmitted with its own back-off
             endpoint.unblock(self._random.uniform(0.0, 0.3))
 
@@ -247,8 +279,12 @@ class SimNetwork:
         for endpoint in list(self.endpoints):
             if endpoint.process is process:
                 endpoint.close()
+                if endpoint.peer is not None:
+                    endpoint.peer.pump_again()
 
-    def power_lost(self, process: Process) -> None:
+    def power_lost(self, process: Process, machine: str) -> None:
+        """What its peers have idle they lose by their keepalives."""
+        self._dark.setdefault(machine, [])
         for address, (owner, _) in list(self.listeners.items()):
             if owner is process:
                 del self.listeners[address]
@@ -256,6 +292,7 @@ class SimNetwork:
             if endpoint.process is process:
                 endpoint.vanish()
                 if endpoint.peer is not None:
+                    endpoint.peer.pump_again()
                     endpoint.peer.lose_at(
                         self.loop.now + self._random.uniform(3.0, 15.0), errno.ETIMEDOUT
                     )
@@ -306,7 +343,7 @@ class SimNetwork:
                 self.loop.call_soon(near._tell_lost, error, context=process.context)
 
         def arrived() -> None:
-            if there.cut:
+            if there.cut or target in self._dark:
                 return
             listener = self.listeners.get(address)
             moment = self.loop.now + self.transit_s(back)
@@ -327,7 +364,7 @@ class SimNetwork:
             if not back.cut:
                 self.loop.call_at(moment, opened, near, context=process.context)
 
-        self.loop.call_at(self.loop.now + self.transit_s(there), arrived, context=self._unowned)
+        self.loop.call_at(self.loop.now + self.transit_s(there), arrived, context=self.unowned)
         return future
 
 

@@ -243,7 +243,10 @@ class SimNode:
         self.booted = False
         process.held.clear()
         network = self.cluster.network
-        (network.process_died if power else network.power_lost)(process)
+        if power:
+            network.process_died(process)
+        else:
+            network.power_lost(process, self.node_id)
         self.past.append((process, self.__dict__.copy()))
         waiting, self.waiting = self.waiting, {}
         for answer in waiting:

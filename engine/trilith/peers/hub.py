@@ -1,9 +1,10 @@
 """All links of one node: keeps a control and a bulk link to every known peer, sends and dispatches.
 
 Of each pair of nodes the one with the smaller id dials. A new link for the same peer and channel
-replaces the old one (the peer restarted, or its end broke first). A control link that breaks takes
-the bulk link along: only it is never idle, so only it tells when the peer has let go. Messages
-sent while there is no link are dropped: every protocol above repeats what matters.
+replaces the old one (the peer restarted, or its end broke first). A bulk link is dialed behind a
+control link to the same process, and ends with it: only the control link is never idle, so only it
+tells when the peer has let go. Messages sent while there is no link are dropped: every protocol
+above repeats what matters.
 """
 
 from __future__ import annotations
@@ -96,8 +97,7 @@ class PeerHub:
         self._addresses = {k: v for k, v in addresses.items() if k != self.node_id}
         for peer_id in self._addresses:
             if self.node_id < peer_id:
-                for channel in (CONTROL, BULK):
-                    self._dial_soon(peer_id, channel)
+                self._dial_soon(peer_id, CONTROL)
 
     async def close(self) -> None:
         self._closed = True
@@ -154,7 +154,7 @@ class PeerHub:
         delay_s = REDIAL_DELAY_S_MIN
         key = (peer_id, channel)
         try:
-            while peer_id in self._addresses and key not in self._links:
+            while key not in self._links and self._may_dial(peer_id, channel):
                 # A peer that is down or unreachable is no error: `is_reachable` says so.
                 with suppress(OSError, TimeoutError):
                     await self._dial_once(peer_id, channel)
@@ -165,6 +165,10 @@ class PeerHub:
             # In the same step as the last look at the links: one that is lost from here on must
             # find no dialer, and start its own.
             del self._dialers[key]
+
+    def _may_dial(self, peer_id: str, channel: str) -> bool:
+        known = peer_id in self._addresses
+        return known and (channel == CONTROL or (peer_id, CONTROL) in self._links)
 
     async def _dial_once(self, peer_id: str, channel: str) -> None:
         """One attempt; returns when the handshake is over, either way."""
@@ -200,11 +204,19 @@ class PeerHub:
 
     def _link_ready(self, link: Link) -> None:
         key = (link.peer_id, link.channel)
+        if link.channel == BULK and link.dialed and not self._has_control_beside(link):
+            link.close(ConnectionError("the control link broke meanwhile"))
+            return
         old = self._links.get(key)
         if old is not None and old is not link:
             old.close(_ReplacedLink("replaced by a newer link"))
         self._links[key] = link
         if link.channel == CONTROL:
+            bulk = self._links.get((link.peer_id, BULK))
+            if bulk is not None and bulk.peer_session != link.peer_session:
+                bulk.close(ConnectionError("the peer has restarted"))
+            if link.dialed:
+                self._dial_soon(link.peer_id, BULK)
             self._outboxes[link.peer_id] = []
             link.on_frame = partial(self._control_frame, link)
             self._log("peer_up", peer=link.peer_id)
@@ -213,6 +225,11 @@ class PeerHub:
         else:
             pending = self._pending[link.peer_id] = PendingCalls()
             link.on_frame = partial(self._bulk_frame, link, pending)
+
+    def _has_control_beside(self, bulk: Link) -> bool:
+        """A control link to the very process that the bulk link has reached."""
+        control = self._links.get((bulk.peer_id, CONTROL))
+        return control is not None and control.peer_session == bulk.peer_session
 
     def _link_lost(self, link: Link, error: Exception | None) -> None:
         key = (link.peer_id, link.channel)

@@ -62,7 +62,7 @@ class Link:
         self._entropy = entropy
         self._on_ready = on_ready
         self._on_lost = on_lost
-        self._dialed = dial is not None
+        self.dialed = dial is not None
         self._dialer_hello: Hello | None = None
         self._acceptor_nonce = b""
         if dial is not None:
@@ -81,7 +81,7 @@ class Link:
                 self.on_frame(frame)
             return
         try:
-            if self._dialed:
+            if self.dialed:
                 self._accept_answer(_hello.decode(frame))
             elif self._dialer_hello is None:
                 self._answer(_hello.decode(frame))

@@ -10,6 +10,10 @@ through the whole of the kernel's network. It is in the abstract namespace, whic
 network namespace as the loopback does, and any local user may dial either: the peers' handshake
 tells who is who, here as there. Bulk connections stay with TCP, whose buffers grow.
 
+A firewall between machines may forget a connection that was idle for long, and swallow what is
+sent over it from then on. So the kernel asks the other end every few seconds, and ends a connection
+that has got no answer for UNHEARD_S.
+
 Measured against gRPC bidirectional streams on the same machine: 6 to 38 us of CPU a round trip and
 end, where grpc.aio takes 102 to 128.
 """
@@ -29,6 +33,8 @@ from trilith.runtime.network import Buffer, Connection, FrameHandler, Listener
 from trilith_native.crc import crc32c
 
 FRAME_BYTES_MAX = 96 * 1024 * 1024
+UNHEARD_S = 20
+_PROBE_INTERVAL_S = 5
 _HEADER = struct.Struct("<II")
 _RECEIVE_BUFFER_BYTES = 256 * 1024
 
@@ -61,6 +67,7 @@ class _FramedConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._transport.set_write_buffer_limits(high=FRAME_BYTES_MAX)
+        _keep_asking(transport.get_extra_info("socket"))
         self._handler = self._accept(self)
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -157,6 +164,21 @@ class _FramedConnection(asyncio.BufferedProtocol):
     def close(self) -> None:
         if self._transport is not None:
             self._transport.abort()
+
+
+def _keep_asking(connection: socket.socket) -> None:
+    """Have the kernel end a TCP connection whose other end is not heard of for UNHEARD_S."""
+    if connection.family == socket.AF_UNIX or sys.platform != "linux":
+        return
+    probes = UNHEARD_S // _PROBE_INTERVAL_S - 1  # the first one leaves after an interval
+    for level, option, value in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _PROBE_INTERVAL_S),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _PROBE_INTERVAL_S),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, probes),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNHEARD_S * 1000),
+    ):
+        connection.setsockopt(level, option, value)
 
 
 class _Listener:
