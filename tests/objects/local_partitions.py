@@ -57,6 +57,8 @@ class LocalView:
         self._state = state
         self._start = start
         self._end = end
+        # Told of each read before it: family and range of keys.
+        self.on_read: Callable[[int, bytes, bytes], None] = lambda *_: None
         self.scanned = 0
         self.seeks = 0
         self.memo: dict[Any, Any] = {}
@@ -66,12 +68,14 @@ class LocalView:
 
     def get(self, family: int, key: bytes) -> bytes | None:
         assert self._start <= key < self._end, "read outside the partition"
+        self.on_read(family, key, key + b"\x00")
         return self._state.values.get((family, key))
 
     def scan(
         self, family: int, start: bytes, end: bytes, *, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         self.seeks += 1
+        self.on_read(family, max(start, self._start), min(end or self._end, self._end))
         keys = self._state.keys
         low = bisect_left(keys, (family, max(start, self._start)))
         high = bisect_left(keys, (family, min(end or self._end, self._end)))
@@ -87,6 +91,7 @@ class RecordedEffects:
     def __init__(self, start: bytes, end: bytes) -> None:
         self._start = start
         self._end = end
+        self.touched: set[bytes] = set()
         self.operations: list[tuple[str, int, bytes, bytes]] = []
 
     def _check(self, key: bytes) -> None:
@@ -107,6 +112,7 @@ class RecordedEffects:
 
     def touch(self, key: bytes) -> None:
         self._check(key)
+        self.touched.add(key)
 
     def apply_to(self, state: SortedState) -> None:
         for name, family, key, value in self.operations:
@@ -118,12 +124,52 @@ class RecordedEffects:
                 state.delete_range(family, key, value)
 
 
+# Queries that read what others wrote without touching their routing key, and why that is right.
+LATE_READS = {
+    "ReadTail": "a log's beginning; its feeder reads where it leads, or is followed by another",
+    "AskLedger": "a record goes when all its locks are gone: late, it still says what was decided",
+}
+
+
+class Touches:
+    """Which routing keys the last command touched that changed a record (`Effects.touch`).
+
+    A follower answers a query as soon as it has applied all that touches the query's routing key.
+    So whatever a query of a key reads must have been written by commands that touch that key.
+    """
+
+    def __init__(self) -> None:
+        self._by: dict[int, dict[bytes, frozenset[bytes]]] = {}
+
+    def note(self, routed_by: bytes, effects: RecordedEffects) -> None:
+        touched = frozenset((routed_by, *effects.touched))
+        for name, family, key, value in effects.operations:
+            known = self._by.setdefault(family, {})
+            if name == "delete_range":
+                known.update(dict.fromkeys((k for k in known if key <= k < value), touched))
+            else:
+                known[key] = touched
+
+    def require(self, routed_by: bytes, query: msgspec.Struct) -> Callable[..., None]:
+        """For a view's `on_read`."""
+
+        def read(family: int, start: bytes, end: bytes) -> None:
+            for key, touched in self._by.get(family, {}).items():
+                assert not start <= key < end or routed_by in touched, (
+                    f"{type(query).__name__} of {routed_by!r} reads {key!r} of family {family}, "
+                    f"which a command wrote that touched {sorted(touched)}"
+                )
+
+        return read
+
+
 class _Keyspace:
     def __init__(self, model: Model, cuts: list[bytes]) -> None:
         self.model = model
         self.starts = [b"", *sorted(cuts)]
         self.committed = SortedState()
         self.ahead = SortedState()  # committed plus everything in flight
+        self.touches = Touches()
         self.results: dict[bytes, bytes] = {}  # by token
         self.memos: dict[tuple[bytes, bytes], dict[Any, Any]] = {}  # of the leaders' views
         self.command_decoder = msgspec.msgpack.Decoder(model.command_type)
@@ -185,6 +231,7 @@ class LocalPartitions:
             raise from_wire(*to_wire(error)) from None
         self.executed.append(command)
         effects.apply_to(space.ahead)
+        space.touches.note(key, effects)
         space.results[token] = msgspec.msgpack.encode(result)
         return space.result_decoder.decode(space.results[token]), effects
 
@@ -204,11 +251,14 @@ class LocalPartitions:
         return self.ask_with_view(keyspace, key, query)[0]
 
     def ask_with_view(
-        self, keyspace: int, key: bytes, query: msgspec.Struct
+        self, keyspace: int, key: bytes, query: msgspec.Struct, *, is_of_key: bool = False
     ) -> tuple[Any, LocalView]:
+        """`is_of_key`: it may read only what commands that touched the key have written."""
         space = self._keyspaces[keyspace]
         query = space.query_decoder.decode(msgspec.msgpack.encode(query))
         view = LocalView(space.committed, *space.bounds(key))
+        if is_of_key and type(query).__name__ not in LATE_READS:
+            view.on_read = space.touches.require(key, query)
         try:
             result = space.model.answer(query, view)
         except TrilithError as error:
@@ -287,12 +337,13 @@ class LocalPartitions:
         await asyncio.sleep(0)
         while consistent and self._waiting:
             await asyncio.sleep(0)
-        return self.ask(keyspace, key, query)
+        is_of_key = consistent and touched is None
+        return self.ask_with_view(keyspace, key, query, is_of_key=is_of_key)[0]
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
         if not self.fast_reads or self._waiting:
             return None
-        return self.ask(keyspace, key, query)
+        return self.ask_with_view(keyspace, key, query, is_of_key=True)[0]
 
     def try_mark(self, keyspace: int, key: bytes) -> tuple[int, int] | None:
         if not self.fast_reads or self._waiting:

@@ -40,8 +40,9 @@ class RepairQueue:
 
     async def drop_if_unreferenced(self, token: bytes) -> bool:
         """Take an entry off whose object is gone: nobody has or needs the chunk any more."""
-        query = GetRepair(token)
-        found = cast(Records, await self._partitions.query(OBJECTS_KEYSPACE, token, query))
+        only = (token, successor(token))
+        query = self._partitions.query(OBJECTS_KEYSPACE, token, GetRepair(token), touched=only)
+        found = cast(Records, await query)
         if not found.records:
             return True
         stem = token[: stem_end(token)]

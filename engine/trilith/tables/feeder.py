@@ -230,7 +230,7 @@ class Feeder:
         query = ReadTail(start, table_id, after, READ_CHANGES, READ_BYTES)
         page = self._partitions.try_query(TABLES_KEYSPACE, start, query)
         if page is None:
-            page = await self._partitions.query(TABLES_KEYSPACE, start, query)
+            page = await self._partitions.query(TABLES_KEYSPACE, start, query, touched=(start, b""))
         return cast(Changes, page)
 
     async def _feed_changes(

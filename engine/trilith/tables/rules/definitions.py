@@ -38,8 +38,14 @@ def create_table(
     if view.get(TABLE, key) is not None:
         raise TableAlreadyExists(f"Table already exists: {command.name}")
     effects.put(TABLE, key, command.record)
-    effects.put(TABLE_NAME, TABLE_RECORD.decode(command.record).table_id, key)
+    _put_name(TABLE_RECORD.decode(command.record).table_id, key, effects)
     return TableStored()
+
+
+def _put_name(table_id: bytes, name: bytes, effects: Effects) -> None:
+    """Read under the table's id (GetTableName), and believed: what is missing was deleted."""
+    effects.put(TABLE_NAME, table_id, name)
+    effects.touch(table_id)
 
 
 def replace_table(
@@ -53,7 +59,7 @@ def replace_table(
         raise ConditionalConflict("the table was changed meanwhile")
     effects.put(TABLE, key, command.record)
     record = TABLE_RECORD.decode(command.record)
-    effects.put(TABLE_NAME, record.table_id, key)  # tables of before there were these records
+    _put_name(record.table_id, key, effects)  # tables of before there were these records
     if record.has_work():
         effects.put(TABLE_AT_WORK, key, b"")
     else:
@@ -74,6 +80,7 @@ def remove_table(
     effects.delete(TABLE, key)
     effects.delete(TABLE_AT_WORK, key)
     effects.delete(TABLE_NAME, command.table_id)
+    effects.touch(command.table_id)
     if record.streams:
         kept = replace(record, streams=ended(record.streams, context.now_ms))
         name = ended_table_key(record.name, record.table_id)
