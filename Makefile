@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 30
 FUZZ_SEED ?= 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup serve check fuzz test simulate conformance power chaos bench wheel proto clean
+.PHONY: help setup serve check fuzz test simulate conformance power chaos bench wheel proto blocking clean
 
 help:
 	@echo 'make serve        three zones on this machine, S3 on :9000 (SERVE_OPTIONS="--s3-port 0 ...")'
@@ -24,6 +24,7 @@ help:
 	@echo 'make model        the replication protocol, checked by TLC (MODEL_RUNS="quick mutants")'
 	@echo 'make bench        benchmarks and load runs'
 	@echo 'make proto        the messages in engine/trilith/wire, from proto/'
+	@echo 'make blocking     the blocking client of the SDK, from the asynchronous one'
 	@echo 'make wheel        a wheel in dist/'
 	@echo 'make setup        .venv with everything; the others do it themselves'
 	@echo 'make clean        remove what was built (never data)'
@@ -96,6 +97,9 @@ wheel: setup
 # The messages of the public gRPC services, from proto/ into engine/trilith/wire.
 proto: setup
 	tools/generate_wire.sh
+
+blocking: setup
+	$(PY) tools/blocking_client.py
 
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

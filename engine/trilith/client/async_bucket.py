@@ -11,9 +11,11 @@ from trilith.client import object_calls, types
 from trilith.client.async_bodies import AsyncData, AsyncUpload, async_source_of
 from trilith.client.async_object_reader import AsyncObjectReader
 from trilith.client.async_session import AsyncSession
-from trilith.client.bucket import RETRY_S, STREAM_S_MAX
 from trilith.client.object_calls import PUT_OBJECT, Range
 from trilith.client.reading import Progress
+
+RETRY_S = 30.0  # for a stream to be taken up again
+STREAM_S_MAX = 86_400.0
 
 
 class AsyncBucket:

@@ -12,9 +12,11 @@ from trilith.client.access import Access, find_keys
 from trilith.client.async_bucket import AsyncBucket
 from trilith.client.async_session import AsyncSession
 from trilith.client.async_table import AsyncTable
-from trilith.client.client import DEFAULT_ENDPOINT, TIMEOUT_S
 from trilith.client.endpoints import Endpoints, parse_endpoints
 from trilith.client.transact_calls import TransactionParts
+
+DEFAULT_ENDPOINT = "127.0.0.1:7000"
+TIMEOUT_S = 30.0
 
 
 class AsyncTransaction(TransactionParts):

@@ -23,7 +23,11 @@ from trilith.errors import TrilithError
 
 
 class AsyncObjectReader:
-    """As ObjectReader: `async for`, `await read()`, `await save(path)`, `async with`."""
+    """Reads one version of an object; memory is bounded by a message, whatever the size.
+
+    Iterate over it, `read`, or `save` it; then `close`, or use it as a context manager. A node
+    that dies meanwhile is survived: the stream goes on at another.
+    """
 
     def __init__(self, session: AsyncSession, progress: Progress, timeout_s: float) -> None:
         self._session = session
@@ -120,7 +124,7 @@ class AsyncObjectReader:
         data, self._first = self._first, b""
         while not data:
             message = await self._stream.read()
-            if message is grpc.aio.EOF:
+            if message is None:
                 self._progress.require_end()
                 return b""
             data = message.data

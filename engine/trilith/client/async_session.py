@@ -20,6 +20,22 @@ from trilith.errors import TrilithError, Unauthenticated
 T = TypeVar("T")
 
 
+class AsyncAnswers:
+    """The answers of a server's stream, one after the other."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    async def read(self) -> Any | None:
+        """The next one, None at the end. Raises grpc.RpcError."""
+        message = await self._call.read()
+        return None if message is grpc.aio.EOF else message
+
+    def cancel(self) -> None:
+        """Whether or not it has come to its end."""
+        self._call.cancel()
+
+
 class AsyncSession:
     """For one event loop."""
 
@@ -83,10 +99,10 @@ class AsyncSession:
             self._access.renew()
         return failure.retryable and self._endpoints.leave(address)
 
-    def stream(self, rpc: Rpc, request: Any, address: str) -> Any:
-        """The call of a server's stream: `read()` answers one message, or EOF."""
+    def stream(self, rpc: Rpc, request: Any, address: str) -> AsyncAnswers:
+        """The answers of a server's stream."""
         call = self.channel(address).unary_stream(rpc.path, rpc.encode, rpc.decode)
-        return call(request, metadata=self._access.metadata())
+        return AsyncAnswers(call(request, metadata=self._access.metadata()))
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return self._access.metadata()

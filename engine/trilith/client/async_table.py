@@ -9,10 +9,13 @@ from typing import Any
 
 from trilith.client import table_calls, types
 from trilith.client.async_session import AsyncSession
-from trilith.client.table import ACTIVE_S_MAX, POLL_S, UNPROCESSED_S
 from trilith.client.table_calls import Condition, Found, Names, Reading
 from trilith.client.values import Item
 from trilith.errors import DeadlineExceeded, Overloaded
+
+ACTIVE_S_MAX = 600.0
+POLL_S = 0.1
+UNPROCESSED_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 
 class AsyncTable:

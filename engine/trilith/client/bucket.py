@@ -1,3 +1,4 @@
+# Made from async_bucket.py by `make blocking`: change that one.
 """A bucket of the blocking client."""
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Bucket:
         `eventual`: a replica may answer that cannot prove to be current. Raises ObjectNotFound.
         """
         progress = Progress(self.name, key, range, eventual=eventual)
-        return ObjectReader(self._session, progress, RETRY_S)
+        return ObjectReader(self._session, progress, RETRY_S).open()
 
     def head(self, key: str, *, eventual: bool = False) -> types.ObjectInfo:
         """Raises ObjectNotFound."""

@@ -1,3 +1,4 @@
+# Made from async_client.py by `make blocking`: change that one.
 """The blocking client: `trilith.connect`."""
 
 from __future__ import annotations

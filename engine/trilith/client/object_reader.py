@@ -1,3 +1,4 @@
+# Made from async_object_reader.py by `make blocking`: change that one.
 """An open object of the blocking client."""
 
 from __future__ import annotations
@@ -5,7 +6,7 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,7 +38,11 @@ class ObjectReader:
         self._rest = b""
         self._first = b""
         self._attempts: Attempts | None = None
+
+    def open(self) -> Self:
+        """Raises ObjectNotFound and its like."""
         self._retrying(self._open)
+        return self
 
     @property
     def info(self) -> ObjectInfo:
@@ -105,10 +110,10 @@ class ObjectReader:
         return data
 
     def _open(self) -> bytes:
-        self._address = self._session.address
+        self._address = self._session.address()
         request = self._progress.request()
         self._stream = self._session.stream(GET_OBJECT, request, self._address)
-        first = next(self._stream)
+        first = self._stream.read()
         self._progress.opened(first)
         self._first = first.data
         return b""
@@ -118,24 +123,22 @@ class ObjectReader:
             self._open()
         data, self._first = self._first, b""
         while not data:
-            message = next(self._stream, None)
+            message = self._stream.read()
             if message is None:
                 self._progress.require_end()
                 return b""
             data = message.data
         return data
 
-    def _retrying(self, step: Any) -> bytes:
+    def _retrying(self, step: Callable[[], bytes]) -> bytes:
         while True:
             try:
-                data: bytes = step()
+                return step()
             except grpc.RpcError as error:
                 self._wait(failure_of(error))
             except BaseException:
                 self.close()
                 raise
-            else:
-                return data
 
     def _wait(self, failure: TrilithError) -> None:
         self.close()

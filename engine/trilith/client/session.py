@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -18,6 +18,21 @@ from trilith.client.rpc import CHANNEL_OPTIONS, Call, Rpc
 from trilith.errors import TrilithError, Unauthenticated
 
 T = TypeVar("T")
+
+
+class Answers:
+    """The answers of a server's stream, one after the other."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def read(self) -> Any | None:
+        """The next one, None at the end. Raises grpc.RpcError."""
+        return next(self._call, None)
+
+    def cancel(self) -> None:
+        """Whether or not it has come to its end."""
+        self._call.cancel()
 
 
 class Session:
@@ -87,16 +102,14 @@ class Session:
             self._access.renew()
         return failure.retryable and self._endpoints.leave(address)
 
-    def stream(self, rpc: Rpc, request: Any, address: str) -> Iterator[Any]:
-        """The answers of a server's stream, as they are read. Raises grpc.RpcError."""
+    def stream(self, rpc: Rpc, request: Any, address: str) -> Answers:
+        """The answers of a server's stream."""
         call = self.channel(address).unary_stream(rpc.path, rpc.encode, rpc.decode)
-        answers: Iterator[Any] = call(request, metadata=self._access.metadata())
-        return answers
+        return Answers(call(request, metadata=self._access.metadata()))
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
         return self._access.metadata()
 
-    @property
     def address(self) -> str:
         """The node that is asked now."""
         self._find_nodes()

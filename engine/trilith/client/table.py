@@ -1,3 +1,4 @@
+# Made from async_table.py by `make blocking`: change that one.
 """A table of the blocking client."""
 
 from __future__ import annotations
