@@ -11,7 +11,8 @@ effect, and whose fault it is.
     │   ├── BucketNotFound, ObjectNotFound, UploadNotFound
     │   ├── BucketAlreadyExists, BucketAlreadyOwned, BucketNotEmpty
     │   ├── PreconditionFailed, InvalidPart, InvalidPartOrder, PartTooSmall
-    │   ├── TableNotFound, TableAlreadyExists
+    │   ├── TableNotFound, TableAlreadyExists, TableInUse, LimitExceeded
+    │   ├── StreamNotFound, ChangesTrimmed
     │   ├── BodyMismatch (digest), IncompleteBody, EntityTooLarge
     │   ├── Unauthenticated, AccessDenied
     │   ├── IdempotentParameterMismatch, TransactionCancelled
@@ -136,6 +137,22 @@ class TableNotFound(CallerError):
 
 class TableAlreadyExists(CallerError):
     """A table of this name exists or is being deleted."""
+
+
+class TableInUse(CallerError):
+    """The table, or its index, is being deleted."""
+
+
+class LimitExceeded(CallerError):
+    """Another change of the table is under way, or it has all that it may have of something."""
+
+
+class StreamNotFound(CallerError):
+    """There is no such stream or shard, or it is no longer kept."""
+
+
+class ChangesTrimmed(CallerError):
+    """Changes that were not read yet are older than a day, and no longer kept."""
 
 
 class BodyMismatch(CallerError):

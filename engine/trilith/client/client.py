@@ -8,13 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Self
 
-from trilith.client import object_calls, table_calls, types
+from trilith.client import definition_calls, object_calls, transact_calls, types
 from trilith.client.access import Access, find_keys
 from trilith.client.bucket import Bucket
 from trilith.client.endpoints import Endpoints, parse_endpoints
 from trilith.client.session import Session
 from trilith.client.table import Table
-from trilith.client.transact_calls import TransactionParts
+from trilith.client.table_calls import Found
+from trilith.client.transact_calls import Get, TransactionParts
 
 DEFAULT_ENDPOINT = "127.0.0.1:7000"
 TIMEOUT_S = 30.0
@@ -108,13 +109,15 @@ class Client:
         throughput: tuple[int, int] | None = None,
         tags: Mapping[str, str] | None = None,
         deletion_protection: bool = False,
+        stream: str | None = None,
         timeout_s: float | None = None,
     ) -> Table:
-        """Keys are (name, "S" | "N" | "B"); `throughput` (read, write) units, else on demand.
+        """Keys are (name, "S" | "N" | "B"); `throughput` (read, write) units, else on demand;
+        `stream` KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES.
 
         Returns when the table is ACTIVE. Raises TableAlreadyExists, InvalidRequest.
         """
-        call = table_calls.create_table(
+        call = definition_calls.create_table(
             name,
             partition_key,
             sort_key,
@@ -123,6 +126,7 @@ class Client:
             throughput=throughput,
             tags=tags,
             deletion_protection=deletion_protection,
+            stream=stream,
         )
         self._session.run(call, timeout_s)
         table = Table(self._session, name)
@@ -130,14 +134,16 @@ class Client:
         return table
 
     def delete_table(self, name: str) -> types.TableInfo:
-        """The table answers no more from now on. Raises TableNotFound."""
-        return self._session.run(table_calls.delete_table(name))
+        """The table answers no more from now on. Raises TableNotFound; InvalidRequest while it is
+        protected against deletion.
+        """
+        return self._session.run(definition_calls.delete_table(name))
 
     def tables(self) -> Iterator[str]:
         """Names, in order."""
         after: str | None = ""
         while after is not None:
-            found, after = self._session.run(table_calls.list_tables(after))
+            found, after = self._session.run(definition_calls.list_tables(after))
             yield from found
 
     def transact(self) -> Transaction:
@@ -148,6 +154,16 @@ class Client:
             transaction.put_item("pictures", {"id": "cat", "key": "cat.jpg"})
         """
         return Transaction(self._session)
+
+    def transact_get(self, gets: Iterable[Get], *, timeout_s: float | None = None) -> list[Found]:
+        """Items of any tables as they were together at one moment, in order; None for an absent
+        one. Up to 100, with every write that was acknowledged before.
+
+        A transaction that is writing one of them is waited for, as long as the call's time allows:
+        then TransactionConflict. Raises TransactionCancelled where a key does not fit its table,
+        with a reason for each get under `details["reasons"]`.
+        """
+        return self._session.run(transact_calls.transact_get(gets), timeout_s)
 
     def status(self) -> types.ClusterStatus:
         """What the cluster says of itself."""

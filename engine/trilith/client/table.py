@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from trilith.client import table_calls, types
+from trilith.client import definition_calls, table_calls, types
+from trilith.client.definition_calls import UNCHANGED, Unchanged, Units
 from trilith.client.session import Session
 from trilith.client.table_calls import Condition, Found, Names, Reading
 from trilith.client.values import Item
@@ -193,9 +194,64 @@ class Table:
         """One page."""
         return self._session.run(table_calls.scan(self.name, reading, segment))
 
+    # --- the table itself ------------------------------------------------------------------------
+
     def describe(self) -> types.TableInfo:
         """Raises TableNotFound."""
-        return self._session.run(table_calls.describe_table(self.name))
+        return self._session.run(definition_calls.describe_table(self.name))
+
+    def update_table(
+        self,
+        *,
+        throughput: Units | None = None,
+        add_index: types.Index | None = None,
+        remove_index: str | None = None,
+        index_throughput: Mapping[str, Units] | None = None,
+        stream: str | Unchanged | None = UNCHANGED,
+        deletion_protection: bool | None = None,
+        timeout_s: float | None = None,
+    ) -> types.TableInfo:
+        """Change what is given, and nothing else.
+
+        `throughput` (read, write) units, or ON_DEMAND; `index_throughput` the same of global
+        indexes by name. One index at a time is added or removed, while the table is used:
+        `wait_active` waits for it. `stream` KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES
+        begins one, None ends it. Raises InvalidRequest, TableNotFound (an index, too), TableInUse,
+        LimitExceeded; OutcomeUnknown, then `describe` tells.
+        """
+        call = definition_calls.update_table(
+            self.name,
+            throughput=throughput,
+            add_index=add_index,
+            remove_index=remove_index,
+            index_throughput=index_throughput,
+            stream=stream,
+            deletion_protection=deletion_protection,
+        )
+        return self._session.run(call, timeout_s)
+
+    def time_to_live(self) -> types.TimeToLive:
+        """By which attribute items expire, and whether that is in force."""
+        return self._session.run(definition_calls.describe_time_to_live(self.name))
+
+    def update_time_to_live(self, attribute: str | None) -> types.TimeToLive:
+        """Let items expire at the time in `attribute` (epoch seconds, a number); None: no more.
+
+        Raises InvalidRequest where that is so already, or another attribute is in force.
+        """
+        return self._session.run(definition_calls.update_time_to_live(self.name, attribute))
+
+    def tags(self) -> dict[str, str]:
+        """Raises TableNotFound."""
+        return self._session.run(definition_calls.list_tags(self.name))
+
+    def tag(self, tags: Mapping[str, str]) -> None:
+        """Add tags, or replace their values; a table has at most 50."""
+        self._session.run(definition_calls.tag_table(self.name, tags))
+
+    def untag(self, keys: Iterable[str]) -> None:
+        """Take tags away; those that are not there are no error."""
+        self._session.run(definition_calls.untag_table(self.name, keys))
 
     def wait_active(self, timeout_s: float | None = None) -> types.TableInfo:
         """Until the table and its indexes are ACTIVE. Raises DeadlineExceeded."""

@@ -1,4 +1,4 @@
-"""Requests of the Tables service, for both clients."""
+"""Requests of the Tables service about items, for both clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from trilith.wire.v1 import tables_pb2 as wire
 
 Names = Mapping[str, str] | None
 Found = dict[str, Any] | None
-Key = tuple[str, str]
 
 BATCH_WRITES_MAX = 25
 BATCH_KEYS_MAX = 100
@@ -33,10 +32,6 @@ def _rpc(name: str) -> Rpc:
     return rpc_of(wire.DESCRIPTOR, "Tables", name)
 
 
-_CREATE = _rpc("CreateTable")
-_DESCRIBE = _rpc("DescribeTable")
-_LIST = _rpc("ListTables")
-_DROP = _rpc("DeleteTable")
 _GET = _rpc("GetItem")
 _PUT = _rpc("PutItem")
 _UPDATE = _rpc("UpdateItem")
@@ -103,64 +98,6 @@ class Reading:
         )
 
 
-# --- tables --------------------------------------------------------------------------------------
-
-
-def create_table(
-    name: str,
-    partition_key: Key,
-    sort_key: Key | None,
-    *,
-    local_indexes: Iterable[types.Index],
-    global_indexes: Iterable[types.Index],
-    throughput: tuple[int, int] | None,
-    tags: Mapping[str, str] | None,
-    deletion_protection: bool,
-) -> Call[types.TableInfo]:
-    read_units, write_units = throughput or (0, 0)
-    request = wire.CreateTableRequest(
-        name=name,
-        partition_key=types.key_message(partition_key),
-        sort_key=None if sort_key is None else types.key_message(sort_key),
-        local_indexes=[_index(one) for one in local_indexes],
-        global_indexes=[_index(one) for one in global_indexes],
-        throughput=wire.Throughput(read_units=read_units, write_units=write_units),
-        tags=tags or {},
-        deletion_protection=deletion_protection,
-    )
-    return Call(_CREATE, request, types.table_info, repeatable=False)
-
-
-def _index(index: types.Index) -> wire.Index:
-    if index.projection not in types.PROJECTIONS:
-        raise ValueError(f"a projection is one of {', '.join(types.PROJECTIONS)}")
-    partition, sort = index.partition_key, index.sort_key
-    return wire.Index(
-        name=index.name,
-        partition_key=None if partition is None else types.key_message(partition),
-        sort_key=None if sort is None else types.key_message(sort),
-        projection=types.PROJECTIONS[index.projection],
-        included=index.included,
-    )
-
-
-def describe_table(name: str) -> Call[types.TableInfo]:
-    request = wire.DescribeTableRequest(name=name)
-    return Call(_DESCRIBE, request, types.table_info, repeatable=True)
-
-
-def delete_table(name: str) -> Call[types.TableInfo]:
-    request = wire.DeleteTableRequest(name=name)
-    return Call(_DROP, request, types.table_info, repeatable=False)
-
-
-def list_tables(after: str) -> Call[tuple[list[str], str | None]]:
-    def parse(answer: wire.ListTablesResponse) -> tuple[list[str], str | None]:
-        return list(answer.names), answer.next_after or None
-
-    return Call(_LIST, wire.ListTablesRequest(after=after), parse, repeatable=True)
-
-
 # --- items ---------------------------------------------------------------------------------------
 
 
@@ -174,11 +111,12 @@ def get_item(
         projection=projection or "",
         placeholders=placeholders(names, None),
     )
+    return Call(_GET, request, found_item, repeatable=True)
 
-    def parse(answer: wire.GetItemResponse) -> Found:
-        return item_of(answer.item) if answer.HasField("item") else None
 
-    return Call(_GET, request, parse, repeatable=True)
+def found_item(answer: wire.GetItemResponse) -> Found:
+    """None where there is none of the key."""
+    return item_of(answer.item) if answer.HasField("item") else None
 
 
 def _written(answer: wire.WriteItemResponse) -> Found:

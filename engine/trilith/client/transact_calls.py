@@ -1,14 +1,15 @@
-"""The parts of a transaction, collected by both clients."""
+"""Transactions of both clients: the parts of one that writes, the gets of one that reads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from trilith.client import object_calls
 from trilith.client.access import new_request_token
 from trilith.client.rpc import Call, rpc_of
-from trilith.client.table_calls import Condition
-from trilith.client.values import Item, item_message
+from trilith.client.table_calls import Condition, Found, Names, found_item
+from trilith.client.values import Item, item_message, placeholders
 from trilith.errors import EntityTooLarge
 from trilith.wire.v1 import tables_pb2
 from trilith.wire.v1 import transactions_pb2 as wire
@@ -16,6 +17,33 @@ from trilith.wire.v1 import transactions_pb2 as wire
 PARTS_MAX = 100
 BODIES_BYTES_MAX = 4 << 20
 _TRANSACT = rpc_of(wire.DESCRIPTOR, "Transactions", "Transact")
+_TRANSACT_GET = rpc_of(wire.DESCRIPTOR, "Transactions", "TransactGetItems")
+
+
+@dataclass(frozen=True, slots=True)
+class Get:
+    """An item that is read together with others. `names` are what `#name` in the projection is."""
+
+    table: str
+    key: Item
+    projection: str | None = None
+    names: Names = None
+
+
+def transact_get(gets: Iterable[Get]) -> Call[list[Found]]:
+    request = wire.TransactGetItemsRequest()
+    for get in gets:
+        request.gets.add(
+            table=get.table,
+            key=item_message(get.key),
+            projection=get.projection or "",
+            placeholders=placeholders(get.names, None),
+        )
+
+    def parse(answer: wire.TransactGetItemsResponse) -> list[Found]:
+        return [found_item(one) for one in answer.found]
+
+    return Call(_TRANSACT_GET, request, parse, repeatable=True)
 
 
 class TransactionParts:

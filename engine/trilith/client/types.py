@@ -69,7 +69,8 @@ class Index:
     """A secondary index. `partition_key` and `sort_key` are (name, "S" | "N" | "B").
 
     A local index has the table's partition key. `projection`: ALL, KEYS_ONLY, or INCLUDE with the
-    names in `included`.
+    names in `included`. `throughput`: of a global index of a provisioned table, (read, write)
+    units; a table that is made gives its own where there is none.
     """
 
     name: str
@@ -78,11 +79,16 @@ class Index:
     projection: str = "ALL"
     included: tuple[str, ...] = ()
     status: str = ""
+    throughput: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
-    """A table. `status`: CREATING, ACTIVE, UPDATING or DELETING. Units 0: on demand."""
+    """A table. `status`: CREATING, ACTIVE, UPDATING or DELETING. Units 0: on demand.
+
+    `stream`: the view of the stream that runs; `stream_arn` is told of one that has ended, too.
+    `item_count` and `size_bytes` are counted from the items when a table is described.
+    """
 
     name: str
     status: str
@@ -96,6 +102,21 @@ class TableInfo:
     id: str
     arn: str
     deletion_protection: bool
+    stream: str | None = None
+    stream_arn: str | None = None
+    item_count: int = 0
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeToLive:
+    """Items expire at the time in `attribute` (epoch seconds, a number); None: they do not.
+
+    `status`: ENABLING, ENABLED, DISABLING or DISABLED.
+    """
+
+    attribute: str | None
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +164,13 @@ PROJECTIONS = {
     "KEYS_ONLY": tables_pb2.PROJECTION_KEYS_ONLY,
     "INCLUDE": tables_pb2.PROJECTION_INCLUDE,
 }
+STREAM_VIEWS = {
+    "KEYS_ONLY": tables_pb2.STREAM_VIEW_KEYS_ONLY,
+    "NEW_IMAGE": tables_pb2.STREAM_VIEW_NEW_IMAGE,
+    "OLD_IMAGE": tables_pb2.STREAM_VIEW_OLD_IMAGE,
+    "NEW_AND_OLD_IMAGES": tables_pb2.STREAM_VIEW_NEW_AND_OLD_IMAGES,
+}
+_VIEW_NAMES = {number: name for name, number in STREAM_VIEWS.items()}
 _PROJECTION_NAMES = {number: name for name, number in PROJECTIONS.items()}
 
 
@@ -192,6 +220,9 @@ def _index(message: tables_pb2.Index) -> Index:
         _PROJECTION_NAMES[message.projection],
         tuple(message.included),
         message.status,
+        (message.throughput.read_units, message.throughput.write_units)
+        if message.HasField("throughput")
+        else None,
     )
 
 
@@ -209,6 +240,10 @@ def table_info(message: tables_pb2.Table) -> TableInfo:
         message.id,
         message.arn,
         message.deletion_protection,
+        _VIEW_NAMES.get(message.stream),
+        message.stream_arn or None,
+        message.item_count,
+        message.size_bytes,
     )
 
 

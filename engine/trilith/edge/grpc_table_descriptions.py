@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from trilith.edge.grpc_values import Document
@@ -21,6 +21,13 @@ _PROJECTIONS = {
     wire.PROJECTION_INCLUDE: "INCLUDE",
 }
 _PROJECTION_NUMBERS = {name: number for number, name in _PROJECTIONS.items()}
+_VIEWS = {
+    wire.STREAM_VIEW_KEYS_ONLY: "KEYS_ONLY",
+    wire.STREAM_VIEW_NEW_IMAGE: "NEW_IMAGE",
+    wire.STREAM_VIEW_OLD_IMAGE: "OLD_IMAGE",
+    wire.STREAM_VIEW_NEW_AND_OLD_IMAGES: "NEW_AND_OLD_IMAGES",
+}
+VIEW_NUMBERS = {name: number for number, name in _VIEWS.items()}
 
 
 class _Attributes:
@@ -53,29 +60,77 @@ def creation_document(request: wire.CreateTableRequest) -> Document:
     local = [_index(attributes, one, request.partition_key) for one in request.local_indexes]
     if local:
         document["LocalSecondaryIndexes"] = local
-    throughput = request.throughput
-    provisioned = throughput.read_units or throughput.write_units
-    units = {
-        "ReadCapacityUnits": throughput.read_units,
-        "WriteCapacityUnits": throughput.write_units,
-    }
     if request.global_indexes:
-        extra = {"ProvisionedThroughput": units} if provisioned else {}
         document["GlobalSecondaryIndexes"] = [
-            {**_index(attributes, one, one.partition_key), **extra}
+            _index(attributes, one, one.partition_key)
+            | _provisioned(one.throughput if one.HasField("throughput") else request.throughput)
             for one in request.global_indexes
         ]
     document["AttributeDefinitions"] = attributes.definitions()
-    if provisioned:
-        document["BillingMode"] = "PROVISIONED"
-        document["ProvisionedThroughput"] = units
-    else:
-        document["BillingMode"] = "PAY_PER_REQUEST"
+    document |= _billing(request.throughput)
     if request.tags:
-        document["Tags"] = [{"Key": key, "Value": value} for key, value in request.tags.items()]
+        document["Tags"] = tags_document(request.tags)
     if request.deletion_protection:
         document["DeletionProtectionEnabled"] = True
+    if request.stream:
+        document["StreamSpecification"] = _stream(request.stream)
     return document
+
+
+def update_document(request: wire.UpdateTableRequest) -> Document:
+    """UpdateTable's request. Raises InvalidRequest."""
+    document: Document = {"TableName": request.name}
+    if request.HasField("throughput"):
+        document |= _billing(request.throughput)
+    updates: list[Document] = []
+    if request.HasField("add_index"):
+        attributes = _Attributes()
+        index = request.add_index
+        created = _index(attributes, index, index.partition_key) | _provisioned(index.throughput)
+        updates.append({"Create": created})
+        document["AttributeDefinitions"] = attributes.definitions()
+    if request.remove_index:
+        updates.append({"Delete": {"IndexName": request.remove_index}})
+    for name, throughput in request.index_throughput.items():
+        units = {"IndexName": name, "ProvisionedThroughput": _units(throughput)}
+        updates.append({"Update": units})
+    if updates:
+        document["GlobalSecondaryIndexUpdates"] = updates
+    if request.HasField("deletion_protection"):
+        document["DeletionProtectionEnabled"] = request.deletion_protection
+    if request.HasField("stream"):
+        document["StreamSpecification"] = _stream(request.stream)
+    return document
+
+
+def tags_document(tags: Mapping[str, str]) -> list[Document]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def _billing(throughput: wire.Throughput) -> Document:
+    provisioned = _provisioned(throughput)
+    return {"BillingMode": "PROVISIONED" if provisioned else "PAY_PER_REQUEST"} | provisioned
+
+
+def _provisioned(throughput: wire.Throughput) -> Document:
+    """Nothing for on demand."""
+    if not throughput.read_units and not throughput.write_units:
+        return {}
+    return {"ProvisionedThroughput": _units(throughput)}
+
+
+def _units(throughput: wire.Throughput) -> Document:
+    return {
+        "ReadCapacityUnits": throughput.read_units,
+        "WriteCapacityUnits": throughput.write_units,
+    }
+
+
+def _stream(view: wire.StreamView) -> Document:
+    if not view:
+        return {"StreamEnabled": False}
+    # A view that is none of these is refused by name.
+    return {"StreamEnabled": True, "StreamViewType": _VIEWS.get(view, str(view))}
 
 
 def _key_schema(
@@ -106,7 +161,7 @@ def table_message(description: Document) -> wire.Table:
         one["AttributeName"]: one["AttributeType"] for one in description["AttributeDefinitions"]
     }
     partition, sort = _keys(description["KeySchema"], types)
-    throughput = description.get("ProvisionedThroughput", {})
+    stream = description.get("StreamSpecification", {}).get("StreamViewType")
     return wire.Table(
         name=description["TableName"],
         status=description["TableStatus"],
@@ -114,14 +169,23 @@ def table_message(description: Document) -> wire.Table:
         sort_key=sort,
         local_indexes=_indexes(description.get("LocalSecondaryIndexes", ()), types),
         global_indexes=_indexes(description.get("GlobalSecondaryIndexes", ()), types),
-        throughput=wire.Throughput(
-            read_units=throughput.get("ReadCapacityUnits", 0),
-            write_units=throughput.get("WriteCapacityUnits", 0),
-        ),
+        throughput=_throughput(description),
         created_ms=round(description["CreationDateTime"] * 1000),
         id=description["TableId"],
         arn=description["TableArn"],
         deletion_protection=description.get("DeletionProtectionEnabled", False),
+        stream=VIEW_NUMBERS.get(stream, wire.STREAM_VIEW_NONE),
+        stream_arn=description.get("LatestStreamArn", ""),
+        item_count=description["ItemCount"],
+        size_bytes=description["TableSizeBytes"],
+    )
+
+
+def _throughput(description: Document) -> wire.Throughput:
+    throughput = description.get("ProvisionedThroughput", {})
+    return wire.Throughput(
+        read_units=throughput.get("ReadCapacityUnits", 0),
+        write_units=throughput.get("WriteCapacityUnits", 0),
     )
 
 
@@ -138,6 +202,7 @@ def _indexes(descriptions: Iterable[Document], types: dict[str, str]) -> list[wi
                 projection=_PROJECTION_NUMBERS[projection["ProjectionType"]],
                 included=projection.get("NonKeyAttributes", ()),
                 status=one.get("IndexStatus", "ACTIVE"),
+                throughput=_throughput(one) if "ProvisionedThroughput" in one else None,
             )
         )
     return indexes

@@ -18,7 +18,12 @@ from trilith.dynamodb.errors import DynamoDBError
 from trilith.dynamodb.routing import handler_of
 from trilith.dynamodb.validation import validate
 from trilith.edge.grpc_call import Call
-from trilith.edge.grpc_table_descriptions import creation_document, table_message
+from trilith.edge.grpc_table_descriptions import (
+    creation_document,
+    table_message,
+    tags_document,
+    update_document,
+)
 from trilith.edge.grpc_values import (
     Document,
     fill_item,
@@ -42,7 +47,8 @@ CONDITION_FAILED = "ConditionalCheckFailedException"
 _DOMAIN: dict[str, type[TrilithError]] = {
     CONDITION_FAILED: errors.PreconditionFailed,
     "ResourceNotFoundException": errors.TableNotFound,
-    "ResourceInUseException": errors.TableAlreadyExists,
+    "ResourceInUseException": errors.TableInUse,
+    "LimitExceededException": errors.LimitExceeded,
     "UnknownOperationException": errors.NotServed,
     "AccessDeniedException": errors.AccessDenied,
     "ThrottlingException": errors.Overloaded,
@@ -70,7 +76,7 @@ class TablesService:
         """The decoded answer of an operation. Raises DynamoDBError, TrilithError."""
         context = self.context if token is None else replace(self.context, token=token)
         answer = await handler_of(operation)(context, validate(operation, document))
-        return _decode(answer)
+        return _decode(answer or b"{}")
 
     async def _ask(self, operation: str, document: Document, token: bytes | None = None) -> Any:
         try:
@@ -82,7 +88,10 @@ class TablesService:
 
     async def create_table(self, call: Call, request: wire.CreateTableRequest) -> wire.Table:
         call.resource = request.name
-        answer = await self._ask("CreateTable", creation_document(request))
+        try:
+            answer = await self._ask("CreateTable", creation_document(request))
+        except errors.TableInUse as error:
+            raise errors.TableAlreadyExists(error.message) from None
         return table_message(answer["TableDescription"])
 
     async def describe_table(self, call: Call, request: wire.DescribeTableRequest) -> wire.Table:
@@ -108,12 +117,61 @@ class TablesService:
             names=answer["TableNames"], next_after=answer.get("LastEvaluatedTableName", "")
         )
 
+    async def update_table(self, call: Call, request: wire.UpdateTableRequest) -> wire.Table:
+        call.resource = request.name
+        answer = await self._ask("UpdateTable", update_document(request))
+        return table_message(answer["TableDescription"])
+
+    async def describe_time_to_live(
+        self, call: Call, request: wire.DescribeTimeToLiveRequest
+    ) -> wire.TimeToLive:
+        call.resource = request.table
+        answer = await self._ask("DescribeTimeToLive", {"TableName": request.table})
+        found = answer["TimeToLiveDescription"]
+        return wire.TimeToLive(
+            attribute=found.get("AttributeName", ""), status=found["TimeToLiveStatus"]
+        )
+
+    async def update_time_to_live(
+        self, call: Call, request: wire.UpdateTimeToLiveRequest
+    ) -> wire.TimeToLive:
+        described = wire.DescribeTimeToLiveRequest(table=request.table)
+        attribute = request.attribute
+        if not attribute:  # DynamoDB wants to be told which one no longer counts
+            attribute = (await self.describe_time_to_live(call, described)).attribute
+            if not attribute:
+                raise InvalidRequest("TimeToLive is already disabled")
+        given = {"AttributeName": attribute, "Enabled": bool(request.attribute)}
+        document = {"TableName": request.table, "TimeToLiveSpecification": given}
+        await self._ask("UpdateTimeToLive", document)
+        return await self.describe_time_to_live(call, described)
+
+    async def list_tags(self, call: Call, request: wire.ListTagsRequest) -> wire.ListTagsResponse:
+        answer = await self._ask("ListTagsOfResource", self._resource(call, request.table))
+        return wire.ListTagsResponse(tags={one["Key"]: one["Value"] for one in answer["Tags"]})
+
+    async def tag_table(self, call: Call, request: wire.TagTableRequest) -> wire.TagTableResponse:
+        document = self._resource(call, request.table) | {"Tags": tags_document(request.tags)}
+        await self._ask("TagResource", document)
+        return wire.TagTableResponse()
+
+    async def untag_table(
+        self, call: Call, request: wire.UntagTableRequest
+    ) -> wire.UntagTableResponse:
+        document = self._resource(call, request.table) | {"TagKeys": list(request.keys)}
+        await self._ask("UntagResource", document)
+        return wire.UntagTableResponse()
+
+    def _resource(self, call: Call, table: str) -> Document:
+        call.resource = table
+        return {"ResourceArn": self.context.arn(table)}
+
     # --- items -----------------------------------------------------------------------------------
 
     async def get_item(self, call: Call, request: wire.GetItemRequest) -> wire.GetItemResponse:
         call.resource = request.table
         document = {"TableName": request.table, "Key": item_document(request.key)}
-        answer = await self._ask("GetItem", document | _reading(request))
+        answer = await self._ask("GetItem", document | reading_document(request))
         response = wire.GetItemResponse()
         _fill_given(response.item, answer.get("Item"))
         return response
@@ -168,7 +226,7 @@ class TablesService:
             if one.table in requested:
                 raise InvalidRequest(f"the table {one.table!r} is named twice")
             keys = [item_document(key) for key in one.keys]
-            requested[one.table] = {"Keys": keys} | _reading(one)
+            requested[one.table] = {"Keys": keys} | reading_document(one)
         answer = await self._ask("BatchGetItem", {"RequestItems": requested})
         response = wire.BatchGetItemResponse()
         for table, items in answer["Responses"].items():
@@ -240,7 +298,7 @@ class TablesService:
             document["ExclusiveStartKey"] = item_document(terms.start_key)
         if terms.count_only:
             document["Select"] = "COUNT"
-        answer = await self._ask(operation, document | _reading(terms))
+        answer = await self._ask(operation, document | reading_document(terms))
         response = wire.PageResponse(count=answer["Count"], scanned_count=answer["ScannedCount"])
         for item in answer.get("Items", ()):
             fill_item(response.items.add(), item)
@@ -248,10 +306,10 @@ class TablesService:
         return response
 
 
-def _reading(request: wire.GetItemRequest | wire.KeysOfTable | wire.PageTerms) -> Document:
-    """What all reads may ask for."""
+def reading_document(request: Any) -> Document:
+    """What all reads may ask for; those of a transaction are consistent."""
     document: Document = placeholders_document(request.placeholders)
-    if request.consistent:
+    if getattr(request, "consistent", False):
         document["ConsistentRead"] = True
     if request.projection:
         document["ProjectionExpression"] = request.projection

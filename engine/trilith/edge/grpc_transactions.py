@@ -16,8 +16,8 @@ from trilith.dynamodb.operations.transactions import NO_REASON, ItemWrites, Reas
 from trilith.dynamodb.validation import validate
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_objects import CHECKSUM, conditions_of, metadata_of, named
-from trilith.edge.grpc_tables import TablesService, domain_error
-from trilith.edge.grpc_values import Document, item_document, placeholders_document
+from trilith.edge.grpc_tables import TablesService, domain_error, reading_document
+from trilith.edge.grpc_values import Document, fill_item, item_document, placeholders_document
 from trilith.errors import InvalidRequest, TransactionCancelled, TrilithError
 from trilith.objects.transactions import (
     CopyPart,
@@ -68,6 +68,31 @@ class TransactionsService:
                 raise _cancelled(error) from None
             raise domain_error(error) from None
         return wire.TransactResponse()
+
+    async def transact_get_items(
+        self, _call: Call, request: wire.TransactGetItemsRequest
+    ) -> wire.TransactGetItemsResponse:
+        if not 1 <= len(request.gets) <= PARTS_MAX:
+            raise InvalidRequest(f"a transaction reads 1 to {PARTS_MAX} items")
+        gets = [
+            {"TableName": get.table, "Key": item_document(get.key)} | reading_document(get)
+            for get in request.gets
+        ]
+        try:
+            answer = await self._tables.run(
+                "TransactGetItems", {"TransactItems": [{"Get": get} for get in gets]}
+            )
+        except DynamoDBError as error:
+            if error.name == CANCELLED:
+                raise _cancelled(error) from None
+            raise domain_error(error) from None
+        response = wire.TransactGetItemsResponse()
+        for one in answer["Responses"]:
+            found = response.found.add()
+            if "Item" in one:
+                found.item.SetInParent()
+                fill_item(found.item, one["Item"])
+        return response
 
     def _client_token(self, request: wire.TransactRequest, token: bytes) -> ClientToken:
         """Of the same space as tokens of transactions on items alone."""

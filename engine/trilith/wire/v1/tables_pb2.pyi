@@ -21,6 +21,14 @@ class Projection(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PROJECTION_KEYS_ONLY: _ClassVar[Projection]
     PROJECTION_INCLUDE: _ClassVar[Projection]
 
+class StreamView(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    STREAM_VIEW_NONE: _ClassVar[StreamView]
+    STREAM_VIEW_KEYS_ONLY: _ClassVar[StreamView]
+    STREAM_VIEW_NEW_IMAGE: _ClassVar[StreamView]
+    STREAM_VIEW_OLD_IMAGE: _ClassVar[StreamView]
+    STREAM_VIEW_NEW_AND_OLD_IMAGES: _ClassVar[StreamView]
+
 class Returned(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     RETURNED_NONE: _ClassVar[Returned]
@@ -35,6 +43,11 @@ KEY_TYPE_BINARY: KeyType
 PROJECTION_ALL: Projection
 PROJECTION_KEYS_ONLY: Projection
 PROJECTION_INCLUDE: Projection
+STREAM_VIEW_NONE: StreamView
+STREAM_VIEW_KEYS_ONLY: StreamView
+STREAM_VIEW_NEW_IMAGE: StreamView
+STREAM_VIEW_OLD_IMAGE: StreamView
+STREAM_VIEW_NEW_AND_OLD_IMAGES: StreamView
 RETURNED_NONE: Returned
 RETURNED_ALL_OLD: Returned
 RETURNED_ALL_NEW: Returned
@@ -50,20 +63,22 @@ class KeyAttribute(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ...) -> None: ...
 
 class Index(_message.Message):
-    __slots__ = ("name", "partition_key", "sort_key", "projection", "included", "status")
+    __slots__ = ("name", "partition_key", "sort_key", "projection", "included", "status", "throughput")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARTITION_KEY_FIELD_NUMBER: _ClassVar[int]
     SORT_KEY_FIELD_NUMBER: _ClassVar[int]
     PROJECTION_FIELD_NUMBER: _ClassVar[int]
     INCLUDED_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    THROUGHPUT_FIELD_NUMBER: _ClassVar[int]
     name: str
     partition_key: KeyAttribute
     sort_key: KeyAttribute
     projection: Projection
     included: _containers.RepeatedScalarFieldContainer[str]
     status: str
-    def __init__(self, name: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., projection: _Optional[_Union[Projection, str]] = ..., included: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ...) -> None: ...
+    throughput: Throughput
+    def __init__(self, name: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., projection: _Optional[_Union[Projection, str]] = ..., included: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ...) -> None: ...
 
 class Throughput(_message.Message):
     __slots__ = ("read_units", "write_units")
@@ -74,7 +89,7 @@ class Throughput(_message.Message):
     def __init__(self, read_units: _Optional[int] = ..., write_units: _Optional[int] = ...) -> None: ...
 
 class CreateTableRequest(_message.Message):
-    __slots__ = ("name", "partition_key", "sort_key", "local_indexes", "global_indexes", "throughput", "tags", "deletion_protection")
+    __slots__ = ("name", "partition_key", "sort_key", "local_indexes", "global_indexes", "throughput", "tags", "deletion_protection", "stream")
     class TagsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +105,7 @@ class CreateTableRequest(_message.Message):
     THROUGHPUT_FIELD_NUMBER: _ClassVar[int]
     TAGS_FIELD_NUMBER: _ClassVar[int]
     DELETION_PROTECTION_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     name: str
     partition_key: KeyAttribute
     sort_key: KeyAttribute
@@ -98,10 +114,11 @@ class CreateTableRequest(_message.Message):
     throughput: Throughput
     tags: _containers.ScalarMap[str, str]
     deletion_protection: bool
-    def __init__(self, name: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., local_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., global_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ..., tags: _Optional[_Mapping[str, str]] = ..., deletion_protection: bool = ...) -> None: ...
+    stream: StreamView
+    def __init__(self, name: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., local_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., global_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ..., tags: _Optional[_Mapping[str, str]] = ..., deletion_protection: bool = ..., stream: _Optional[_Union[StreamView, str]] = ...) -> None: ...
 
 class Table(_message.Message):
-    __slots__ = ("name", "status", "partition_key", "sort_key", "local_indexes", "global_indexes", "throughput", "created_ms", "id", "arn", "deletion_protection")
+    __slots__ = ("name", "status", "partition_key", "sort_key", "local_indexes", "global_indexes", "throughput", "created_ms", "id", "arn", "deletion_protection", "stream", "stream_arn", "item_count", "size_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PARTITION_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -113,6 +130,10 @@ class Table(_message.Message):
     ID_FIELD_NUMBER: _ClassVar[int]
     ARN_FIELD_NUMBER: _ClassVar[int]
     DELETION_PROTECTION_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    STREAM_ARN_FIELD_NUMBER: _ClassVar[int]
+    ITEM_COUNT_FIELD_NUMBER: _ClassVar[int]
+    SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     status: str
     partition_key: KeyAttribute
@@ -124,7 +145,108 @@ class Table(_message.Message):
     id: str
     arn: str
     deletion_protection: bool
-    def __init__(self, name: _Optional[str] = ..., status: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., local_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., global_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ..., created_ms: _Optional[int] = ..., id: _Optional[str] = ..., arn: _Optional[str] = ..., deletion_protection: bool = ...) -> None: ...
+    stream: StreamView
+    stream_arn: str
+    item_count: int
+    size_bytes: int
+    def __init__(self, name: _Optional[str] = ..., status: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., local_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., global_indexes: _Optional[_Iterable[_Union[Index, _Mapping]]] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ..., created_ms: _Optional[int] = ..., id: _Optional[str] = ..., arn: _Optional[str] = ..., deletion_protection: bool = ..., stream: _Optional[_Union[StreamView, str]] = ..., stream_arn: _Optional[str] = ..., item_count: _Optional[int] = ..., size_bytes: _Optional[int] = ...) -> None: ...
+
+class UpdateTableRequest(_message.Message):
+    __slots__ = ("name", "throughput", "add_index", "remove_index", "index_throughput", "deletion_protection", "stream")
+    class IndexThroughputEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: Throughput
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[Throughput, _Mapping]] = ...) -> None: ...
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    THROUGHPUT_FIELD_NUMBER: _ClassVar[int]
+    ADD_INDEX_FIELD_NUMBER: _ClassVar[int]
+    REMOVE_INDEX_FIELD_NUMBER: _ClassVar[int]
+    INDEX_THROUGHPUT_FIELD_NUMBER: _ClassVar[int]
+    DELETION_PROTECTION_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    throughput: Throughput
+    add_index: Index
+    remove_index: str
+    index_throughput: _containers.MessageMap[str, Throughput]
+    deletion_protection: bool
+    stream: StreamView
+    def __init__(self, name: _Optional[str] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ..., add_index: _Optional[_Union[Index, _Mapping]] = ..., remove_index: _Optional[str] = ..., index_throughput: _Optional[_Mapping[str, Throughput]] = ..., deletion_protection: bool = ..., stream: _Optional[_Union[StreamView, str]] = ...) -> None: ...
+
+class DescribeTimeToLiveRequest(_message.Message):
+    __slots__ = ("table",)
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    def __init__(self, table: _Optional[str] = ...) -> None: ...
+
+class UpdateTimeToLiveRequest(_message.Message):
+    __slots__ = ("table", "attribute")
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    attribute: str
+    def __init__(self, table: _Optional[str] = ..., attribute: _Optional[str] = ...) -> None: ...
+
+class TimeToLive(_message.Message):
+    __slots__ = ("attribute", "status")
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    status: str
+    def __init__(self, attribute: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
+
+class ListTagsRequest(_message.Message):
+    __slots__ = ("table",)
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    def __init__(self, table: _Optional[str] = ...) -> None: ...
+
+class ListTagsResponse(_message.Message):
+    __slots__ = ("tags",)
+    class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    tags: _containers.ScalarMap[str, str]
+    def __init__(self, tags: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class TagTableRequest(_message.Message):
+    __slots__ = ("table", "tags")
+    class TagsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    TAGS_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    tags: _containers.ScalarMap[str, str]
+    def __init__(self, table: _Optional[str] = ..., tags: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class TagTableResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UntagTableRequest(_message.Message):
+    __slots__ = ("table", "keys")
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    keys: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, table: _Optional[str] = ..., keys: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class UntagTableResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class DescribeTableRequest(_message.Message):
     __slots__ = ("name",)

@@ -88,3 +88,27 @@ class TransactRequest(_message.Message):
 class TransactResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class TransactGet(_message.Message):
+    __slots__ = ("table", "key", "projection", "placeholders")
+    TABLE_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    PROJECTION_FIELD_NUMBER: _ClassVar[int]
+    PLACEHOLDERS_FIELD_NUMBER: _ClassVar[int]
+    table: str
+    key: _values_pb2.Item
+    projection: str
+    placeholders: _values_pb2.Placeholders
+    def __init__(self, table: _Optional[str] = ..., key: _Optional[_Union[_values_pb2.Item, _Mapping]] = ..., projection: _Optional[str] = ..., placeholders: _Optional[_Union[_values_pb2.Placeholders, _Mapping]] = ...) -> None: ...
+
+class TransactGetItemsRequest(_message.Message):
+    __slots__ = ("gets",)
+    GETS_FIELD_NUMBER: _ClassVar[int]
+    gets: _containers.RepeatedCompositeFieldContainer[TransactGet]
+    def __init__(self, gets: _Optional[_Iterable[_Union[TransactGet, _Mapping]]] = ...) -> None: ...
+
+class TransactGetItemsResponse(_message.Message):
+    __slots__ = ("found",)
+    FOUND_FIELD_NUMBER: _ClassVar[int]
+    found: _containers.RepeatedCompositeFieldContainer[_tables_pb2.GetItemResponse]
+    def __init__(self, found: _Optional[_Iterable[_Union[_tables_pb2.GetItemResponse, _Mapping]]] = ...) -> None: ...
