@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "engine" / "trilith" / "client"
-MADE = ("bucket", "client", "object_reader", "table")
+MADE = ("bucket", "change_reader", "client", "object_reader", "table")
 HEADER = "# Made from async_{name}.py by `make blocking`: change that one.\n"
 
 # In this order.

@@ -26,14 +26,8 @@ def db(cluster: Cluster) -> Iterator[Client]:
 
 
 @pytest.fixture
-def table(db: Client) -> Iterator[Any]:
-    name = f"sdk-{secrets.token_hex(6)}"
-    yield db.create_table(name, ("id", "S"))
-    try:
-        db.table(name).update_table(deletion_protection=False)
-        db.delete_table(name)
-    except errors.TableNotFound:
-        pass
+def table(db: Client) -> Any:
+    return db.create_table(f"sdk-{secrets.token_hex(6)}", ("id", "S"))
 
 
 # --- reads of a moment ---------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tables.local_tables import LocalTables
 
 from trilith.dynamodb.errors import DynamoDBError
-from trilith.dynamodb.operations.streams import _parse_iterator
+from trilith.dynamodb.operations.streams import parse_iterator
 from trilith.runtime.clock import SystemClock
 from trilith.tables import layout
 from trilith.tables.layout import TABLES_KEYSPACE
@@ -236,7 +236,7 @@ def test_an_iterator_that_we_did_not_make_is_refused(change: Any) -> None:
 def test_no_text_is_taken_for_an_iterator(text: str, raw: bytes) -> None:
     for one in (text, f"arn|1|{text}", f"arn|1|{base64.b64encode(raw).decode()}"):
         with pytest.raises(DynamoDBError, match="Invalid ShardIterator"):
-            _parse_iterator(one)
+            parse_iterator(one)
 
 
 class LaterClock(SystemClock):

@@ -17,13 +17,14 @@ from tests.objects.service_cluster import ServiceCluster
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_objects import ObjectsService
 from trilith.edge.grpc_server import method_name
+from trilith.edge.grpc_streams import StreamsService
 from trilith.edge.grpc_tables import TablesService
 from trilith.edge.grpc_transactions import TransactionsService
 from trilith.errors import InternalError, TrilithError
 from trilith.iam.credentials import root_credential
 from trilith.objects.transactions import ObjectTransactions
 from trilith.runtime.clock import SystemClock
-from trilith.wire.v1 import objects_pb2, tables_pb2, transactions_pb2
+from trilith.wire.v1 import objects_pb2, streams_pb2, tables_pb2, transactions_pb2
 
 DEPTH_MAX = 5
 # Words that get past the first checks.
@@ -78,7 +79,7 @@ _SCALARS: dict[int, st.SearchStrategy[Any]] = {
 }
 METHODS = [
     method
-    for module in (tables_pb2, transactions_pb2, objects_pb2)
+    for module in (tables_pb2, transactions_pb2, objects_pb2, streams_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if not method.client_streaming
@@ -103,6 +104,7 @@ def test_any_message_is_answered_or_refused(method: Any, data: st.DataObject) ->
     transactions = ObjectTransactions(objects.service, app.tables.transactions)
     services = {
         "Tables": tables,
+        "Streams": StreamsService(tables),
         "Transactions": TransactionsService(tables, transactions),
         "Objects": ObjectsService(objects.service, "us-east-1"),
     }

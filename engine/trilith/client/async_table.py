@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
 from trilith.client import definition_calls, table_calls, types
+from trilith.client.async_change_reader import AsyncChangeReader, open_changes
 from trilith.client.async_session import AsyncSession
 from trilith.client.definition_calls import UNCHANGED, Unchanged, Units
+from trilith.client.stream_calls import Start
 from trilith.client.table_calls import Condition, Found, Names, Reading
 from trilith.client.values import Item
 from trilith.errors import DeadlineExceeded, Overloaded
@@ -197,6 +199,21 @@ class AsyncTable:
     ) -> types.ItemPage:
         """One page."""
         return await self._session.run(table_calls.scan(self.name, reading, segment))
+
+    async def changes(
+        self,
+        *,
+        start: Start = "latest",
+        position: str | None = None,
+        wait_s: float | None = None,
+    ) -> AsyncChangeReader:
+        """Follow what is changed, as the table's stream shows it: iterate over what this returns.
+
+        From `start` ("oldest" that is kept, a day, "latest", or a time) of its latest stream, or
+        from the `position` of an earlier reader. It ends with the stream, or when nothing has come
+        for `wait_s`; None: it waits. Raises StreamNotFound where the table has none.
+        """
+        return await open_changes(self._session, self.name, start, position, wait_s)
 
     # --- the table itself ------------------------------------------------------------------------
 

@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from trilith.client import definition_calls, table_calls, types
+from trilith.client.change_reader import ChangeReader, open_changes
 from trilith.client.definition_calls import UNCHANGED, Unchanged, Units
 from trilith.client.session import Session
+from trilith.client.stream_calls import Start
 from trilith.client.table_calls import Condition, Found, Names, Reading
 from trilith.client.values import Item
 from trilith.errors import DeadlineExceeded, Overloaded
@@ -193,6 +195,21 @@ class Table:
     def scan_page(self, reading: Reading, segment: tuple[int, int] | None = None) -> types.ItemPage:
         """One page."""
         return self._session.run(table_calls.scan(self.name, reading, segment))
+
+    def changes(
+        self,
+        *,
+        start: Start = "latest",
+        position: str | None = None,
+        wait_s: float | None = None,
+    ) -> ChangeReader:
+        """Follow what is changed, as the table's stream shows it: iterate over what this returns.
+
+        From `start` ("oldest" that is kept, a day, "latest", or a time) of its latest stream, or
+        from the `position` of an earlier reader. It ends with the stream, or when nothing has come
+        for `wait_s`; None: it waits. Raises StreamNotFound where the table has none.
+        """
+        return open_changes(self._session, self.name, start, position, wait_s)
 
     # --- the table itself ------------------------------------------------------------------------
 

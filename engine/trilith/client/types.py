@@ -120,6 +120,26 @@ class TimeToLive:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change of an item. `kind`: INSERT, MODIFY or REMOVE; the images are as the stream's view
+    has them, None where there is none.
+
+    `time` in whole seconds, by the clock of who led the item. `is_expiry`: time to live removed it.
+    `id` is the same however often the change is read.
+    """
+
+    kind: str
+    keys: dict[str, Any]
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
+    time: datetime
+    sequence: str
+    shard: str
+    id: str
+    is_expiry: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ItemPage:
     """A page of Query or Scan; `last_key` continues it, None at the end.
 

@@ -7,6 +7,7 @@ from trilith.dynamodb.context import Context
 from trilith.edge.grpc_admin import AdminService, NodeAddress
 from trilith.edge.grpc_objects import ObjectsService
 from trilith.edge.grpc_server import GrpcServer
+from trilith.edge.grpc_streams import StreamsService
 from trilith.edge.grpc_tables import TablesService
 from trilith.edge.grpc_transactions import TransactionsService
 from trilith.edge.request_observer import RequestObserver
@@ -18,7 +19,7 @@ from trilith.node_options import NodeOptions
 from trilith.objects.transactions import ObjectTransactions
 from trilith.objects.types import Objects
 from trilith.runtime.ports import Runtime
-from trilith.wire.v1 import admin_pb2, objects_pb2, tables_pb2, transactions_pb2
+from trilith.wire.v1 import admin_pb2, objects_pb2, streams_pb2, tables_pb2, transactions_pb2
 
 _ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
@@ -54,6 +55,7 @@ def grpc_server(
     services = {
         (objects_pb2, "Objects"): ObjectsService(objects, options.config.s3.region),
         (tables_pb2, "Tables"): tables_service,
+        (streams_pb2, "Streams"): StreamsService(tables_service),
         (transactions_pb2, "Transactions"): TransactionsService(
             tables_service, object_transactions
         ),

@@ -191,7 +191,8 @@ async def get_shard_iterator(context: Context, document: dict[str, Any]) -> byte
         if wanted <= now.trimmed:
             raise DynamoDBError("TrimmedDataAccessException", TRIMMED)
         after = wanted - 1 if kind == "AT_SEQUENCE_NUMBER" else wanted
-    return encode({"ShardIterator": _iterator_text(context, arn, name, after)})
+    place = Iterator(name, after, context.clock.wall_ms())
+    return encode({"ShardIterator": iterator_text(arn, place)})
 
 
 def _wanted_sequence(document: dict[str, Any], kind: str) -> int | None:
@@ -211,7 +212,7 @@ def _wanted_sequence(document: dict[str, Any], kind: str) -> int | None:
 
 async def get_records(context: Context, document: dict[str, Any]) -> bytes:
     limit = _limit(document, RECORDS_MAX)
-    arn, iterator = _parse_iterator(document["ShardIterator"])
+    arn, iterator = parse_iterator(document["ShardIterator"])
     age_ms = context.clock.wall_ms() - iterator.made_ms
     if age_ms > ITERATOR_MS:
         raise DynamoDBError(
@@ -234,7 +235,8 @@ async def get_records(context: Context, document: dict[str, Any]) -> bytes:
     }
     if not (read.is_whole and read.shard.last):
         after = opened[-1].sequence if opened else iterator.after
-        answer["NextShardIterator"] = _iterator_text(context, arn, iterator.shard, after)
+        following = Iterator(iterator.shard, after, context.clock.wall_ms())
+        answer["NextShardIterator"] = iterator_text(arn, following)
     return encode(answer)
 
 
@@ -319,13 +321,13 @@ def _no_shard(name: str, arn: str) -> DynamoDBError:
     )
 
 
-def _iterator_text(context: Context, arn: str, shard: str, after: int) -> str:
-    raw = msgspec.msgpack.encode(Iterator(shard, after, context.clock.wall_ms()))
+def iterator_text(arn: str, iterator: Iterator) -> str:
+    raw = msgspec.msgpack.encode(iterator)
     signed = blake3(arn.encode() + raw).digest(_CHECK_SIZE) + raw
     return f"{arn}|1|{base64.b64encode(signed).decode()}"
 
 
-def _parse_iterator(text: str) -> tuple[str, Iterator]:
+def parse_iterator(text: str) -> tuple[str, Iterator]:
     """ARN and place. Raises ValidationException for what is none of ours, whatever it is."""
     arn, _, encoded = text.partition("|1|")
     try:
