@@ -93,7 +93,7 @@ class S3App:
         """Route, authenticate, screen. Raises S3Error."""
         head = request.head
         request.routed(self._router.route(head))
-        request.authentication = self._authenticate(head)
+        request.authentication = self._authenticate(head, self._router.host_bucket(head))
         if head.query.pairs:
             hoist_parameters(head)
         refuse_unsupported(request)

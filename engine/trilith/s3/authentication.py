@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hmac
 from enum import Enum
 
-from trilith.iam.credentials import Identity
+from trilith.iam.credentials import Credential, Identity
 from trilith.iam.signing_keys import SigningKey
+from trilith.s3.errors import S3Error
 
 EMPTY_SHA256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -78,3 +80,16 @@ class Authentication:
         self.payload = payload
         self.content_sha256 = content_sha256
         self.chunk_signer = chunk_signer
+
+
+def check_token(credential: Credential, session_token: str | None) -> None:
+    """Temporary credentials come with their token, others without. Raises InvalidToken."""
+    expected = credential.session_token
+    if expected is None and session_token is None:
+        return
+    if (
+        expected is None
+        or session_token is None
+        or not hmac.compare_digest(expected.encode(), session_token.encode())
+    ):
+        raise S3Error("InvalidToken")

@@ -15,6 +15,7 @@ from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.request import Request
 from trilith.s3.request_body import stored_content_encoding
 from trilith.s3.request_head import RequestHead
+from trilith.s3.sigv2 import HEADER_PARAMETERS
 from trilith.s3.timestamps import http_date
 
 USER_METADATA_BYTES_MAX = 2048
@@ -122,12 +123,16 @@ def refuse_unsupported(request: Request) -> None:
 def hoist_parameters(head: RequestHead) -> None:
     """Presigned URLs may carry x-amz-* headers as signed parameters; a sent header wins.
 
+    Those of Signature Version 2 also Content-Type and Content-MD5.
     Raises InvalidArgument for a name that no header can have.
     """
+    version_2 = any(name == "AWSAccessKeyId" for name, _ in head.query.pairs)
     for name, value in head.query.pairs:
         if name in _SENT_BY_SIGNERS:
             continue
         lower = name.lower()
+        if version_2 and lower in HEADER_PARAMETERS:
+            head.header_map.setdefault(lower.encode(), value.encode())
         if lower.startswith("x-amz-") and lower not in _SIGNATURE_PARAMETERS:
             if not _HEADER_NAME.issuperset(lower):
                 # Stored as metadata it could never leave again: no answer can carry such a header.

@@ -206,8 +206,13 @@ COPYING = {"PutObject": "CopyObject", "UploadPart": "UploadPartCopy"}
 # Query parameters that select nothing: read by an operation, or of no meaning to the answer.
 PARAMETERS = frozenset(
     {
+        "AWSAccessKeyId",
+        "Expires",
+        "Signature",
         "annotationName",
         "bucket-region",
+        "content-md5",
+        "content-type",
         "continuation-token",
         "delimiter",
         "encoding-type",

@@ -41,10 +41,7 @@ class Router:
 
     def names_of(self, head: RequestHead) -> tuple[str, str]:
         """The bucket and the key, valid and decoded."""
-        host = head.header_map.get(b"host", b"")
-        bucket = self._bucket_of_host.get(host)
-        if bucket is None:
-            bucket = self._bucket_in(host)
+        bucket = self.host_bucket(head)
         path = head.raw_path
         if bucket:
             raw_key = path[1:]
@@ -58,6 +55,12 @@ class Router:
         if bucket != "WriteGetObjectResponse" or head.method != "POST":
             check_bucket_name(bucket)
         return bucket, check_key(raw_key) if raw_key else ""
+
+    def host_bucket(self, head: RequestHead) -> str:
+        """The bucket that the Host header names, "" for none."""
+        host = head.header_map.get(b"host", b"")
+        bucket = self._bucket_of_host.get(host)
+        return self._bucket_in(host) if bucket is None else bucket
 
     def _bucket_in(self, host: bytes) -> str:
         name = host.decode("latin-1").lower()

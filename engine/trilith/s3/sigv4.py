@@ -16,13 +16,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from trilith.iam.credentials import Credential, CredentialSource
+from trilith.iam.credentials import CredentialSource
 from trilith.iam.signing_keys import SigningKey, SigningKeys
 from trilith.runtime.clock import Clock
 from trilith.s3 import sigv4_claims as claims_of
-from trilith.s3.authentication import Authentication, ChunkSigner, PayloadKind
+from trilith.s3.authentication import Authentication, ChunkSigner, PayloadKind, check_token
 from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.request_head import Pairs, RequestHead, canonical_path
+from trilith.s3.sigv2 import SigV2Authenticator
 from trilith.s3.sigv4_claims import Claims, SignedHeaders
 
 SKEW_MAX_MS = 15 * 60 * 1000
@@ -41,7 +42,8 @@ _HEX = b"0123456789abcdefABCDEF"
 
 
 class SigV4Authenticator:
-    """Verifies signatures for one region. Holds no state but caches; safe to share.
+    """Verifies signatures for one region, and those of version 2 (sigv2.py), which have none.
+    Holds no state but caches; safe to share.
 
     `any_region`: accept whatever region a client signs for, as single-site stores do.
     """
@@ -60,9 +62,13 @@ class SigV4Authenticator:
         self._region = region
         self._any_region = any_region
         self._keys = signing_keys or SigningKeys()
+        self._version_2 = SigV2Authenticator(credentials, clock)
 
-    def authenticate(self, head: RequestHead) -> Authentication:
-        """Raises S3Error: AccessDenied for an unsigned request, else the specific reason."""
+    def authenticate(self, head: RequestHead, host_bucket: str = "") -> Authentication:
+        """Raises S3Error: AccessDenied for an unsigned request, else the specific reason.
+
+        `host_bucket`: the bucket that the Host header names, which version 2 signs.
+        """
         if not head.query.is_utf8:
             raise S3Error("InvalidURI")
         authorization = head.header_map.get(b"authorization")
@@ -77,13 +83,16 @@ class SigV4Authenticator:
                         "Authorization",
                         authorization.decode("latin-1"),
                     )
-            return self._by_header(head, authorization.decode("latin-1"))
+            text = authorization.decode("latin-1")
+            if text.startswith("AWS "):
+                return self._version_2.by_header(head, text, host_bucket=host_bucket)
+            return self._by_header(head, text)
         if pairs:
             parameters = dict(pairs)
             if not _QUERY_SIGNATURE.isdisjoint(parameters):
                 return self._by_query(head, parameters)
             if "AWSAccessKeyId" in parameters and "Signature" in parameters:
-                raise claims_of.unsupported_mechanism("AWS Signature Version 2")
+                return self._version_2.by_query(head, host_bucket=host_bucket)
         raise S3Error("AccessDenied")
 
     def _by_header(self, head: RequestHead, authorization: str) -> Authentication:
@@ -201,18 +210,8 @@ class SigV4Authenticator:
         if credential is None:
             raise S3Error("InvalidAccessKeyId", elements={"AWSAccessKeyId": access_key_id})
         if session_token is not None or credential.session_token is not None:
-            _check_token(credential, session_token)
+            check_token(credential, session_token)
         return self._keys.get(credential, claims.date, claims.region, SERVICE)
-
-
-def _check_token(credential: Credential, session_token: str | None) -> None:
-    expected = credential.session_token
-    if (
-        expected is None
-        or session_token is None
-        or not hmac.compare_digest(expected.encode(), session_token.encode())
-    ):
-        raise S3Error("InvalidToken")
 
 
 def _payload(text: str) -> tuple[PayloadKind, str]:

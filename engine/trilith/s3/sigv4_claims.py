@@ -124,8 +124,6 @@ def _claims_of_fields(fields: dict[str, str]) -> Claims:
 
 def _foreign_scheme(text: str) -> S3Error:
     scheme = text.split(None, 1)[0] if text.strip() else ""
-    if scheme == "AWS":
-        return unsupported_mechanism("AWS Signature Version 2")
     if scheme.startswith(ECDSA_ALGORITHM):
         return unsupported_mechanism(f"{ECDSA_ALGORITHM}, Signature Version 4A")
     return invalid_argument("Unsupported Authorization Type", "Authorization", scheme)
