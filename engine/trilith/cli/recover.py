@@ -46,14 +46,14 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     if not database.exists():
         raise click.ClickException(f"{data} is not the data directory of a `trilith serve` cluster")
     verdicts = asyncio.run(_with_coordinator(database, zone, change=False))
-    damaged = _damaged_in(data, zone)
-    verdicts = [_as_it_is(verdict, damaged or set()) for verdict in verdicts]
+    broken = _not_whole_in(data, zone)
+    verdicts = [_as_it_is(verdict, broken or set()) for verdict in verdicts]
     if not as_json:
         _explain(zone, verdicts)
-        if damaged is None:
+        if broken is None:
             click.echo(
                 f"That is what the coordinator knows. {zone} does not run, so nobody has looked "
-                "whether all of it can be read there."
+                "whether all of it is there, and can be read."
             )
     if not yes:
         click.confirm("Are the other zones gone for good?", abort=True)
@@ -61,7 +61,7 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     verdicts = asyncio.run(_with_coordinator(database, zone, change=True))
     settled = _wait_until_settled(data, zone)
     if settled:  # what it is the source of is the survivor's own word now
-        verdicts = asyncio.run(_with_coordinator(database, zone, change=False))
+        verdicts = asyncio.run(_with_coordinator(database, zone, change=False, give_up=True))
     if as_json:
         partitions = [_as_json(verdict) for verdict in verdicts]
         print_json({"zone": zone, "settled": settled, "partitions": partitions})
@@ -70,7 +70,7 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     if not settled:
         click.echo(
             f"What its disk really holds, and which partitions that makes, shows when {zone} runs: "
-            "`trilith status`; ask again then, and this command says it."
+            "start it before any other zone, and ask again then: this command says it."
         )
     elif verdicts != said:
         _explain(zone, verdicts)
@@ -89,18 +89,19 @@ def _running_status(data: Path, zone: str) -> dict[str, Any] | None:
     return None if states.get(zone) in ("stopped", "killed") else found
 
 
-def _damaged_in(data: Path, zone: str) -> set[int] | None:
-    """Partitions whose replica in the zone is not whole; None: nobody can say."""
+def _not_whole_in(data: Path, zone: str) -> set[int] | None:
+    """Partitions whose replica in the zone is damaged, or was filled by a snapshot that its leader
+    did not live to complete; None: nobody can say."""
     found = _running_status(data, zone)
     if found is None or not found.get("partitions"):
         return None
-    return {p["id"] for p in found["partitions"] if p.get("damaged")}
+    return {p["id"] for p in found["partitions"] if p.get("damaged") or p.get("filled")}
 
 
-def _as_it_is(verdict: Verdict, damaged: set[int]) -> Verdict:
+def _as_it_is(verdict: Verdict, broken: set[int]) -> Verdict:
     import msgspec
 
-    if verdict.partition_id not in damaged:
+    if verdict.partition_id not in broken:
         return verdict
     return msgspec.structs.replace(verdict, complete=False, complete_until_ms=None)
 
@@ -141,13 +142,17 @@ def _refuse_while_others_run(data: Path, zone: str) -> None:
         )
 
 
-async def _with_coordinator(database: Path, zone: str, *, change: bool) -> list[Verdict]:
+async def _with_coordinator(
+    database: Path, zone: str, *, change: bool, give_up: bool = False
+) -> list[Verdict]:
     from trilith.cluster.embedded_coordinator import EmbeddedCoordinator
-    from trilith.cluster.recovery import assess_all, make_sole_source
+    from trilith.cluster.recovery import assess_all, give_up_others, make_sole_source
     from trilith.runtime.workers import ThreadWorkers
 
     coordinator = await EmbeddedCoordinator.open(str(database), ThreadWorkers(1))
     try:
+        if give_up:
+            await give_up_others(coordinator, zone)
         work = make_sole_source if change else assess_all
         return await work(coordinator, zone)
     finally:
@@ -162,7 +167,10 @@ def _explain(zone: str, verdicts: list[Verdict]) -> None:
             "was ever acknowledged."
         )
         return
-    click.echo(f"Zone {zone} was not in sync with {len(behind)} of {len(verdicts)} partitions:")
+    click.echo(
+        f"Zone {zone} is not known to have everything of {len(behind)} of "
+        f"{len(verdicts)} partitions:"
+    )
     for verdict in behind:
         until = _time(verdict.complete_until_ms)
         click.echo(

@@ -5,7 +5,10 @@ whole of its durable log (the commit index may have reached it one message late)
 it refuses writes until another zone is in sync again. A replica that was in sync has all that
 was ever acknowledged. One that was not is complete until it left the set, which its descriptor
 knows; what was acknowledged later is lost with the other zones. Splits that it never had are undone
-by the survivor itself, which alone can see them (replication/reclaiming.py).
+by the survivor itself, which alone can see them (replication/reclaiming.py). So is told by itself,
+when it begins to lead, that a descriptor calls complete what is not: a replica that was damaged, or
+that a snapshot filled which its leader did not live to complete (takeover.py). Therefore ask again
+once it leads, and `give_up_others` then.
 """
 
 from __future__ import annotations
@@ -75,8 +78,7 @@ async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]
     Unless all verdicts are `complete`, such a node does not start again before its directory was
     emptied. Repeatable after a failure. Raises CoordinatorUnavailable, InvalidRequest.
     """
-    for node in await _others_to_give_up(coordinator, zone):
-        await give_up(coordinator, node)
+    await give_up_others(coordinator, zone)
     verdicts: dict[str, Verdict] = {}
     while True:
         found, _ = await coordinator.list(descriptors.PREFIX)
@@ -87,6 +89,14 @@ async def make_sole_source(coordinator: Coordinator, zone: str) -> list[Verdict]
             verdict = await _make_sole(coordinator, key, zone)
             if verdict is not None:
                 verdicts[key] = verdict
+
+
+async def give_up_others(coordinator: Coordinator, zone: str) -> None:
+    """Unless the zone is known to have everything, no node of another starts again before its
+    directory was emptied. Raises CoordinatorUnavailable, InvalidRequest.
+    """
+    for node in await _others_to_give_up(coordinator, zone):
+        await give_up(coordinator, node)
 
 
 async def _others_to_give_up(coordinator: Coordinator, zone: str) -> list[str]:

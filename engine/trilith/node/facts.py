@@ -177,6 +177,7 @@ class NodeFacts:
             facts["commit_index"] = replica.commit_index
             facts["log_index"] = replica.log.last_index
             facts["damaged"] = replica.damaged
+            facts["filled"] = not replica.proven and self._journal.filled
         return facts
 
     def node(self) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from collections.abc import Mapping
 import msgspec
 
 from trilith.errors import Unavailable
-from trilith.replication.descriptor import Descriptor
+from trilith.replication.descriptor import NOT_KNOWN_MS, Descriptor
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.leader import Leader
 from trilith.replication.positions import Position, Positions, position_of
@@ -119,15 +119,24 @@ class Takeover:
         if longest != self._node_id:
             await self._yield_to(longest, old, revision)
             return
-        complete = old.complete_until_ms
+        complete = {n: t for n, t in old.complete_until_ms.items() if n not in lost}
+        if old.recovered and not others and self._may_lack_what_it_had(replica):
+            complete[self._node_id] = NOT_KNOWN_MS
         wanted = msgspec.structs.replace(
             old,
             epoch=old.epoch + 1,
             in_sync=[n for n in old.in_sync if n not in lost],
-            complete_until_ms={n: t for n, t in complete.items() if n not in lost},
+            complete_until_ms=complete,
         )
         if await self._swaps.swap_from(wanted, revision):
             self.lead(replica, wanted, deposed=None)
+
+    def _may_lack_what_it_had(self, replica: Replica) -> bool:
+        """Whether it was filled by a snapshot, perhaps while the coordinator did not answer and it
+        still counted as in sync, and its leader was lost before it had given it all: as the sole
+        source it says so itself, since the descriptor does not.
+        """
+        return not replica.proven and replica.ports.journal.filled
 
     async def _yield_to(self, node: str, old: Descriptor, revision: int) -> None:
         wanted = msgspec.structs.replace(

@@ -24,7 +24,7 @@ from trilith.storage.journal_config import JournalConfig, RecoveredPartition
 from trilith.storage.journal_group import Group
 from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
-from trilith.storage.journal_recovery import TORN_FILE, LostRegion, note_torn_end, recover
+from trilith.storage.journal_recovery import FILLED, TORN_FILE, LostRegion, note_torn_end, recover
 from trilith.storage.journal_refusals import broken, no_room, shut
 from trilith.storage.journal_trim import droppable
 from trilith.storage.partition_log import PartitionLog
@@ -102,8 +102,9 @@ class Journal:
         self.recovered: dict[int, RecoveredPartition] = {}
         self.lost_regions: list[LostRegion] = []
         self.may_lack_logs = False  # a log may have been lost with every record of it
-        # What was durable last may be missing, and cannot be told from what never was.
-        self.torn_end = False
+        # What was durable last may be missing, and cannot be told from what never was; `filled`: in
+        # a log that was made anew from a snapshot, too.
+        self.torn_end = self.filled = False
         self.bytes_since_trim = 0
         self.sync_seconds_last = 0.0
         self.sync_started_at: float | None = None  # monotonic; None while none runs
@@ -133,7 +134,7 @@ class Journal:
         self.recovered = self._index.recovered()
         self.may_lack_logs = UNRECORDED in self._logs
         self.lost_regions = [region for region, _ in found.scars]
-        self.torn_end = found.torn_end
+        self.torn_end, self.filled = found.torn_end, found.filled
         reserving = self._reserve.want(self._tail.number)
         assert reserving is not None
         await reserving
@@ -429,16 +430,16 @@ class Journal:
         )
 
     def something_may_be_missing(self) -> None:
-        """A log is about to end before what it held: as after a torn end, until others have shown
-        that it has all again. Durable at once. Raises DiskFull, OSError."""
-        if not self.torn_end:
-            note_torn_end(self._disk, self._directory)
-            self.torn_end = True
+        """A log is to be filled, and may end before what it held: as after a torn end, until others
+        have shown that it has all again. Durable at once. Raises DiskFull, OSError."""
+        if not self.filled:
+            note_torn_end(self._disk, self._directory, FILLED)
+            self.torn_end = self.filled = True
 
     def nothing_is_missing(self) -> None:
         """Others have shown that every log has its end: the torn one held nothing that counts."""
         self._disk.remove(f"{self._directory}/{TORN_FILE}")
-        self.torn_end = False
+        self.torn_end = self.filled = False
 
     def settle_unrecorded(self, lost: list[int]) -> None:
         """All partitions that may have a log here are known: of those without a record, `lost` may

@@ -3,7 +3,8 @@
 * The unproven end (see `segment`) may be torn: it is cut at the first bad record, if no MARK
   follows it. What stays is made durable before anyone relies on it. A synced end that rotted looks
   the same: so that it was cut is kept on the disk until others have shown that nothing is missing
-  (`TORN_FILE`).
+  (`TORN_FILE`). The same note says that a log was made anew from a snapshot, and so may end before
+  what it once had.
 * A bad record that a MARK or a later segment follows had been durable: corruption. The partition
   that lost it is marked damaged; when it cannot be *proven* whose record it was, every partition
   that could have had one there is, those included of which there is no record left (UNRECORDED).
@@ -34,6 +35,8 @@ from trilith.storage.segment_reserve import NO_ROOM
 from trilith_native.record import HEADER_SIZE, find_valid_after, scan, verify
 
 TORN_FILE = "torn"
+TORN = b"1\n"  # what it says
+FILLED = b"filled\n"  # by a snapshot
 PIECE_BYTES = 4 * 1024 * 1024
 _HEADER = struct.Struct("<IIB3xIQQQ")  # crc, payload length, kind, partition, epoch, index
 
@@ -57,7 +60,8 @@ class LostRegion:
 class Recovered:
     """`last_number`, `last_end`: the last segment with records, 0 and 0 when there is none.
 
-    `torn_end`: bytes behind the last record were cut, now or at an earlier start.
+    `torn_end`: bytes behind the last record were cut, now or at an earlier start, or a log was
+    `filled` by a snapshot; and others have not shown since that nothing is missing.
     `scars`: lost regions found now for the first time, with the partitions that they damaged.
     """
 
@@ -65,15 +69,16 @@ class Recovered:
     last_end: int
     scars: list[tuple[LostRegion, list[int]]]
     torn_end: bool
+    filled: bool
 
 
-def note_torn_end(disk: Disk, directory: str) -> None:
+def note_torn_end(disk: Disk, directory: str, note: bytes = TORN) -> None:
     """Before the end is cut off, and nothing shows any more that it was torn.
 
     Raises DiskFull, OSError.
     """
     try:
-        disk.write_small(f"{directory}/{TORN_FILE}", b"1\n")
+        disk.write_small(f"{directory}/{TORN_FILE}", note)
     except OSError as error:
         if error.errno not in NO_ROOM:
             raise
@@ -121,8 +126,9 @@ class _Recovery:
             else:
                 self._read_segment(number, None, is_last=False)
                 self._lose(LostRegion(number + 1, 0, 0))
-        if self._torn_end:
-            note_torn_end(self._disk, self._directory)
+        note = self._noted()
+        if self._torn_end and not note:
+            note_torn_end(self._disk, self._directory, note := TORN)
         for path in torn:
             self._disk.remove(path)
         last_number = numbers[-1] if numbers else 0
@@ -131,8 +137,19 @@ class _Recovery:
             last_end = self._index.segments[last_number].end
             # Records that a killed process wrote are perhaps in the cache only: keep and sync them.
             self._disk.open_append(segment_path(self._directory, last_number), at=last_end).close()
-        torn_end = self._disk.exists(f"{self._directory}/{TORN_FILE}")
-        return Recovered(last_number, last_end, self._mark_damaged(), torn_end)
+        scars = self._mark_damaged()
+        return Recovered(last_number, last_end, scars, bool(note), note == FILLED)
+
+    def _noted(self) -> bytes:
+        """Empty: nothing is."""
+        path = f"{self._directory}/{TORN_FILE}"
+        if not self._disk.exists(path):
+            return b""
+        file = self._disk.open_read(path)
+        try:
+            return bytes(file.read_at(0, len(FILLED))) or TORN
+        finally:
+            file.close()
 
     def _header(self, number: int) -> FileHeader | None:
         file = self._disk.open_read(segment_path(self._directory, number))
