@@ -91,3 +91,8 @@ def test_a_disk_that_was_never_lost_has_no_line_of_its_rebuild() -> None:
 def test_a_node_that_says_nothing_is_no_error() -> None:
     assert progress_rows({"node_facts": {"n1": {}}}) == []
     assert progress_rows({}) == []
+
+
+def test_nodes_that_keep_partitions_from_being_merged_are_named() -> None:
+    lines = health_lines({"partitions": [PARTITION], "repair_queue": {}, "unable_to_merge": ["n2"]})
+    assert "Merges: none, while n2 runs a version that cannot merge partitions" in lines

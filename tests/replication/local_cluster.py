@@ -11,9 +11,10 @@ from tests.replication.register_model import Anywhere, RegisterModel
 
 from trilith.cluster import forwarding
 from trilith.cluster.bootstrap import create_partitions
-from trilith.cluster.cluster_map import NodeRecord
+from trilith.cluster.cluster_map import ClusterMap, NodeRecord
 from trilith.cluster.embedded_coordinator import EmbeddedCoordinator
 from trilith.cluster.forwarding import Forwarding, ModelCodec
+from trilith.cluster.membership import Membership
 from trilith.cluster.router import Router
 from trilith.peers.hub import PeerHub
 from trilith.peers.link import Identity
@@ -62,6 +63,9 @@ class LocalNode:
         identity = Identity("test", self.node_id, SECRET, self.runtime.entropy.token_bytes(8))
         self.hub = PeerHub(self.runtime, identity, messages.Message | forwarding.Message, self._log)
         self.address = await self.hub.listen(getattr(self, "address", "127.0.0.1:0"))
+        self.map = ClusterMap()
+        self.membership = Membership(self.coordinator, self.map, self._log)
+        await self.membership.register(NodeRecord(self.node_id, self.zone, self.address))
 
     async def start(self, addresses: dict[str, str]) -> None:
         self.failure: OSError | None = None
@@ -80,6 +84,7 @@ class LocalNode:
             model_of=self.model_of,
             division_of=lambda _: Anywhere(),
             ready_to_join=self._ready,
+            abilities=self.membership,
             log=self._log,
         )
         codecs = {one: ModelCodec(self.model_of(one)) for one in (KEYSPACE, TABLES)}
@@ -88,6 +93,7 @@ class LocalNode:
             runtime=self.runtime, host=self.host, forwarding=self.forwarding, codecs=codecs
         )
         self.hub.set_addresses(addresses)
+        await self.membership.load()
         await self.host.start()
 
     async def _ready(self, partition_id: int, node: str) -> bool:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.replication.local_cluster import KEYSPACE, LocalCluster, LocalNode, eventually
 from tests.replication.register_model import Append, Read, Value, Write
 
+from trilith.cluster import membership
+from trilith.cluster.cluster_map import ABILITIES, NodeRecord
 from trilith.errors import ConditionalConflict, InvalidRequest, TrilithError
+from trilith.replication import merging
 
 CUTS = (b"\x40\x01", b"\x30", b"\x60")
 
@@ -135,6 +140,87 @@ def test_a_first_partition_is_not_merged(tmp_path: Path) -> None:
         other = next(n for n in cluster.nodes if n is not leader)
         with pytest.raises(TrilithError):
             await other.host.merging.merge(partition_id)
+        await cluster.stop()
+
+    asyncio.run(run())
+
+
+async def _announce(node: LocalNode, abilities: tuple[str, ...]) -> None:
+    """As the node's software of another version does when it starts."""
+    found = await node.coordinator.get(key := membership.PREFIX + node.node_id)
+    assert found is not None
+    record = NodeRecord(node.node_id, node.zone, node.address, abilities=abilities)
+    await node.coordinator.compare_and_swap(key, found.revision, msgspec.json.encode(record))
+
+
+def test_nothing_is_merged_while_a_replica_is_on_a_node_of_a_version_that_knows_no_merges(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        cluster = LocalCluster(tmp_path)
+        await cluster.start()
+        child = await _split(cluster, b"\x20")
+        leader = await _leader(cluster, child)
+        older = next(node for node in cluster.nodes if node is not leader)
+        await _announce(older, ())
+        async with asyncio.timeout(30.0):
+            while True:
+                with pytest.raises(ConditionalConflict) as refused:
+                    await leader.host.merging.merge(child)
+                if "cannot merge partitions" in str(refused.value):
+                    break
+                await asyncio.sleep(0.02)  # the split is yet to be told
+        assert older.node_id in str(refused.value)
+        replica = leader.host.replicas[child]
+        assert not replica.closing
+        router = cluster.nodes[0].router
+        assert (await router.execute(KEYSPACE, b"\x22", Append(b"\x22", b"x"))).value == b"x"
+        await _announce(older, ABILITIES)
+        await _merge(cluster, child)
+        assert (await router.query(KEYSPACE, b"\x22", Read(b"\x22"))).value == b"x"
+        await cluster.stop()
+
+    asyncio.run(run())
+
+
+def test_what_is_closed_is_not_absorbed_before_every_node_knows_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that started with an older version in the meantime."""
+    monkeypatch.setattr(merging, "COMMIT_WAIT_S", 0.3)
+
+    async def run() -> None:
+        cluster = LocalCluster(tmp_path)
+        await cluster.start()
+        child = await _split(cluster, b"\x20")
+        parent = cluster.nodes[0].router.partition_of(KEYSPACE, b"\x10")
+        absorbing = await _leader(cluster, parent)
+        older = next(node for node in cluster.nodes if node is not absorbing)
+        leader = await _leader(cluster, child)
+        if leader is absorbing:  # what it knows of the others is to be older than what B's knows
+            other = next(n for n in cluster.nodes if n is not leader and n is not older)
+            moved = leader.host.replicas[child]
+            await leader.host._hand_overs.run(
+                moved, other.node_id, leave=False, deadline=leader.runtime.clock.monotonic() + 5
+            )
+            await eventually(lambda: cluster.leader_of(child) is other)
+            leader = other
+        await _announce(older, ())
+        await absorbing.membership.load()
+        await _announce(older, ABILITIES)
+        async with asyncio.timeout(30.0):
+            while not leader.host.replicas[child].closing:
+                with suppress(ConditionalConflict, TimeoutError):
+                    await leader.host.merging.merge(child)
+                await asyncio.sleep(0.02)
+        await eventually(lambda: absorbing.host.replicas[child].range.closed > 0)
+        absorbing.host.merging.absorb_closed()
+        assert all(not node.host.replicas[parent].absorbs for node in cluster.nodes)
+        assert all(not node.host.replicas[child].retired for node in cluster.nodes)
+        await absorbing.membership.load()
+        await eventually(lambda: all(child not in n.host.descriptors for n in cluster.nodes))
+        router = cluster.nodes[0].router
+        assert (await router.execute(KEYSPACE, b"\x22", Append(b"\x22", b"x"))).value == b"x"
         await cluster.stop()
 
     asyncio.run(run())

@@ -18,7 +18,8 @@ NOT_YET = "-"
 
 def health_lines(found: Mapping[str, Any]) -> list[str]:
     """What is under-replicated or damaged, and why; one line that says so when nothing is."""
-    lines = [*_recovered(found), *_under_replicated(found), *_quarantine(found), *_settings(found)]
+    lines = [*_recovered(found), *_under_replicated(found), *_quarantine(found)]
+    lines += [*_settings(found), *_older(found)]
     queue = found.get("repair_queue")
     if queue is None:
         lines.append("Repair queue: cannot be read now (a partition has no leader that answers)")
@@ -84,6 +85,13 @@ def _settings(found: Mapping[str, Any]) -> Iterator[str]:
                 f"Settings: {node} is configured with {name} = {value}; the cluster's {in_force} "
                 "is in force"
             )
+
+
+def _older(found: Mapping[str, Any]) -> Iterator[str]:
+    older = found.get("unable_to_merge") or []
+    if older:
+        run = "runs" if len(older) == 1 else "run"
+        yield f"Merges: none, while {', '.join(older)} {run} a version that cannot merge partitions"
 
 
 def progress_rows(found: Mapping[str, Any]) -> list[list[str]]:

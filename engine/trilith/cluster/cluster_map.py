@@ -12,6 +12,9 @@ from types import MappingProxyType
 
 import msgspec
 
+MERGES = "merges"  # knows the entries of replication/merging.py
+ABILITIES = (MERGES,)  # of this version's nodes, beyond the first one's
+
 
 class NodeState(StrEnum):
     """ACTIVE takes new data; LEAVING still serves what it has, and gets nothing new."""
@@ -24,6 +27,7 @@ class NodeRecord(msgspec.Struct, frozen=True, array_like=True):
     """A node. `weight` is its share of its zone's chunks, in proportion; 0: it keeps none.
 
     `grpc_address`: host:port of its public gRPC services, empty where clients must know it.
+    `abilities`: what its software announced at its start; one that announces nothing is older.
     """
 
     node_id: str
@@ -32,6 +36,7 @@ class NodeRecord(msgspec.Struct, frozen=True, array_like=True):
     state: NodeState = NodeState.ACTIVE
     weight: int = 1
     grpc_address: str = ""
+    abilities: tuple[str, ...] = ()
 
 
 class ClusterMap:
@@ -58,6 +63,10 @@ class ClusterMap:
     def zone_of(self, node_id: str) -> str:
         """Raises KeyError for a node that is not in the map."""
         return self._nodes[node_id].zone
+
+    def unable(self, ability: str, nodes: Iterable[str]) -> list[str]:
+        """Those of the nodes that have not announced an ability, or are not in the map."""
+        return [n for n in nodes if n not in self._nodes or ability not in self._nodes[n].abilities]
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """`listener()` is called after each change, in the order of registration."""

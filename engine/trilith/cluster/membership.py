@@ -1,13 +1,17 @@
-"""Which nodes there are: this node's own record, and the map of all, kept fresh by a watch."""
+"""Which nodes there are: this node's own record, and the map of all, kept fresh by a watch.
+
+A node announces what its software can do before it takes part; one of an older version overwrites
+the record with one that announces less.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
-from trilith.cluster.cluster_map import ClusterMap, NodeRecord
+from trilith.cluster.cluster_map import ABILITIES, MERGES, ClusterMap, NodeRecord
 from trilith.errors import CoordinatorUnavailable, RevisionConflict
 from trilith.replication.coordinator import Coordinator
 
@@ -28,10 +32,11 @@ class Membership:
         self._log = log
 
     async def register(self, record: NodeRecord) -> NodeRecord | None:
-        """Write this node's record; returns what stood there before.
+        """Write this node's record, with what this version can do; returns what stood there before.
 
         Raises CoordinatorUnavailable.
         """
+        record = msgspec.structs.replace(record, abilities=ABILITIES)
         key = PREFIX + record.node_id
         encoded = msgspec.json.encode(record)
         while True:
@@ -50,6 +55,13 @@ class Membership:
         found, revision = await self._coordinator.list(PREFIX)
         self._map.replace([_decoder.decode(v.value) for v in found.values()])
         return revision
+
+    async def refresh(self) -> int:
+        """As `load`: what every node has announced by now (replication/abilities.py)."""
+        return await self.load()
+
+    def unable_to_merge(self, nodes: Iterable[str]) -> list[str]:
+        return self._map.unable(MERGES, nodes)
 
     async def wait_for_zones(self, zones: tuple[str, ...]) -> list[NodeRecord]:
         """Returns once every zone has a node. Its caller may cancel."""

@@ -318,6 +318,7 @@ class Node:
             model_of=models.__getitem__,
             division_of=divisions.get,
             ready_to_join=self._repair.ready_to_join,
+            abilities=self.membership,
             log=self.events,
         )
         forward = Forwarding(self.hub, self.host, runtime.clock, codecs)

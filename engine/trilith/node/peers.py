@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from trilith.cluster.cluster_map import ClusterMap
+from trilith.cluster.cluster_map import MERGES, ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.node.facts import NodeFacts
@@ -101,6 +101,7 @@ class NodePeers:
             "partitions": self._facts.partitions(),
             "under_replicated": [behind[key] for key in sorted(behind)],
             "quarantine": sorted(damaged, key=lambda entry: int(entry["since_ms"])),
+            "unable_to_merge": self._map.unable(MERGES, sorted(self._map.nodes)),
             "repair_queue": await self._repair_queue(),
             "node_facts": nodes,
             "answered_by": self._hub.node_id,

@@ -22,6 +22,7 @@ from trilith.errors import (
 )
 from trilith.peers.hub import PeerHub
 from trilith.replication import messages
+from trilith.replication.abilities import Abilities, AllAlike
 from trilith.replication.coordinator import Coordinator
 from trilith.replication.descriptor import IN_SYNC_MIN, Descriptor
 from trilith.replication.followers import State
@@ -75,9 +76,10 @@ class ReplicaHost:
         model_of: Callable[[int], Model],
         division_of: Callable[[int], Division | None] = lambda _: None,
         ready_to_join: ReadyToJoin,
+        abilities: Abilities | None = None,
         log: Callable[..., None],
     ) -> None:
-        """`division_of`: by keyspace, where partitions may be split."""
+        """`division_of`: by keyspace, where partitions may be split. No `abilities`: all alike."""
         self.node_id = hub.node_id
         self.replicas: dict[int, Replica] = {}
         self.descriptors: dict[int, tuple[Descriptor, int]] = {}
@@ -120,7 +122,7 @@ class ReplicaHost:
         self._hand_overs = self._handing_over()
         self.splitting = self._splitting()
         self._others_ready_to_join = ready_to_join
-        self.merging = self._merging(store, division_of)
+        self.merging = self._merging(store, division_of, abilities or AllAlike())
         self._in_sync_set = InSyncSet(
             swap=self._swaps.swap,
             ready_to_join=self._ready_to_join,
@@ -194,7 +196,7 @@ class ReplicaHost:
         )
 
     def _merging(
-        self, store: OrderedStore, division_of: Callable[[int], Division | None]
+        self, store: OrderedStore, division_of: Callable[[int], Division | None], able: Abilities
     ) -> Merging:
         return Merging(
             node_id=self.node_id,
@@ -204,6 +206,7 @@ class ReplicaHost:
             store=store,
             division_of=division_of,
             swaps=self._swaps,
+            abilities=able,
             spawn=self._spawn,
             is_silent=self.is_silent,
             log=self._log,

@@ -16,6 +16,9 @@ goes, A the one to its left; both have the same replicas, and any nodes may lead
    keys.
 3. B's descriptor is marked `absorbed_by`: routers forget it. 4. A's descriptor is widened.
 
+Nodes of a version that knows no merges would take the entries for mere writes, and keep answering
+for B: neither 1 nor 2 is begun while a replica is on one (abilities.py).
+
 There is no way back from 1 (a way back would need somebody to decide between the two logs), and
 none is needed: the neighbour is found by where ranges end, not by its name. Should A split, or be
 absorbed itself meanwhile, whoever ends at B's beginning then absorbs it. So B is closed only when
@@ -55,6 +58,7 @@ from trilith.errors import (
     StorageFailure,
     Unavailable,
 )
+from trilith.replication.abilities import Abilities
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.followers import State
 from trilith.replication.ranges import (
@@ -90,6 +94,7 @@ class Merging:
         store: OrderedStore,
         division_of: Callable[[int], Division | None],
         swaps: Swaps,
+        abilities: Abilities,
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         is_silent: Callable[[str], bool],
         log: Callable[..., None],
@@ -103,6 +108,7 @@ class Merging:
         self._store = store
         self._division_of = division_of
         self._swaps = swaps
+        self._abilities = abilities
         self._spawn = spawn
         self._is_silent = is_silent
         self._log = log
@@ -164,9 +170,10 @@ class Merging:
         return None
 
     async def _require_whole(self, replica: Replica, left: Replica) -> None:
-        """Raises ConditionalConflict unless all replicas of both are in sync, and nothing else is
-        under way with their ranges; CoordinatorUnavailable.
+        """Raises ConditionalConflict unless all replicas of both are in sync, on nodes that know
+        merges, and nothing else is under way with their ranges; CoordinatorUnavailable.
         """
+        await self._abilities.refresh()
         for one in (left, replica):
             seen = await self._swaps.refresh(one.partition_id)
             if seen is None or seen[0].absorbed_by:
@@ -178,6 +185,12 @@ class Merging:
                 raise ConditionalConflict("a leader is silent")
         if left.descriptor.replicas != replica.descriptor.replicas:
             raise ConditionalConflict("the neighbour's replicas are on other nodes")
+        older = self._abilities.unable_to_merge(replica.descriptor.replica_nodes())
+        if older:
+            raise ConditionalConflict(
+                f"{' and '.join(older)} would not understand it: nodes of a version that cannot "
+                "merge partitions; upgrade them first"
+            )
         if left.range.end != replica.range.start or not left.is_settled or left.installing:
             raise ConditionalConflict("the neighbour is being split or merged")
         first = floor_key(replica.descriptor.keyspace, replica.partition_id)
@@ -218,6 +231,7 @@ class Merging:
             or right.damaged
             or right.applied_index < gone.closed
             or left.descriptor.replicas != right.descriptor.replicas
+            or self._abilities.unable_to_merge(left.descriptor.replica_nodes())
         ):
             return
         keyspace, index = left.descriptor.keyspace, left.log.last_index + 1
