@@ -17,7 +17,7 @@ from trilith.errors import InternalError
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.leader import Leader
-from trilith.replication.messages import Ack, Append, Grant, Heartbeat, Reject
+from trilith.replication.messages import Ack, Append, Commit, Grant, Heartbeat, Reject
 from trilith.replication.replica import Replica, ReplicaPorts
 from trilith.replication.takeover import Takeover
 from trilith.runtime.entropy import SystemEntropy
@@ -244,6 +244,21 @@ def test_a_takeover_from_a_leader_long_silent_commits_at_once(tmp_path: Path) ->
         node.descriptor = msgspec.structs.replace(node.descriptor, epoch=6)
         leader = node.lead(deposed=old)
         assert not leader.followers.must_wait(node.clock.now)
+
+    run(tmp_path, ["n1", "n2"], story)
+
+
+def test_a_follower_is_told_what_was_committed_while_it_was_probed(tmp_path: Path) -> None:
+    """Nothing else would tell it before the next write, and readers at it wait."""
+
+    def story(node: Node) -> None:
+        leader = node.lead()
+        leader.followers.link_up("n3", node.clock.now)
+        node.replica.commit_to(node.replica.log.last_index)
+        leader.followers.broadcast(Commit(1, leader.epoch, node.replica.commit_index))
+        node.acknowledge(leader, "n3")
+        told = [m.commit_index for n, m in node.sent if n == "n3" and isinstance(m, Commit)]
+        assert told == [node.replica.log.last_index]
 
     run(tmp_path, ["n1", "n2"], story)
 

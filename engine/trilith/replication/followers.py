@@ -20,7 +20,7 @@ import msgspec
 
 from trilith.errors import Corruption
 from trilith.replication.lease import FOREVER, NEVER, PeerLease
-from trilith.replication.messages import Append, Grant, Reject
+from trilith.replication.messages import Append, Commit, Grant, Reject
 
 if TYPE_CHECKING:
     from trilith.replication.leader import Leader
@@ -344,6 +344,11 @@ class Followers:
             progress.state = State.STREAM
             progress.match_index = index
             progress.next_index = index + 1
+            # What was committed while it was probed, it was not told (`broadcast`).
+            commit = Commit(
+                self._replica.partition_id, self._leader.epoch, self._replica.commit_index
+            )
+            self._ports.send(node, commit)
         progress.match_index = max(progress.match_index, index)
         progress.rejections = 0
         progress.lost_at = NEVER
