@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from botocore.exceptions import ClientError
+import pytest
 
 from .refusals import refused
 from .trees import random_bytes
@@ -57,12 +57,55 @@ def test_attributes_are_those_of_the_object(s3: Any, bucket: str) -> None:
     assert answer["StorageClass"] == "STANDARD"
 
 
-def test_tags_are_kept_or_refused(s3: Any, bucket: str) -> None:
-    try:
-        s3.put_object(Bucket=bucket, Key="o", Body=b"o", Tagging="a=1&b=2")
-    except ClientError as error:
-        if error.response["Error"]["Code"] != "NotImplemented":
-            raise
-        return
+def test_tags_are_kept(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="o", Body=b"o", Tagging="a=1&b=2")
     tags = s3.get_object_tagging(Bucket=bucket, Key="o")["TagSet"]
     assert sorted((tag["Key"], tag["Value"]) for tag in tags) == [("a", "1"), ("b", "2")]
+
+
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [
+        ("get_bucket_cors", "NoSuchCORSConfiguration"),
+        ("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration"),
+        ("get_bucket_policy", "NoSuchBucketPolicy"),
+        ("get_bucket_replication", "ReplicationConfigurationNotFoundError"),
+        ("get_bucket_tagging", "NoSuchTagSet"),
+        ("get_bucket_website", "NoSuchWebsiteConfiguration"),
+        ("get_object_lock_configuration", "ObjectLockConfigurationNotFoundError"),
+        ("get_public_access_block", "NoSuchPublicAccessBlockConfiguration"),
+    ],
+)
+def test_a_bucket_has_no_configuration(s3: Any, bucket: str, operation: str, code: str) -> None:
+    with refused(code, 404):
+        getattr(s3, operation)(Bucket=bucket)
+    with refused("NoSuchBucket", 404):
+        getattr(s3, operation)(Bucket="conformance-absent")
+
+
+def test_what_every_bucket_does_is_said(s3: Any, bucket: str) -> None:
+    encryption = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]
+    by_default = encryption["Rules"][0]["ApplyServerSideEncryptionByDefault"]
+    assert by_default == {"SSEAlgorithm": "AES256"}
+    controls = s3.get_bucket_ownership_controls(Bucket=bucket)["OwnershipControls"]
+    assert controls["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    assert s3.get_bucket_request_payment(Bucket=bucket)["Payer"] == "BucketOwner"
+    assert "LoggingEnabled" not in s3.get_bucket_logging(Bucket=bucket)
+    assert "Status" not in s3.get_bucket_accelerate_configuration(Bucket=bucket)
+    notifications = s3.get_bucket_notification_configuration(Bucket=bucket)
+    assert set(notifications) == {"ResponseMetadata"}
+
+
+def test_no_object_is_locked(s3: Any, bucket: str) -> None:
+    s3.put_object(Bucket=bucket, Key="o", Body=b"o")
+    for operation in (s3.get_object_retention, s3.get_object_legal_hold):
+        with refused("InvalidRequest", 400):
+            operation(Bucket=bucket, Key="o")
+        with refused("NoSuchKey", 404):
+            operation(Bucket=bucket, Key="absent")
+
+
+@pytest.mark.parametrize("what", ["cors", "encryption", "lifecycle", "policy", "tagging"])
+def test_to_take_away_what_is_not_there_succeeds(s3: Any, bucket: str, what: str) -> None:
+    answer = getattr(s3, f"delete_bucket_{what}")(Bucket=bucket)
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == 204

@@ -90,6 +90,8 @@ READ = {
     "x-amz-object-attributes",
     "x-amz-max-parts",
     "x-amz-part-number-marker",
+    "x-amz-tagging",
+    "x-amz-tagging-directive",
 }
 
 

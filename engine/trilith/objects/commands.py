@@ -196,6 +196,13 @@ class DropRepair(Command, frozen=True, tag=15):
     created_ms: int
 
 
+class PutTags(Command, frozen=True, tag=16):
+    """Give an object other tags, in place of all it has."""
+
+    stem: bytes
+    tags: dict[str, str]
+
+
 class GetObject(Query, frozen=True, tag=1):
     """The record of an object; with its inline body or first segment when `with_body`."""
 

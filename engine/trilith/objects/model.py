@@ -86,6 +86,7 @@ class ObjectsModel(_TableModel):
             {
                 c.PutObject: while_unlocked(objects.put_object),
                 c.DeleteObject: while_unlocked(objects.delete_object),
+                c.PutTags: while_unlocked(objects.put_tags),
                 c.PutSegment: manifests.put_segment,
                 c.AbandonManifest: transactions.abandon_unstaged_manifest,
                 c.CreateUpload: uploads.create_upload,

@@ -218,6 +218,10 @@ class Objects(Protocol):
         """Whether there was one; deleting what is absent succeeds (unless if_match is given)."""
         ...
 
+    async def put_tags(self, bucket: str, key: str, tags: dict[str, str]) -> None:
+        """In place of those there are. The version, its time and its ETag stay."""
+        ...
+
     async def copy_object(
         self,
         source: ObjectReader,

@@ -18,7 +18,7 @@ from typing import TypeVar, cast
 
 from trilith.errors import BodyMismatch
 from trilith.objects.access import Access
-from trilith.objects.commands import Deleted, DeleteObject, PutObject
+from trilith.objects.commands import Deleted, DeleteObject, PutObject, PutTags
 from trilith.objects.keys import stem_of
 from trilith.objects.manifests import ManifestWriter
 from trilith.objects.types import (
@@ -229,6 +229,11 @@ class WriteOperations(Access):
         except BaseException:
             await manifest.abandon()
             raise
+
+    async def put_tags(self, bucket: str, key: str, tags: dict[str, str]) -> None:
+        info = await self._bucket(bucket)
+        stem = stem_of(info.bucket_id, key)
+        await self._execute(stem, PutTags(stem, tags))
 
     async def delete_object(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace as replace_fields
+
 from trilith.objects.types import ObjectMetadata, ObjectReader
 from trilith.s3.answer import Answer, xml_answer
 from trilith.s3.checksums import parse_algorithm
@@ -14,6 +16,7 @@ from trilith.s3.object_operations import OBJECT_BYTES_MAX, checksum_elements, pa
 from trilith.s3.ranges import parse_copy_range
 from trilith.s3.request import Request
 from trilith.s3.request_head import decode_path
+from trilith.s3.tags import header_tags
 from trilith.s3.timestamps import iso_ms
 from trilith.s3.xml import NAMESPACE, element
 
@@ -50,19 +53,39 @@ async def _open_source(context: Context, request: Request) -> ObjectReader:
     return reader
 
 
-def _directive(request: Request) -> str:
-    text = request.header(b"x-amz-metadata-directive") or "COPY"
+def _replaces(request: Request, what: str) -> bool:
+    """Whether `x-amz-WHAT-directive` is REPLACE, not COPY. Raises InvalidArgument."""
+    name = f"x-amz-{what}-directive"
+    text = request.header(name.encode()) or "COPY"
     if text not in ("COPY", "REPLACE"):
-        raise invalid_argument("Unknown metadata directive.", "x-amz-metadata-directive", text)
-    return text
+        raise invalid_argument(f"Unknown {what} directive.", name, text)
+    return text == "REPLACE"
+
+
+# Whoever copies an object to itself has to change one of these; to name what it is will do.
+_CHANGES = frozenset(
+    {b"x-amz-checksum-algorithm", b"x-amz-server-side-encryption", b"x-amz-storage-class"}
+)
+
+
+def _metadata(
+    request: Request, stored: ObjectMetadata, *, replace: bool, replace_tags: bool
+) -> ObjectMetadata:
+    """The copy's: the source's, or what the request says, of tags and of all the rest."""
+    metadata = read_metadata(request.head) if replace else stored
+    if replace == replace_tags:
+        return metadata
+    tags = header_tags(request.head) if replace_tags else stored.tags
+    return replace_fields(metadata, tags=tags)
 
 
 async def copy_object(context: Context, request: Request) -> Answer:
     conditions = write_conditions(request.head)
-    replace = _directive(request) == "REPLACE"
+    replace, replace_tags = _replaces(request, "metadata"), _replaces(request, "tagging")
     name = request.header(b"x-amz-checksum-algorithm")
     algorithm = parse_algorithm(name).name if name else None
-    if copy_source(request) == (request.bucket, request.key) and not replace:
+    is_change = replace or replace_tags or not _CHANGES.isdisjoint(request.head.header_map)
+    if copy_source(request) == (request.bucket, request.key) and not is_change:
         raise S3Error(
             "InvalidRequest",
             "This copy request is illegal because it is trying to copy an object to itself "
@@ -77,7 +100,7 @@ async def copy_object(context: Context, request: Request) -> Answer:
             "The specified copy source is larger than the maximum allowable size for a copy "
             f"source: {OBJECT_BYTES_MAX}",
         )
-    metadata: ObjectMetadata = read_metadata(request.head) if replace else source.info.metadata
+    metadata = _metadata(request, source.info.metadata, replace=replace, replace_tags=replace_tags)
     info = await context.objects.copy_object(
         source,
         request.bucket,

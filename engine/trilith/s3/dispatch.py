@@ -10,6 +10,8 @@ from trilith.s3 import (
     listing_operations,
     multipart_operations,
     object_operations,
+    tag_operations,
+    unset_configurations,
 )
 from trilith.s3.answer import Answer
 from trilith.s3.context import Context
@@ -25,6 +27,7 @@ HANDLERS: dict[str, Handler] = {
     "CreateMultipartUpload": multipart_operations.create_multipart_upload,
     "DeleteBucket": bucket_operations.delete_bucket,
     "DeleteObject": object_operations.delete_object,
+    "DeleteObjectTagging": tag_operations.delete_object_tagging,
     "DeleteObjects": bucket_operations.delete_objects,
     "GetBucketAcl": bucket_operations.get_bucket_acl,
     "GetBucketLocation": bucket_operations.get_bucket_location,
@@ -32,7 +35,7 @@ HANDLERS: dict[str, Handler] = {
     "GetObject": object_operations.get_object,
     "GetObjectAcl": object_operations.get_object_acl,
     "GetObjectAttributes": object_operations.get_object_attributes,
-    "GetObjectTagging": object_operations.get_object_tagging,
+    "GetObjectTagging": tag_operations.get_object_tagging,
     "HeadBucket": bucket_operations.head_bucket,
     "HeadObject": object_operations.head_object,
     "ListBuckets": listing_operations.list_buckets,
@@ -42,6 +45,8 @@ HANDLERS: dict[str, Handler] = {
     "ListObjectsV2": listing_operations.list_objects_v2,
     "ListParts": multipart_operations.list_parts,
     "PutObject": object_operations.put_object,
+    "PutObjectTagging": tag_operations.put_object_tagging,
     "UploadPart": multipart_operations.upload_part,
     "UploadPartCopy": copy_operations.upload_part_copy,
+    **unset_configurations.HANDLERS,
 }

@@ -16,6 +16,8 @@ from trilith.s3.request import Request
 from trilith.s3.request_body import stored_content_encoding
 from trilith.s3.request_head import RequestHead
 from trilith.s3.sigv2 import HEADER_PARAMETERS
+from trilith.s3.tags import HEADER as TAGGING
+from trilith.s3.tags import header_tags
 from trilith.s3.timestamps import http_date
 
 USER_METADATA_BYTES_MAX = 2048
@@ -74,8 +76,6 @@ _SUPPORTED_VALUES: dict[bytes, frozenset[bytes]] = {
     b"x-amz-object-ownership": frozenset({b"BucketOwnerEnforced"}),
     b"x-amz-server-side-encryption": frozenset({b"AES256"}),
     b"x-amz-server-side-encryption-bucket-key-enabled": frozenset({b"false", b"False"}),
-    b"x-amz-tagging": frozenset({b""}),
-    b"x-amz-tagging-directive": frozenset({b"COPY", b"REPLACE"}),
 }
 _STORAGE_CLASS = b"x-amz-storage-class"
 _KNOWN_STORAGE_CLASSES = frozenset(
@@ -169,7 +169,7 @@ _SENT_BY_SIGNERS = frozenset(
 
 
 def read_metadata(head: RequestHead) -> ObjectMetadata:
-    """What a write stores beside the bytes. Raises MetadataTooLarge."""
+    """What a write stores beside the bytes. Raises MetadataTooLarge, and what tags.py does."""
     header_map = head.header_map
     headers: dict[str, str] = {}
     user: dict[str, str] = {}
@@ -191,7 +191,8 @@ def read_metadata(head: RequestHead) -> ObjectMetadata:
             "MetadataTooLarge",
             elements={"Size": size, "MaxSizeAllowed": USER_METADATA_BYTES_MAX},
         )
-    return ObjectMetadata(headers, user) if headers or user else NO_METADATA
+    tags = header_tags(head) if TAGGING in header_map else {}
+    return ObjectMetadata(headers, user, tags=tags) if headers or user or tags else NO_METADATA
 
 
 NO_METADATA = ObjectMetadata()
@@ -236,6 +237,8 @@ def object_headers(info: ObjectInfo) -> Headers:
         headers.append((_META + name.encode("latin-1"), _encode_words(value)))
     if metadata.storage_class != "STANDARD":
         headers.append((_STORAGE_CLASS, metadata.storage_class.encode()))
+    if metadata.tags:
+        headers.append((b"x-amz-tagging-count", b"%d" % len(metadata.tags)))
     return headers
 
 

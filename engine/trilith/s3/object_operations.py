@@ -197,13 +197,6 @@ def acl_answer(request: Request) -> Answer:
     )
 
 
-async def get_object_tagging(context: Context, request: Request) -> Answer:
-    """Always without tags, since no request can set any."""
-    check_version(request)
-    await context.objects.head_object(request.bucket, request.key)
-    return xml_answer(f'<Tagging xmlns="{NAMESPACE}"><TagSet/></Tagging>')
-
-
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from trilith.errors import ObjectNotFound, PreconditionFailed
 from trilith.objects.commands import (
     Deleted,
     DeleteObject,
+    Done,
     FoundObject,
     GetObject,
     PutObject,
+    PutTags,
     Stored,
 )
 from trilith.objects.keys import (
@@ -110,6 +114,18 @@ def delete_object(command: DeleteObject, view: View, effects: Effects, context: 
     remove_content(effects, command.stem, raw, None, context.now_ms)
     effects.delete(OBJECT, key)
     return Deleted(existed=True)
+
+
+def put_tags(command: PutTags, view: View, effects: Effects, _context: Context) -> Done:
+    key = command.stem + NULL_VERSION
+    raw = view.get(OBJECT, key)
+    if raw is None:
+        raise ObjectNotFound
+    record = OBJECT_RECORD.decode(raw)
+    metadata = replace(record.metadata, tags=command.tags)
+    kind = Kind(OBJECT_RECORD.kind(raw))
+    effects.put(OBJECT, key, OBJECT_RECORD.encode(kind, replace(record, metadata=metadata)))
+    return Done()
 
 
 def get_object(query: GetObject, view: View) -> FoundObject:

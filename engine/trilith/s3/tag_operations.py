@@ -1,0 +1,28 @@
+"""Get, Put and DeleteObjectTagging. Tags change in place: no new version, no new time."""
+
+from __future__ import annotations
+
+from trilith.s3 import tags
+from trilith.s3.answer import Answer, empty_answer, xml_answer
+from trilith.s3.context import Context
+from trilith.s3.object_operations import check_version
+from trilith.s3.request import Request
+
+
+async def get_object_tagging(context: Context, request: Request) -> Answer:
+    check_version(request)
+    info = await context.objects.head_object(request.bucket, request.key)
+    return xml_answer(tags.document(info.metadata.tags))
+
+
+async def put_object_tagging(context: Context, request: Request) -> Answer:
+    check_version(request)
+    body = await request.read_document(tags.DOCUMENT_BYTES_MAX)
+    await context.objects.put_tags(request.bucket, request.key, tags.document_tags(body))
+    return empty_answer(200)
+
+
+async def delete_object_tagging(context: Context, request: Request) -> Answer:
+    check_version(request)
+    await context.objects.put_tags(request.bucket, request.key, {})
+    return empty_answer(204)
