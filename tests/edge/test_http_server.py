@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import struct
 import threading
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -345,3 +347,36 @@ def test_a_pipelined_body_that_is_never_read_gives_its_budget_back() -> None:
         assert read_all(connection).endswith(b"finished")
         running.stop(10.0)
         assert running.server._budget.held == 0
+
+
+class Marks:
+    """Ties a mark to each request, and answers at once where it can."""
+
+    class Mark:
+        """Something that can be looked for."""
+
+    def __init__(self) -> None:
+        self.marks: list[weakref.ref[Marks.Mark]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        mark = scope["mark"] = self.Mark()
+        self.marks.append(weakref.ref(mark))
+        if scope["raw_path"] == b"/at-once":
+            assert scope["trilith.answer"](200, [(b"content-length", b"4")], b"once")
+        else:
+            await answer(send, 200, b"sent")
+
+
+def test_an_answered_request_leaves_no_ring_for_the_garbage_collector() -> None:
+    app = Marks()
+    gc.disable()
+    try:
+        with serving(app) as running, running.connect() as connection:
+            for target in [b"/at-once", b"/by-messages"] * 3:
+                connection.sendall(b"GET %b HTTP/1.1\r\nhost: h\r\n\r\n" % target)
+                read_answer(connection)
+            running.stop(10.0)
+        assert len(app.marks) == 6
+        assert [mark() for mark in app.marks[:-1]] == [None] * 5  # a connection holds its last one
+    finally:
+        gc.enable()

@@ -146,6 +146,9 @@ class Exchange:
             if self.buffered:
                 self.release()
             self._protocol.tasks.discard(self.task)  # set by now
+            # It leads back here: a ring for each request is work for the garbage collector, which
+            # stops everything for milliseconds.
+            self.scope.pop("trilith.answer", None)
         if self.complete or self.disconnected:
             return
         if self.started:
