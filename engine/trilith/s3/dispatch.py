@@ -10,6 +10,7 @@ from trilith.s3 import (
     listing_operations,
     multipart_operations,
     object_operations,
+    post_operations,
     tag_operations,
     unset_configurations,
 )
@@ -44,6 +45,7 @@ HANDLERS: dict[str, Handler] = {
     "ListObjects": listing_operations.list_objects,
     "ListObjectsV2": listing_operations.list_objects_v2,
     "ListParts": multipart_operations.list_parts,
+    "PostObject": post_operations.post_object,
     "PutObject": object_operations.put_object,
     "PutObjectTagging": tag_operations.put_object_tagging,
     "UploadPart": multipart_operations.upload_part,

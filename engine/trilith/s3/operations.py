@@ -6,6 +6,7 @@ is noticed, and one that we do not serve answers 501 with its name, never a wron
 
 from __future__ import annotations
 
+# `PostObject`, the form of browsers, is in no service model.
 SERVED = frozenset(
     {
         "AbortMultipartUpload",
@@ -57,6 +58,7 @@ SERVED = frozenset(
         "ListObjects",
         "ListObjectsV2",
         "ListParts",
+        "PostObject",
         "PutObject",
         "PutObjectTagging",
         "UploadPart",

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import hmac
 from base64 import b64encode
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from trilith.iam.credentials import Credential, CredentialSource
 from trilith.runtime.clock import Clock
 from trilith.s3 import sigv4_claims as claims_of
 from trilith.s3.authentication import Authentication, PayloadKind, check_token
-from trilith.s3.errors import S3Error, not_implemented
+from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.request_head import RequestHead
 
 SKEW_MAX_MS = 15 * 60 * 1000
@@ -119,6 +120,25 @@ class SigV2Authenticator:
         signed_date = b"" if b"x-amz-date" in headers else date
         return _verified(credential, head, headers, signed_date, host_bucket, signature)
 
+    def by_form(self, fields: Mapping[str, str], policy: bytes) -> Authentication:
+        """A PostObject's form, names in lower case; `policy` as sent. Raises S3Error."""
+        access_key_id = form_field(fields, "AWSAccessKeyId")
+        given = form_field(fields, "signature")
+        token = fields.get("x-amz-security-token")
+        headers = {} if token is None else {b"x-amz-security-token": token.encode()}
+        credential = self._credential(access_key_id, headers)
+        if not matches(credential, policy, given):
+            raise S3Error(
+                "SignatureDoesNotMatch",
+                elements={
+                    "AWSAccessKeyId": access_key_id,
+                    "StringToSign": policy.decode(),
+                    "SignatureProvided": given,
+                },
+            )
+        kind = PayloadKind.UNSIGNED
+        return Authentication(credential.identity, kind, kind.value)
+
     def _credential(self, access_key_id: str, headers: dict[bytes, bytes]) -> Credential:
         credential = self._credentials.find(access_key_id)
         if credential is None:
@@ -126,6 +146,19 @@ class SigV2Authenticator:
         token = headers.get(b"x-amz-security-token")
         check_token(credential, None if token is None else token.decode("latin-1"))
         return credential
+
+
+def form_field(fields: Mapping[str, str], name: str) -> str:
+    """A field that a signed form must have. Raises InvalidArgument."""
+    value = fields.get(name.lower())
+    if value is None:
+        raise invalid_argument(
+            f"Bucket POST must contain a field named '{name}'.  If it is specified, please check "
+            "the order of the fields.",
+            name,
+            "",
+        )
+    return value
 
 
 def signature(secret_key: str, text: bytes) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Mapping
 
 from trilith.iam.credentials import CredentialSource
 from trilith.iam.signing_keys import SigningKey, SigningKeys
@@ -23,7 +24,7 @@ from trilith.s3 import sigv4_claims as claims_of
 from trilith.s3.authentication import Authentication, ChunkSigner, PayloadKind, check_token
 from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.request_head import Pairs, RequestHead, canonical_path
-from trilith.s3.sigv2 import SigV2Authenticator
+from trilith.s3.sigv2 import SigV2Authenticator, form_field
 from trilith.s3.sigv4_claims import Claims, SignedHeaders
 
 SKEW_MAX_MS = 15 * 60 * 1000
@@ -140,6 +141,38 @@ class SigV4Authenticator:
             )
         return text
 
+    def authenticate_form(self, fields: Mapping[str, str]) -> Authentication:
+        """Of a PostObject whose policy is signed, with version 4 or 2. Names are in lower case.
+
+        Raises S3Error: AccessDenied for an unsigned form, InvalidArgument for one that lacks a
+        field, else the specific reason. When it ends is the policy's to say.
+        """
+        if "policy" not in fields:
+            raise S3Error("AccessDenied")
+        policy = fields["policy"].encode()
+        if "x-amz-signature" not in fields and "x-amz-credential" not in fields:
+            return self._version_2.by_form(fields, policy)
+        algorithm = form_field(fields, "x-amz-algorithm")
+        if algorithm != claims_of.ALGORITHM:
+            raise claims_of.unsupported_mechanism(algorithm)
+        access_key_id, date, region = claims_of.split_credential(
+            form_field(fields, "x-amz-credential"), _bad_form_credential
+        )
+        if region != self._region and not self._any_region:
+            raise claims_of.wrong_region(_bad_form_credential, region, self._region)
+        if not form_field(fields, "x-amz-date").startswith(date):
+            raise _bad_form_credential("its date is not that of X-Amz-Date.")
+        claims = Claims(access_key_id, date, region, _NO_HEADERS)
+        key = self._key(claims, fields.get("x-amz-security-token"))
+        given = form_field(fields, "x-amz-signature").encode("utf-8", "replace")
+        if not hmac.compare_digest(key.sign(policy).encode(), given):
+            raise S3Error(
+                "SignatureDoesNotMatch",
+                elements={"AWSAccessKeyId": access_key_id, "StringToSign": fields["policy"]},
+            )
+        kind = PayloadKind.UNSIGNED
+        return Authentication(key.credential.identity, kind, kind.value)
+
     def _by_query(self, head: RequestHead, parameters: dict[str, str]) -> Authentication:
         if not parameters.keys() >= _REQUIRED_PARAMETERS:
             raise S3Error("AuthorizationQueryParametersError")
@@ -212,6 +245,13 @@ class SigV4Authenticator:
         if session_token is not None or credential.session_token is not None:
             check_token(credential, session_token)
         return self._keys.get(credential, claims.date, claims.region, SERVICE)
+
+
+_NO_HEADERS = SignedHeaders("")
+
+
+def _bad_form_credential(what: str) -> S3Error:
+    return invalid_argument(what, "X-Amz-Credential", "")
 
 
 def _payload(text: str) -> tuple[PayloadKind, str]:
