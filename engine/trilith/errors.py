@@ -16,7 +16,7 @@ effect, and whose fault it is.
     │   ├── BodyMismatch (digest), IncompleteBody, EntityTooLarge
     │   ├── Unauthenticated, AccessDenied
     │   ├── IdempotentParameterMismatch, TransactionCancelled
-    │   └── NotServed
+    │   └── NotServed, ServiceNotFound
     ├── TransactionConflict, TransactionInProgress     not applied: a transaction is in the way
     ├── Unavailable                      not applied; retry, perhaps elsewhere
     │   ├── NotLeader, WrongRange, NotInSync, NotEnoughZones
@@ -177,6 +177,10 @@ class AccessDenied(CallerError):
 
 class NotServed(CallerError):
     """This version does not serve the operation."""
+
+
+class ServiceNotFound(CallerError):
+    """This node has no service of that name."""
 
 
 class IdempotentParameterMismatch(CallerError):

@@ -11,6 +11,7 @@ import grpc
 
 from trilith.client.failures import failure_of
 from trilith.edge.grpc_call import Call
+from trilith.edge.grpc_health import HealthService
 from trilith.edge.grpc_server import GrpcServer
 from trilith.errors import InternalError, InvalidRequest, Overloaded, TrilithError, Unauthenticated
 from trilith.iam.bearer_tokens import BearerTokens, issue
@@ -82,6 +83,7 @@ def _run(scenario: Callable[[_Running], Awaitable[None]], *, calls_max: int = 10
             clock,
             SystemEntropy(),
             records.append,
+            health=HealthService(lambda: (True, []), ["trilith.wire.v1.Admin"]),
             calls_max=calls_max,
         )
         await server.start("127.0.0.1", 0, reuse_port=False)

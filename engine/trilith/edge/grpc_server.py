@@ -8,6 +8,8 @@ plain classes with one method for each of the protocol's, in snake case:
     async def put_object(self, call: Call, messages: AsyncIterator[bytes]) -> Message  client stream
     async def get_object(self, call: Call, request: Message) -> None       server stream: call.send
 
+The health service alone is asked without credentials, and not counted among the calls in work.
+
 Memory is bounded: messages by MESSAGE_BYTES_MAX, their number by `calls_max`, streams by HTTP/2
 flow control, since a message is read when the service asks for it.
 """
@@ -25,6 +27,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
 from trilith.edge.grpc_call import CANCELLED, Call, abort, as_domain
+from trilith.edge.grpc_health import WATCHERS_MAX, HealthService
 from trilith.edge.grpc_status import status_of
 from trilith.errors import Overloaded, Stopping, TrilithError
 from trilith.iam.bearer_tokens import BearerTokens
@@ -32,6 +35,7 @@ from trilith.iam.credentials import Identity
 from trilith.request_record import Observe, RequestRecord
 from trilith.runtime.clock import Clock
 from trilith.runtime.entropy import Entropy
+from trilith.wire.v1 import health_pb2
 
 # A batch of 25 items of 400 KB is for several calls; a transaction's 4 MB fit.
 MESSAGE_BYTES_MAX = 6 << 20
@@ -49,6 +53,7 @@ _OPTIONS = (
     ("grpc.http2.lookahead_bytes", 512 << 10),
 )
 
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"]
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -58,6 +63,7 @@ class _Method(NamedTuple):
     request_type: type[Message]
     streams_in: bool
     streams_out: bool
+    is_open: bool  # to callers without credentials
 
 
 def method_name(method: MethodDescriptor) -> str:
@@ -76,8 +82,10 @@ class GrpcServer:
         entropy: Entropy,
         observe: Observe,
         *,
+        health: HealthService,
         calls_max: int,
     ) -> None:
+        self._health = health
         self._methods = {
             f"/{descriptor.full_name}/{method.name}": _Method(
                 method.name,
@@ -85,8 +93,9 @@ class GrpcServer:
                 message_factory.GetMessageClass(method.input_type),
                 bool(method.client_streaming),
                 bool(method.server_streaming),
+                service is health,
             )
-            for descriptor, service in services.items()
+            for descriptor, service in {**services, HEALTH: health}.items()
             for method in descriptor.methods
         }
         self._bearer_tokens = bearer_tokens
@@ -105,7 +114,7 @@ class GrpcServer:
         self._server = server = grpc.aio.server(
             options=(*_OPTIONS, ("grpc.so_reuseport", int(reuse_port))),
             # Ours says which limit it was; this one holds where ours is not reached.
-            maximum_concurrent_rpcs=self._calls_max + 64,
+            maximum_concurrent_rpcs=self._calls_max + WATCHERS_MAX + 64,
         )
         server.add_generic_rpc_handlers((self,))  # type: ignore[arg-type]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -118,6 +127,7 @@ class GrpcServer:
     async def stop(self, grace_s: float) -> None:
         """Refuses new calls, lets those in work finish for `grace_s`, then cancels them."""
         self._stopping = True
+        self._health.stop()
         if self._server is not None:
             await self._server.stop(grace_s)
             self._server = None
@@ -132,7 +142,7 @@ class GrpcServer:
         self._request_count += 1
         request_id = f"{self._request_prefix}{self._request_count:010x}"
         try:
-            identity = self._admit(details.invocation_metadata)
+            identity = _NOBODY if method.is_open else self._admit(details.invocation_metadata)
         except TrilithError as error:
             return self._refusal(method.operation, error, request_id)
 
@@ -180,7 +190,7 @@ class GrpcServer:
     async def _run(self, call: Call, method: _Method, received: Any) -> bytes:
         """Run a call to its end; returns the answer of one without a stream of answers."""
         status, code = 0, ""
-        self.in_flight += 1
+        self.in_flight += not method.is_open
         try:
             return await _answer(call, method, received)
         except asyncio.CancelledError:
@@ -192,7 +202,7 @@ class GrpcServer:
             await abort(call.context, domain, call.request_id)
             raise AssertionError("abort raises") from error
         finally:
-            self.in_flight -= 1
+            self.in_flight -= not method.is_open
             self._record(call, call.context, status, code)
 
     def _record(self, call: Call, context: Context, status: int, code: str) -> None:

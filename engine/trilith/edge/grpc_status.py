@@ -32,6 +32,7 @@ _STATUS: dict[type[BaseException], grpc.StatusCode] = {
     errors.ChangesTrimmed: grpc.StatusCode.OUT_OF_RANGE,
     errors.TableInUse: grpc.StatusCode.FAILED_PRECONDITION,
     errors.LimitExceeded: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.ServiceNotFound: grpc.StatusCode.NOT_FOUND,
     errors.BucketAlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.BucketAlreadyOwned: grpc.StatusCode.ALREADY_EXISTS,
     errors.TableAlreadyExists: grpc.StatusCode.ALREADY_EXISTS,

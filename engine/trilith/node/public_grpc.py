@@ -5,6 +5,7 @@ from __future__ import annotations
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.dynamodb.context import Context
 from trilith.edge.grpc_admin import AdminService, NodeAddress
+from trilith.edge.grpc_health import HealthService
 from trilith.edge.grpc_objects import ObjectsService
 from trilith.edge.grpc_server import GrpcServer
 from trilith.edge.grpc_streams import StreamsService
@@ -61,14 +62,16 @@ def grpc_server(
         ),
         (admin_pb2, "Admin"): AdminService(peers.status, facts.readiness, nodes),
     }
+    described = {
+        module.DESCRIPTOR.services_by_name[name]: service
+        for (module, name), service in services.items()
+    }
     return GrpcServer(
-        {
-            module.DESCRIPTOR.services_by_name[name]: service
-            for (module, name), service in services.items()
-        },
+        described,
         BearerTokens(credentials, runtime.clock),
         runtime.clock,
         runtime.entropy,
         observe,
+        health=HealthService(facts.readiness, [one.full_name for one in described]),
         calls_max=options.config.limits.grpc_calls_inflight_max,
     )
