@@ -49,6 +49,16 @@ class Server(Section, frozen=True, kw_only=True):
     grpc_port: Annotated[
         Port, Meta(description="first gRPC port; a serve cluster uses this and the two above it")
     ] = 7000
+    tls_certificate_file: Annotated[
+        str,
+        Meta(
+            description="PEM, with its chain: all public ports speak TLS; read again when it"
+            " changes; empty: plain text"
+        ),
+    ] = ""
+    tls_key_file: Annotated[
+        str, Meta(description="the certificate's key, PEM without a passphrase")
+    ] = ""
     worker_threads: Annotated[
         Positive, Meta(description="threads of a node for hashing, encryption and cold reads")
     ] = 2
@@ -308,6 +318,10 @@ def check(config: Config) -> None:
         raise ConfigError(
             "server.silence_ms_max must be 0, or at least replication.lease_duration_ms "
             f"({replication.lease_duration_ms}): until then a pause may cost nobody anything"
+        )
+    if bool(config.server.tls_certificate_file) != bool(config.server.tls_key_file):
+        raise ConfigError(
+            "server.tls_certificate_file and server.tls_key_file belong together: set both or none"
         )
     if config.journal.segment_bytes < SEGMENT_BYTES_MIN:
         raise ConfigError("journal.segment_bytes must be at least 4 MiB: a batch is one record")

@@ -10,6 +10,7 @@ import os
 import secrets
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -98,8 +99,13 @@ class Cluster:
         *,
         credentials: Credentials | None = GIVEN,
         environment: Mapping[str, str] | None = None,
+        ca_file: Path | None = None,
     ) -> None:
-        """`credentials` None: the server generates its own."""
+        """`credentials` None: the server generates its own. `ca_file`: who vouches for the
+        certificate that `environment` configures.
+        """
+        self._scheme = "http" if ca_file is None else "https"
+        self._trust = None if ca_file is None else ssl.create_default_context(cafile=str(ca_file))
         self.data_dir = data_dir
         self.log_path = data_dir.with_name(data_dir.name + ".serve.log")
         self._given = credentials
@@ -115,11 +121,11 @@ class Cluster:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.ports['s3']}"
+        return f"{self._scheme}://127.0.0.1:{self.ports['s3']}"
 
     @property
     def console(self) -> str:
-        return f"http://127.0.0.1:{self.ports['console']}"
+        return f"{self._scheme}://127.0.0.1:{self.ports['console']}"
 
     # -- life ------------------------------------------------------------------------------
 
@@ -238,7 +244,7 @@ class Cluster:
     def http_get(self, path: str) -> tuple[int, str]:
         """Status and text of a path on the console port; 0 when nothing answers."""
         try:
-            with urlopen(self.console + path, timeout=5) as response:
+            with urlopen(self.console + path, timeout=5, context=self._trust) as response:
                 return response.status, response.read().decode()
         except URLError as error:
             if hasattr(error, "code"):

@@ -150,12 +150,11 @@ class _Writer:
             self.count += 1
 
 
-def _split_all(cluster: Cluster) -> None:
+def _split_some(cluster: Cluster) -> None:
     data = ("--json", "--data", str(cluster.data_dir))
     partitions = json.loads(run_trilith("status", *data))["partitions"]
-    for one in partitions:
-        if one["keyspace"] == "tables":
-            run_trilith("partition", "split", str(one["id"]), *data)
+    for one in [one for one in partitions if one["keyspace"] == "tables"][:4]:
+        run_trilith("partition", "split", str(one["id"]), *data)
 
 
 @pytest.mark.load
@@ -196,13 +195,13 @@ def test_splits_and_a_lost_zone_cost_no_change_and_repeat_none(
 
         try:
             let_run()
-            _split_all(cluster)
+            _split_some(cluster)
             let_run()
             cluster.zone("kill", "az1")
             let_run()
             cluster.zone("start", "az1")
             cluster.wait_in_sync()
-            _split_all(cluster)
+            _split_some(cluster)
             let_run()
         finally:
             stop.set()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 TIMEOUT_S = 5.0
 _BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -15,18 +18,28 @@ class ConsoleError(Exception):
     """The console did not answer as it should; the message is for the user."""
 
 
-def get(url: str, token: str | None = None, timeout_s: float = TIMEOUT_S) -> tuple[int, bytes]:
-    """Status and body. Raises ConsoleError."""
+def get(
+    url: str,
+    token: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    *,
+    tls: SSLContext | None = None,
+) -> tuple[int, bytes]:
+    """Status and body. `tls`: what to trust, instead of the system. Raises ConsoleError."""
     # Not at the top: it brings email and ssl, which other commands do without.
     from http.client import HTTPConnection, HTTPException, HTTPSConnection
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConsoleError(f"{url} is not of the form http://host:port")
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
-        connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+        if parts.scheme == "https":
+            connection: HTTPConnection = HTTPSConnection(
+                parts.hostname, parts.port, timeout=timeout_s, context=tls
+            )
+        else:
+            connection = HTTPConnection(parts.hostname, parts.port, timeout=timeout_s)
         try:
             connection.request("GET", f"{parts.path}?{parts.query}".rstrip("?"), headers=headers)
             response = connection.getresponse()

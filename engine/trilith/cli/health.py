@@ -22,10 +22,18 @@ def health(
     """Ask /readyz of a node; exit status 0 when it is ready, 1 when it is not."""
     from trilith.cli.console_get import ConsoleError, get
 
+    tls = None
     if admin is None:
-        admin = f"http://127.0.0.1:{load_config(config_file, {}).server.console_port}"
+        server = load_config(config_file, {}).server
+        admin = f"http://127.0.0.1:{server.console_port}"
+        if server.tls_certificate_file:
+            from trilith.tls import pinned_context
+
+            tls = pinned_context(server)
+            admin = f"https://127.0.0.1:{server.console_port}"
+    path = "/livez" if live else "/readyz"
     try:
-        status, body = get(f"{admin.rstrip('/')}{'/livez' if live else '/readyz'}", None, timeout_s)
+        status, body = get(admin.rstrip("/") + path, None, timeout_s, tls=tls)
     except ConsoleError as error:
         if quiet:
             sys.exit(1)

@@ -14,6 +14,7 @@ import msgspec
 from trilith import config
 from trilith.cli.options import (
     address_options,
+    check_certificate,
     config_option,
     credentials_from_environment,
     load_config,
@@ -93,6 +94,7 @@ def node_options(
 ) -> NodeOptions:
     """The options, checked, with the secrets read. Raises ConfigError."""
     settings = load_config(config_file, addresses)
+    check_certificate(settings)
     if zone not in ZONES:
         raise config.ConfigError(f"--zone {zone}: the zones are {', '.join(ZONES)}")
     _check_coordinator(coordinator)

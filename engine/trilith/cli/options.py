@@ -44,13 +44,21 @@ config_option = click.option(
 
 
 def address_options(command: Any) -> Any:
-    """--host and one --NAME-port each; they win over the configuration. Port 0 is picked."""
+    """--host, one --NAME-port each and TLS; they win over the configuration. Port 0 is picked."""
     for name, meaning in reversed(PORTS.items()):
         default = getattr(config.Server(), f"{name}_port")
         command = click.option(
             f"--{name}-port",
             type=click.IntRange(0, 65535),
             help=f"{meaning}. [default: {default}]",
+        )(command)
+    for name, meaning in (("certificate", "PEM, with its chain"), ("key", "without a passphrase")):
+        command = click.option(
+            f"--tls-{name}",
+            f"tls_{name}_file",
+            type=click.Path(exists=True, dir_okay=False, resolve_path=True),
+            metavar="FILE",
+            help=f"Speak TLS on all these ports with this {name} ({meaning}).",
         )(command)
     return click.option(
         "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1]"
@@ -63,9 +71,20 @@ def load_config(config_file: Path | None, addresses: Mapping[str, Any]) -> confi
     given = {name: value for name, value in addresses.items() if value is not None}
     if not given:
         return settings
-    return msgspec.structs.replace(
+    settings = msgspec.structs.replace(
         settings, server=msgspec.structs.replace(settings.server, **given)
     )
+    config.check(settings)
+    return settings
+
+
+def check_certificate(settings: config.Config) -> None:
+    """Before processes are started with it. Raises ConfigError."""
+    server = settings.server
+    if server.tls_certificate_file:
+        from trilith import tls
+
+        tls.server_context(server.tls_certificate_file, server.tls_key_file)
 
 
 def credentials_from_environment(environment: Mapping[str, str]) -> Credentials | None:

@@ -12,6 +12,7 @@ import click
 from trilith import config
 from trilith.cli.options import (
     address_options,
+    check_certificate,
     config_option,
     credentials_from_environment,
     data_option,
@@ -39,6 +40,7 @@ def serve(data: Path, config_file: Path | None, print_config: bool, **addresses:
     if print_config:
         click.echo(config.render(settings), nl=False)
         return
+    check_certificate(settings)
     # asyncio comes with it, which `--help` and `--print-config` do without.
     from trilith.supervisor.serve import StartError, run_supervisor
 

@@ -1,4 +1,6 @@
-"""Who the SDK is to the cluster: where its access key is found, and the tokens made from it."""
+"""Who the SDK is to the cluster, where its access key is found, the tokens made from it; and whom
+it trusts.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,8 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+
+import grpc
 
 from trilith.errors import Unauthenticated
 from trilith.iam.bearer_tokens import LIFETIME_S, issue
@@ -43,6 +47,12 @@ def find_keys(
             "TRILITH_ROOT_SECRET_KEY (or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), or run "
             f"where {file} is"
         ) from None
+
+
+def channel_credentials(ca_file: str | os.PathLike[str] | None) -> grpc.ChannelCredentials:
+    """Whom to trust: the authorities in a PEM file, else gRPC's well-known ones. Raises OSError."""
+    roots = None if ca_file is None else Path(ca_file).read_bytes()
+    return grpc.ssl_channel_credentials(roots)
 
 
 class Access:

@@ -40,10 +40,18 @@ class AsyncSession:
     """For one event loop."""
 
     def __init__(
-        self, endpoints: Endpoints, access: Access, *, timeout_s: float, discover: bool
+        self,
+        endpoints: Endpoints,
+        access: Access,
+        *,
+        trust: grpc.ChannelCredentials | None = None,
+        timeout_s: float,
+        discover: bool,
     ) -> None:
+        """`trust`: connections are TLS, and whom they believe."""
         self._endpoints = endpoints
         self._access = access
+        self._trust = trust
         self._timeout_s = timeout_s
         self._discover = discover
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -55,7 +63,10 @@ class AsyncSession:
     def channel(self, address: str) -> grpc.aio.Channel:
         channel = self._channels.get(address)
         if channel is None:
-            channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            if self._trust is None:
+                channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+            else:
+                channel = grpc.aio.secure_channel(address, self._trust, options=CHANNEL_OPTIONS)
             self._channels[address] = channel
         return channel
 

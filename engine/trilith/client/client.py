@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from trilith.client import definition_calls, object_calls, transact_calls, types
-from trilith.client.access import Access, find_keys
+from trilith.client.access import Access, channel_credentials, find_keys
 from trilith.client.bucket import Bucket
 from trilith.client.endpoints import Endpoints, parse_endpoints
 from trilith.client.session import Session
@@ -175,6 +175,8 @@ def connect(
     *,
     access_key: str | None = None,
     secret_key: str | None = None,
+    tls: bool = False,
+    ca_file: str | os.PathLike[str] | None = None,
     timeout_s: float = TIMEOUT_S,
     discover: bool = True,
 ) -> Client:
@@ -182,9 +184,14 @@ def connect(
 
     The access key: as given, else from TRILITH_ROOT_ACCESS_KEY and TRILITH_ROOT_SECRET_KEY, else
     from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, else from the data directory here.
-    `timeout_s` is for each call with its retries. `discover`: learn the cluster's other nodes, for
-    when this one fails. Raises Unauthenticated where no key is found, ValueError.
+    `tls`: the cluster speaks TLS; `ca_file`: it does, and this file (PEM) has whom to trust instead
+    of gRPC's well-known authorities. `timeout_s` is for each call with its retries. `discover`:
+    learn the cluster's other nodes, for when this one fails. Raises Unauthenticated where no key is
+    found, ValueError, OSError.
     """
     keys = find_keys(access_key, secret_key, os.environ)
     found = Endpoints(parse_endpoints(endpoints))
-    return Client(Session(found, Access(*keys), timeout_s=timeout_s, discover=discover))
+    trust = channel_credentials(ca_file) if tls or ca_file is not None else None
+    return Client(
+        Session(found, Access(*keys), trust=trust, timeout_s=timeout_s, discover=discover)
+    )

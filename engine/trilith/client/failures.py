@@ -21,6 +21,7 @@ from trilith.errors import (
 
 # gRPC's own words, where it says no more than a status.
 _NOT_CONNECTED = ("failed to connect", "connection refused", "name resolution", "dns resolution")
+_NOT_TRUSTED = ("certificate_verify_failed", "is not in peer certificate")
 _TOO_LARGE = "larger than max"
 
 
@@ -33,6 +34,8 @@ def failure_of(error: grpc.RpcError) -> TrilithError:
     if name is not None:
         return from_wire(_text(name), text, _details(trailer.get("trilith-details-bin")))
     lower = text.lower()
+    if code is grpc.StatusCode.UNAVAILABLE and any(words in lower for words in _NOT_TRUSTED):
+        return Unauthenticated(f"the server's certificate is not trusted: is ca_file right? {text}")
     match code:
         case grpc.StatusCode.UNAVAILABLE if any(words in lower for words in _NOT_CONNECTED):
             return PeerUnreachable(text)

@@ -39,10 +39,18 @@ class Session:
     """Channels are opened when they are first used. May be used by several threads."""
 
     def __init__(
-        self, endpoints: Endpoints, access: Access, *, timeout_s: float, discover: bool
+        self,
+        endpoints: Endpoints,
+        access: Access,
+        *,
+        trust: grpc.ChannelCredentials | None = None,
+        timeout_s: float,
+        discover: bool,
     ) -> None:
+        """`trust`: connections are TLS, and whom they believe."""
         self._endpoints = endpoints
         self._access = access
+        self._trust = trust
         self._timeout_s = timeout_s
         self._discover = discover
         self._channels: dict[str, grpc.Channel] = {}
@@ -58,7 +66,10 @@ class Session:
         with self._lock:
             channel = self._channels.get(address)
             if channel is None:
-                channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+                if self._trust is None:
+                    channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+                else:
+                    channel = grpc.secure_channel(address, self._trust, options=CHANNEL_OPTIONS)
                 self._channels[address] = channel
             return channel
 

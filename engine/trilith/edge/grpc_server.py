@@ -109,8 +109,15 @@ class GrpcServer:
         self.in_flight = 0
         self.port = 0
 
-    async def start(self, host: str, port: int, *, reuse_port: bool) -> None:
-        """Accepts calls when it returns. Raises OSError."""
+    async def start(
+        self,
+        host: str,
+        port: int,
+        *,
+        reuse_port: bool,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        """Accepts calls when it returns; `credentials`: over TLS. Raises OSError."""
         self._server = server = grpc.aio.server(
             options=(*_OPTIONS, ("grpc.so_reuseport", int(reuse_port))),
             # Ours says which limit it was; this one holds where ours is not reached.
@@ -119,7 +126,10 @@ class GrpcServer:
         server.add_generic_rpc_handlers((self,))  # type: ignore[arg-type]
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            self.port = server.add_insecure_port(address)
+            if credentials is None:
+                self.port = server.add_insecure_port(address)
+            else:
+                self.port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address} for gRPC: {error}") from error
         await server.start()

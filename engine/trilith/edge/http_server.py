@@ -16,6 +16,7 @@ from uvicorn.server import ServerState
 
 from trilith import config as configuration
 from trilith.edge.answer import Refuse, refuse_in_text
+from trilith.edge.certificate import Certificate
 from trilith.edge.protocol import BodyBudget, ConnectionLimits, HttpProtocol
 
 log = logging.getLogger("trilith.edge")
@@ -25,6 +26,7 @@ SWEEP_INTERVAL_S = 1.0
 HEADER_TIMEOUT_S = 15.0
 BODY_BYTES_MAX = 64 << 20
 STOP_POLL_S = 0.02
+TLS_SHUTDOWN_S = 2.0  # for the other side to say goodbye
 
 
 def limits_from(limits: configuration.Limits) -> ConnectionLimits:
@@ -66,9 +68,12 @@ class HttpServer:
         app: Any,
         sock: socket.socket,
         limits: ConnectionLimits,
+        certificate: Certificate | None = None,
     ) -> None:
+        """`certificate`: the connections are TLS."""
         self._sock = sock
         self._limits = limits
+        self._certificate = certificate
         self._refuse: Refuse = getattr(app, "refuse", refuse_in_text)
         self._config = Config(
             app,
@@ -111,7 +116,14 @@ class HttpServer:
                 loop=loop,
             )
 
-        self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
+        tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            tls = {
+                "ssl": self._certificate.context,
+                "ssl_handshake_timeout": self._limits.header_timeout_s,
+                "ssl_shutdown_timeout": TLS_SHUTDOWN_S,
+            }
+        self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG, **tls)
         self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -120,6 +132,8 @@ class HttpServer:
         connections: set[HttpProtocol] = self._state.connections  # type: ignore[assignment]
         for connection in [one for one in connections if one.deadline <= now]:
             connection.deadline_passed()
+        if self._certificate is not None:
+            self._certificate.refresh()
         self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     async def stop(self, grace_s: float) -> None:

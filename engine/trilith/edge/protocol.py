@@ -104,7 +104,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.flow = FlowControl(transport)
         self.server = get_local_addr(transport)
         self.client = get_remote_addr(transport)
-        self.scheme = "http"
+        self.scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
         transport.set_write_buffer_limits(high=WRITE_HIGH_WATER_BYTES)
         self.deadline = self.loop.time() + self._limits.keep_alive_timeout_s
         if len(self.connections) > self._limits.connections_max:
@@ -130,7 +130,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._ended = True
         if last.more_body:
             last.stall()
-        return True
+        return self.scheme == "http"  # a TLS connection cannot stay half open
 
     def deadline_passed(self) -> None:
         """Called by the sweep: an idle, a dawdling or a lingering connection ends here."""
@@ -300,7 +300,7 @@ class HttpProtocol(HttpToolsProtocol):
             "asgi": ASGI_VERSION,
             "http_version": version,
             "method": method,
-            "scheme": "http",
+            "scheme": self.scheme,
             "path": raw_path.decode("latin-1"),
             "raw_path": raw_path,
             "query_string": query,
@@ -390,7 +390,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._lingering = True
         self.deadline = self.loop.time() + LINGER_S
         self.flow.resume_reading()
-        if not self.transport.is_closing():
+        if not self.transport.is_closing() and self.transport.can_write_eof():  # not over TLS
             self.transport.write_eof()
 
     async def drain(self) -> None:

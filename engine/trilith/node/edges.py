@@ -12,6 +12,7 @@ from trilith.dynamodb.app import DynamoDBApp
 from trilith.dynamodb.authentication import Authenticator
 from trilith.dynamodb.context import Context
 from trilith.edge.access_log import AccessLog
+from trilith.edge.certificate import Certificate
 from trilith.edge.grpc_server import GrpcServer
 from trilith.edge.http_server import HttpServer, limits_from, listening_socket
 from trilith.edge.metrics import Metrics
@@ -71,18 +72,31 @@ class Edges:
         """All ports accept when it returns. Raises OSError."""
         options = self._options
         limits = limits_from(options.config.limits)
+        certificate = self._certificate()
         for app, port in (
             (self._s3(), options.s3_port),
             (self._dynamodb(), options.dynamodb_port),
             (self._console(), options.console_port),
         ):
             listener = listening_socket(options.host, port, reuse_port=options.reuse_port)
-            server = HttpServer(app, listener, limits)
+            server = HttpServer(app, listener, limits, certificate)
             self._servers.append(server)
             await server.start()
         grpc = self._grpc()
         self._servers.append(grpc)
-        await grpc.start(options.host, options.grpc_port, reuse_port=options.reuse_port)
+        await grpc.start(
+            options.host,
+            options.grpc_port,
+            reuse_port=options.reuse_port,
+            credentials=None if certificate is None else certificate.grpc_credentials(),
+        )
+
+    def _certificate(self) -> Certificate | None:
+        """None: plain text."""
+        server = self._options.config.server
+        if not server.tls_certificate_file:
+            return None
+        return Certificate(server.tls_certificate_file, server.tls_key_file)
 
     async def stop(self, grace_s: float) -> None:
         """Accept nothing new; what is in work may finish for so long."""

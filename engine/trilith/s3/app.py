@@ -87,6 +87,7 @@ class S3App:
             f"{self._request_prefix}{count:08X}",
             self._clock.monotonic(),
             client[0] if client else "",
+            scope.get("scheme", "http"),
         )
 
     def _admit(self, request: Request) -> None:

@@ -120,7 +120,8 @@ async def complete_multipart_upload(context: Context, request: Request) -> Answe
         checksum=checksum,
         expected_size=expected_size,
     )
-    location = f"http://{request.header(b'host') or ''}{request.head.raw_path.decode('latin-1')}"
+    host = request.header(b"host") or ""
+    location = f"{request.scheme}://{host}{request.head.raw_path.decode('latin-1')}"
     answer = xml_answer(
         f'<CompleteMultipartUploadResult xmlns="{NAMESPACE}">{element("Location", location)}'
         f"{element('Bucket', request.bucket)}{element('Key', request.key)}"

@@ -36,14 +36,23 @@ class Request:
         "receive",
         "remote",
         "request_id",
+        "scheme",
         "started_s",
     )
 
-    def __init__(self, head: RequestHead, request_id: str, started_s: float, remote: str) -> None:
+    def __init__(
+        self,
+        head: RequestHead,
+        request_id: str,
+        started_s: float,
+        remote: str,
+        scheme: str = "http",
+    ) -> None:
         self.head = head
         self.request_id = request_id
         self.started_s = started_s
         self.remote = remote
+        self.scheme = scheme
         self.operation = "Unrouted"
         self.bucket = ""
         self.key = ""

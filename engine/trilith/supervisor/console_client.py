@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from trilith.undecodable import UNDECODABLE
 
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
 _BODY_BYTES_MAX = 16 * 1024 * 1024
 
 
 async def get(
-    host: str, port: int, path: str, token: str, timeout_s: float, *, method: str = "GET"
+    host: str,
+    port: int,
+    path: str,
+    token: str,
+    timeout_s: float,
+    *,
+    method: str = "GET",
+    tls: SSLContext | None = None,
 ) -> tuple[int, bytes]:
     """Status and body; (0, b"") when nothing answers in time or the answer is not HTTP."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await _get(host, port, path, token, method)
+            return await _get(host, port, path, token, method, tls)
     except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError):
         return 0, b""
 
 
-async def _get(host: str, port: int, path: str, token: str, method: str) -> tuple[int, bytes]:
-    reader, writer = await asyncio.open_connection(host, port)
+async def _get(
+    host: str, port: int, path: str, token: str, method: str, tls: SSLContext | None
+) -> tuple[int, bytes]:
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         writer.write(
             f"{method} {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {token}\r\n"

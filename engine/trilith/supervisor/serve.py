@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 import msgspec
@@ -25,6 +25,9 @@ from trilith.supervisor.node_process import STOP_TIMEOUT_S, NodeProcess, State
 from trilith.supervisor.small_files import write_private
 from trilith.supervisor.watchdog import Patience
 from trilith.supervisor.welcome import welcome
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 READY_POLL_S = 0.1
 # The console port is shared: one answer speaks for one node, a run of them for all that listen.
@@ -178,7 +181,8 @@ class Supervisor:
 
     def _url(self, port: int) -> str:
         host = console_client.client_host(self._config.server.host)
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        scheme = "https" if self._config.server.tls_certificate_file else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def _grpc_addresses(self) -> list[str]:
         host = console_client.client_host(self._config.server.host)
@@ -188,7 +192,17 @@ class Supervisor:
     async def _console_get(self, path: str) -> tuple[int, bytes]:
         host = console_client.client_host(self._config.server.host)
         port = self._config.server.console_port
-        return await console_client.get(host, port, path, self._token, STATUS_TIMEOUT_S)
+        return await console_client.get(
+            host, port, path, self._token, STATUS_TIMEOUT_S, tls=self._console_tls()
+        )
+
+    def _console_tls(self) -> SSLContext | None:
+        """Made anew: the certificate may have been renewed."""
+        if not self._config.server.tls_certificate_file:
+            return None
+        from trilith import tls
+
+        return tls.pinned_context(self._config.server)
 
     # -- control -----------------------------------------------------------------------------
 
@@ -229,6 +243,7 @@ class Supervisor:
             self._token,
             PARTITION_TIMEOUT_S,
             method="POST",
+            tls=self._console_tls(),
         )
         answer = console_client.decode_object(body)
         if code != 200 or answer is None:
