@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "engine" / "trilith" / "client"
-MADE = ("bucket", "change_reader", "client", "object_reader", "table")
+MADE = ("bucket", "change_reader", "client", "object_reader", "table", "upload")
 HEADER = "# Made from async_{name}.py by `make blocking`: change that one.\n"
 
 # In this order.
@@ -28,7 +28,8 @@ _WORDS = (
         r"It belongs to one event loop\.",
         "Threads may share it; processes made by fork may not.",
     ),
-    (r"\[(\w+) async for \1 in (\w+)\]", r"\2"),
+    (r"\.join\(\[(\w+) async for \1 in (\w+)\]\)", r".join(\2)"),
+    (r"\[(\w+) async for \1 in ([^\]]+)\]", r"list(\2)"),
     (r"\basyncio\.to_thread\((\w+(?:\.\w+)*), ", r"\1("),
     (r"\bAwaitable\[(\w+)\]", r"\1"),
     (r"(?m)^( *)async for one in (.+):\n +yield one$", r"\1yield from \2"),

@@ -20,11 +20,12 @@ from trilith.edge.grpc_server import method_name
 from trilith.edge.grpc_streams import StreamsService
 from trilith.edge.grpc_tables import TablesService
 from trilith.edge.grpc_transactions import TransactionsService
+from trilith.edge.grpc_uploads import UploadsService
 from trilith.errors import InternalError, TrilithError
 from trilith.iam.credentials import root_credential
 from trilith.objects.transactions import ObjectTransactions
 from trilith.runtime.clock import SystemClock
-from trilith.wire.v1 import objects_pb2, streams_pb2, tables_pb2, transactions_pb2
+from trilith.wire.v1 import objects_pb2, streams_pb2, tables_pb2, transactions_pb2, uploads_pb2
 
 DEPTH_MAX = 5
 # Words that get past the first checks.
@@ -79,7 +80,7 @@ _SCALARS: dict[int, st.SearchStrategy[Any]] = {
 }
 METHODS = [
     method
-    for module in (tables_pb2, transactions_pb2, objects_pb2, streams_pb2)
+    for module in (tables_pb2, transactions_pb2, objects_pb2, streams_pb2, uploads_pb2)
     for service in module.DESCRIPTOR.services_by_name.values()
     for method in service.methods
     if not method.client_streaming
@@ -105,6 +106,7 @@ def test_any_message_is_answered_or_refused(method: Any, data: st.DataObject) ->
     services = {
         "Tables": tables,
         "Streams": StreamsService(tables),
+        "Uploads": UploadsService(objects.service),
         "Transactions": TransactionsService(tables, transactions),
         "Objects": ObjectsService(objects.service, "us-east-1"),
     }

@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
+from typing import Any
 
-from trilith.client.access import new_request_token
-from trilith.client.bodies import Data, Source, source_of, split
-from trilith.wire.v1 import objects_pb2 as wire
+from trilith.client.bodies import Data, FileSlice, Source, closing, source_of, split
 
 AsyncData = Data | AsyncIterable[bytes]
 
@@ -44,31 +43,32 @@ class AsyncSource:
         return next(pieces, b"")
 
 
-class AsyncUpload:
-    """As bodies.Upload."""
+class AsyncBodyStream:
+    """As bodies.BodyStream."""
 
-    def __init__(self, head: wire.PutObjectHead, source: AsyncSource) -> None:
+    def __init__(self, head: Any, source: AsyncSource, last: Any) -> None:
         self._head = head
         self._source = source
-        self._token = b""
+        self._last = last
+        self.is_repeatable = source.is_repeatable
         self.failure: Exception | None = None
 
-    async def messages(self) -> AsyncIterator[wire.PutObjectRequest]:
+    async def messages(self) -> AsyncIterator[Any]:
         self.failure = None
-        yield wire.PutObjectRequest(head=self._head)
+        message = type(self._head)
+        yield self._head
         try:
             async for piece in self._source.pieces():
-                yield wire.PutObjectRequest(data=piece)
+                yield message(data=piece)
         except Exception as error:  # noqa: BLE001 - told to the caller by who sends this
             self.failure = error
             return  # without a last message nothing is stored
-        self._token = self._token or new_request_token()
-        yield wire.PutObjectRequest(last=True, token=self._token)
+        yield closing(self._last)
 
 
-def async_source_of(data: AsyncData) -> AsyncSource:
+def async_source_of(data: AsyncData | FileSlice) -> AsyncSource:
     """Raises TypeError."""
     if isinstance(data, AsyncIterable):
         return AsyncSource(None, data, blocks=False)
-    blocks = isinstance(data, os.PathLike) or hasattr(data, "read")
+    blocks = isinstance(data, os.PathLike | FileSlice) or hasattr(data, "read")
     return AsyncSource(source_of(data), None, blocks=blocks)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
 import grpc
 
 from trilith.client import object_calls
 from trilith.client.access import Access
+from trilith.client.async_bodies import AsyncBodyStream
 from trilith.client.endpoints import Endpoints
 from trilith.client.failures import failure_of
-from trilith.client.retries import Attempts
+from trilith.client.retries import RETRY_S, STREAM_S_MAX, Attempts
 from trilith.client.rpc import CHANNEL_OPTIONS, Call, Rpc
 from trilith.errors import TrilithError, Unauthenticated
 
 T = TypeVar("T")
+G = TypeVar("G")
 
 
 class AsyncAnswers:
@@ -79,6 +81,48 @@ class AsyncSession:
 
         await self._find_nodes()
         return call.parse(await self.attempts(attempt, timeout_s, repeatable=call.repeatable))
+
+    async def send(self, rpc: Rpc, body: AsyncBodyStream, timeout_s: float | None) -> Any:
+        """The answer to a stream of ours, however long it takes unless `timeout_s` is given.
+
+        Raises TrilithError, or what reading the body has raised.
+        """
+
+        async def attempt(channel: grpc.aio.Channel, _attempt_s: float) -> Any:
+            call = channel.stream_unary(rpc.path, rpc.encode, rpc.decode)
+            try:
+                return await call(
+                    body.messages(), timeout=timeout_s, metadata=self._access.metadata()
+                )
+            except grpc.RpcError:
+                if body.failure is not None:
+                    raise body.failure from None
+                raise
+
+        await self._find_nodes()
+        return await self.attempts(
+            attempt, timeout_s or STREAM_S_MAX, repeatable=body.is_repeatable, retry_s=RETRY_S
+        )
+
+    async def side_by_side(
+        self, work: Callable[[G], Awaitable[T]], given: Iterable[G], limit: int
+    ) -> list[T]:
+        """What `work` makes of each, at most `limit` at a time. The first failure ends the others,
+        and is raised.
+        """
+        places = asyncio.Semaphore(limit)
+
+        async def one(value: G) -> T:
+            async with places:
+                return await work(value)
+
+        tasks = [asyncio.ensure_future(one(value)) for value in given]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def attempts(
         self,

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 from trilith.client.access import new_request_token
-from trilith.wire.v1 import objects_pb2 as wire
 
 PIECE_BYTES = 256 << 10
 Data = bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes] | Iterable[bytes]
@@ -29,33 +28,40 @@ class Source:
         raise NotImplementedError
 
 
-class Upload:
-    """The stream of one PutObject, as often as it is sent: always with the same token.
+class BodyStream:
+    """The messages of one body, as often as they are sent: a head, data, and a last one.
 
     `failure` is what reading the body raised: the stream ends early, and its answer does not count.
     """
 
-    def __init__(self, head: wire.PutObjectHead, source: Source) -> None:
+    def __init__(self, head: Any, source: Source, last: Any) -> None:
+        """Messages of one type. A `last` that has room for a token gets one: see `closing`."""
         self._head = head
         self._source = source
-        self._token = b""
+        self._last = last
+        self.is_repeatable = source.is_repeatable
         self.failure: Exception | None = None
 
-    def messages(self) -> Iterator[wire.PutObjectRequest]:
+    def messages(self) -> Iterator[Any]:
         self.failure = None
-        yield wire.PutObjectRequest(head=self._head)
+        message = type(self._head)
+        yield self._head
         try:
             for piece in self._source.pieces():
-                yield wire.PutObjectRequest(data=piece)
+                yield message(data=piece)
         except Exception as error:  # noqa: BLE001 - told to the caller by who sends this
             self.failure = error
             return  # without a last message nothing is stored
-        yield wire.PutObjectRequest(last=True, token=self.token())
+        yield closing(self._last)
 
-    def token(self) -> bytes:
-        """Made when the body has ended for the first time: the engine's memory is short."""
-        self._token = self._token or new_request_token()
-        return self._token
+
+def closing(last: Any) -> Any:
+    """The last message, always with the same token: made when the body has ended for the first
+    time, since the engine's memory is short.
+    """
+    if "token" in last.DESCRIPTOR.fields_by_name and not last.token:
+        last.token = new_request_token()
+    return last
 
 
 class _Bytes(Source):
@@ -80,6 +86,26 @@ class _Path(Source):
     def pieces(self) -> Iterator[bytes]:
         with open(self._path, "rb") as file:
             while piece := file.read(PIECE_BYTES):
+                yield piece
+
+
+class FileSlice(Source):
+    """A run of a file's bytes."""
+
+    is_repeatable = True
+
+    def __init__(self, path: str | os.PathLike[str], offset: int, size: int) -> None:
+        self._path = path
+        self._offset = offset
+        self.size: int = size
+
+    def pieces(self) -> Iterator[bytes]:
+        """Fewer than `size` where the file has become shorter."""
+        left = self.size
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            while left and (piece := file.read(min(left, PIECE_BYTES))):
+                left -= len(piece)
                 yield piece
 
 
@@ -121,8 +147,10 @@ def split(run: bytes) -> Iterator[bytes]:
         yield from _Bytes(run).pieces()
 
 
-def source_of(data: Data) -> Source:
+def source_of(data: Data | FileSlice) -> Source:
     """Raises TypeError."""
+    if isinstance(data, FileSlice):
+        return data
     if isinstance(data, bytes | bytearray | memoryview):
         return _Bytes(data)
     if isinstance(data, os.PathLike):

@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-import grpc
-
-from trilith.client import object_calls, types
-from trilith.client.bodies import Data, Upload, source_of
+from trilith.client import object_calls, types, upload_calls
+from trilith.client.bodies import BodyStream, Data, source_of
 from trilith.client.object_calls import PUT_OBJECT, Range
 from trilith.client.object_reader import ObjectReader
 from trilith.client.reading import Progress
+from trilith.client.retries import RETRY_S
 from trilith.client.session import Session
-
-RETRY_S = 30.0  # for a stream to be taken up again
-STREAM_S_MAX = 86_400.0
+from trilith.client.upload import Upload
+from trilith.wire.v1 import objects_pb2
 
 
 class Bucket:
@@ -56,22 +53,9 @@ class Bucket:
             if_match=if_match,
             if_absent=if_absent,
         )
-        upload = Upload(head, source)
-
-        def attempt(channel: grpc.Channel, attempt_s: float) -> Any:
-            del attempt_s  # however long the body takes
-            send = channel.stream_unary(PUT_OBJECT.path, PUT_OBJECT.encode, PUT_OBJECT.decode)
-            try:
-                return send(upload.messages(), timeout=timeout_s, metadata=self._session.metadata())
-            except grpc.RpcError:
-                if upload.failure is not None:
-                    raise upload.failure from None
-                raise
-
-        answer = self._session.attempts(
-            attempt, timeout_s or STREAM_S_MAX, repeatable=source.is_repeatable, retry_s=RETRY_S
-        )
-        return types.object_info(answer)
+        last = objects_pb2.PutObjectRequest(last=True)
+        body = BodyStream(objects_pb2.PutObjectRequest(head=head), source, last)
+        return types.object_info(self._session.send(PUT_OBJECT, body, timeout_s))
 
     def get(
         self,
@@ -148,3 +132,34 @@ class Bucket:
             eventual=eventual,
         )
         return self._session.run(call)
+
+    # --- uploads in parts ------------------------------------------------------------------------
+
+    def start_upload(
+        self,
+        key: str,
+        *,
+        content_type: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Upload:
+        """Begin an object that comes in parts: side by side, and gone on with after a failure.
+
+        Its parts stay until it is completed or aborted. Raises BucketNotFound.
+        """
+        call = upload_calls.create_upload(
+            self.name, key, object_calls.metadata_message(content_type, metadata, headers)
+        )
+        return self.upload(key, (self._session.run(call)).id)
+
+    def upload(self, key: str, upload_id: str) -> Upload:
+        """An upload that was begun before; asks nobody whether it is there."""
+        return Upload(self._session, self.name, key, upload_id)
+
+    def uploads(self, prefix: str = "") -> Iterator[types.UploadInfo]:
+        """Those that are neither completed nor aborted, by key, the oldest first."""
+        after: tuple[str, str] | None = ("", "")
+        while after is not None:
+            call = upload_calls.list_uploads(self.name, prefix, after)
+            found, after = self._session.run(call)
+            yield from found

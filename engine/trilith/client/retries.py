@@ -23,6 +23,8 @@ PAUSE_S_MAX = 2.0
 # tries by itself.
 ATTEMPT_S_FIRST = 4.0
 ATTEMPT_S_MAX = 12.0
+RETRY_S = 30.0  # for a stream to be taken up again
+STREAM_S_MAX = 86_400.0
 # The engine remembers tokens for ten minutes.
 REPEAT_S_MAX = 480.0
 

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 import grpc
 
 from trilith.client import object_calls
 from trilith.client.access import Access
+from trilith.client.bodies import BodyStream
 from trilith.client.endpoints import Endpoints
 from trilith.client.failures import failure_of
-from trilith.client.retries import Attempts
+from trilith.client.retries import RETRY_S, STREAM_S_MAX, Attempts
 from trilith.client.rpc import CHANNEL_OPTIONS, Call, Rpc
 from trilith.errors import TrilithError, Unauthenticated
 
 T = TypeVar("T")
+G = TypeVar("G")
 
 
 class Answers:
@@ -82,6 +85,40 @@ class Session:
 
         self._find_nodes()
         return call.parse(self.attempts(attempt, timeout_s, repeatable=call.repeatable))
+
+    def send(self, rpc: Rpc, body: BodyStream, timeout_s: float | None) -> Any:
+        """The answer to a stream of ours, however long it takes unless `timeout_s` is given.
+
+        Raises TrilithError, or what reading the body has raised.
+        """
+
+        def attempt(channel: grpc.Channel, _attempt_s: float) -> Any:
+            call = channel.stream_unary(rpc.path, rpc.encode, rpc.decode)
+            try:
+                return call(body.messages(), timeout=timeout_s, metadata=self._access.metadata())
+            except grpc.RpcError:
+                if body.failure is not None:
+                    raise body.failure from None
+                raise
+
+        self._find_nodes()
+        return self.attempts(
+            attempt, timeout_s or STREAM_S_MAX, repeatable=body.is_repeatable, retry_s=RETRY_S
+        )
+
+    def side_by_side(self, work: Callable[[G], T], given: Iterable[G], limit: int) -> list[T]:
+        """What `work` makes of each, at most `limit` at a time. The first failure keeps those from
+        beginning that have not, and is raised.
+        """
+        with ThreadPoolExecutor(limit) as threads:
+            futures = [threads.submit(work, value) for value in given]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+            finally:
+                for future in futures:
+                    future.cancel()
+            failed = [one for one in futures if not one.cancelled() and one.exception()]
+            return [future.result() for future in failed or futures]
 
     def attempts(
         self,

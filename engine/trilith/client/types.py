@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from trilith.wire.v1 import admin_pb2, objects_pb2, tables_pb2
+from trilith.wire.v1 import admin_pb2, objects_pb2, tables_pb2, uploads_pb2
 
 
 def _when(milliseconds: int) -> datetime:
@@ -62,6 +62,24 @@ class ObjectPage:
     objects: list[ListedObject]
     common_prefixes: list[str]
     next_after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadInfo:
+    """An upload in parts that was begun."""
+
+    key: str
+    id: str
+    initiated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PartInfo:
+    """A part of an upload: `size` in bytes, `etag` the MD5 of its bytes in hex."""
+
+    number: int
+    size: int
+    etag: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +236,14 @@ def object_page(message: objects_pb2.ListObjectsResponse) -> ObjectPage:
         for one in message.objects
     ]
     return ObjectPage(objects, list(message.common_prefixes), message.next_after or None)
+
+
+def upload_info(message: uploads_pb2.Upload) -> UploadInfo:
+    return UploadInfo(message.key, message.id, _when(message.initiated_ms))
+
+
+def part_info(message: uploads_pb2.Part) -> PartInfo:
+    return PartInfo(message.number, message.size, message.etag)
 
 
 def key_message(key: tuple[str, str]) -> tables_pb2.KeyAttribute:

@@ -6,13 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
 
+from trilith.edge.grpc_bodies import DATA_BYTES_MAX, ReceivedBody
 from trilith.edge.grpc_call import Call
-from trilith.errors import EntityTooLarge, IncompleteBody, InvalidRequest
-from trilith.objects.digests import RunningChecksum
+from trilith.errors import InvalidRequest
 from trilith.objects.types import (
     NO_CONDITIONS,
     BucketInfo,
-    Checksum,
     ObjectInfo,
     ObjectMetadata,
     ObjectReader,
@@ -23,10 +22,8 @@ from trilith.s3.headers import USER_METADATA_BYTES_MAX
 from trilith.s3.names import KEY_BYTES_MAX, is_bucket_name
 from trilith.wire.v1 import objects_pb2 as wire
 
-DATA_BYTES_MAX = 1 << 20  # of one message
 OBJECT_BYTES_MAX = 5 << 40
 LIST_LIMIT_MAX = 1000
-CHECKSUM = "CRC64NVME"  # what S3 computes when nobody asks for another
 _STANDARD_HEADERS = frozenset(
     {
         "cache-control",
@@ -52,14 +49,14 @@ class ObjectsService:
     # --- buckets ---------------------------------------------------------------------------------
 
     async def create_bucket(self, call: Call, request: wire.CreateBucketRequest) -> wire.Bucket:
-        name = call.resource = _bucket_name(request.name)
+        name = call.resource = bucket_name(request.name)
         owner = call.identity.canonical_user_id
         return _bucket(await self._objects.create_bucket(name, owner=owner, region=self._region))
 
     async def delete_bucket(
         self, call: Call, request: wire.DeleteBucketRequest
     ) -> wire.DeleteBucketResponse:
-        call.resource = _bucket_name(request.name)
+        call.resource = bucket_name(request.name)
         await self._objects.delete_bucket(call.resource)
         return wire.DeleteBucketResponse()
 
@@ -70,7 +67,7 @@ class ObjectsService:
             owner=call.identity.canonical_user_id,
             prefix=request.prefix,
             after=request.after,
-            limit=_limit(request.limit),
+            limit=limit_of(request.limit),
         )
         return wire.ListBucketsResponse(
             buckets=[_bucket(one) for one in buckets], next_after=following or ""
@@ -84,8 +81,8 @@ class ObjectsService:
             raise InvalidRequest("the first message of PutObject has the head")
         head: wire.PutObjectHead = first.head
         bucket, key = named(call, head.bucket, head.key)
-        body = _ReceivedBody(call, messages, first)
-        return _info(
+        body = ReceivedBody(call, messages, first, size_max=OBJECT_BYTES_MAX)
+        return info_message(
             await self._objects.put_object(
                 bucket,
                 key,
@@ -103,7 +100,7 @@ class ObjectsService:
         first, last = 0, size - 1
         if request.HasField("range"):
             first, last = _selected(request.range, size)
-        info = _info(reader.info)
+        info = info_message(reader.info)
         small = reader.small_body()
         if small is not None and last + 1 - first <= DATA_BYTES_MAX:
             await call.send(wire.GetObjectResponse(info=info, data=small[first : last + 1]))
@@ -126,7 +123,7 @@ class ObjectsService:
     async def head_object(self, call: Call, request: wire.HeadObjectRequest) -> wire.ObjectInfo:
         bucket, key = named(call, request.bucket, request.key)
         consistent = not request.eventual
-        return _info(await self._objects.head_object(bucket, key, consistent=consistent))
+        return info_message(await self._objects.head_object(bucket, key, consistent=consistent))
 
     async def delete_object(
         self, call: Call, request: wire.DeleteObjectRequest
@@ -147,7 +144,7 @@ class ObjectsService:
         metadata = source.info.metadata
         if request.HasField("metadata"):
             metadata = metadata_of(request.metadata)
-        return _info(
+        return info_message(
             await self._objects.copy_object(
                 source,
                 bucket,
@@ -161,13 +158,13 @@ class ObjectsService:
     async def list_objects(
         self, call: Call, request: wire.ListObjectsRequest
     ) -> wire.ListObjectsResponse:
-        call.resource = _bucket_name(request.bucket)
+        call.resource = bucket_name(request.bucket)
         page = await self._objects.list_objects(
             call.resource,
             prefix=request.prefix,
             delimiter=request.delimiter,
             after=request.after,
-            limit=_limit(request.limit),
+            limit=limit_of(request.limit),
             consistent=not request.eventual,
         )
         return wire.ListObjectsResponse(
@@ -185,57 +182,11 @@ class ObjectsService:
         )
 
 
-class _ReceivedBody:
-    """A client's stream as objects.types.Body: one message at a time, so memory is bounded."""
-
-    def __init__(
-        self,
-        call: Call,
-        messages: AsyncIterator[bytes],
-        first: wire.PutObjectRequest,
-    ) -> None:
-        self._call = call
-        self._messages = messages
-        self._first = first.data
-        self._is_whole = first.last
-        self.token = first.token
-        self._received = 0
-        self._checksum = RunningChecksum(CHECKSUM)
-        self.size = first.head.size if first.head.HasField("size") else None
-        if self.size is not None and not 0 <= self.size <= OBJECT_BYTES_MAX:
-            raise EntityTooLarge("an object has at most 5 TiB", size=self.size)
-
-    async def read(self) -> bytes:
-        data, self._first = self._first, b""
-        while not data and not self._is_whole:
-            message = await self._call.next_message(self._messages, wire.PutObjectRequest)
-            if message is None:
-                raise IncompleteBody(f"the stream broke off after {self._received} bytes")
-            if message.HasField("head"):
-                raise InvalidRequest("only the first message of PutObject has a head")
-            data = message.data
-            self._is_whole = message.last
-            self.token = message.token or self.token
-        if not data:
-            if self.size is not None and self._received != self.size:
-                raise IncompleteBody(f"the body has {self._received} of {self.size} bytes")
-            return b""
-        if len(data) > DATA_BYTES_MAX:
-            raise InvalidRequest(f"a message has at most {DATA_BYTES_MAX} bytes of data")
-        self._received += len(data)
-        if self._received > (OBJECT_BYTES_MAX if self.size is None else self.size):
-            raise EntityTooLarge("the body is longer than it may be", size=self._received)
-        self._checksum.update(data)
-        return data
-
-    def checksum(self) -> Checksum:
-        return self._checksum.result()
-
-
 # --- words of the protocol -----------------------------------------------------------------------
 
 
-def _bucket_name(name: str) -> str:
+def bucket_name(name: str) -> str:
+    """Raises InvalidRequest."""
     if not is_bucket_name(name):
         raise InvalidRequest(
             "a bucket's name has 3 to 63 characters of a-z, 0-9, '.' and '-'", bucket=name[:100]
@@ -245,13 +196,14 @@ def _bucket_name(name: str) -> str:
 
 def named(call: Call, bucket: str, key: str) -> tuple[str, str]:
     """An object's bucket and key. Raises InvalidRequest."""
-    call.resource, call.key = _bucket_name(bucket), key
+    call.resource, call.key = bucket_name(bucket), key
     if not 1 <= len(key.encode()) <= KEY_BYTES_MAX:
         raise InvalidRequest(f"a key has 1 to {KEY_BYTES_MAX} bytes of UTF-8")
     return bucket, key
 
 
-def _limit(limit: int) -> int:
+def limit_of(limit: int) -> int:
+    """Entries of a page. Raises InvalidRequest."""
     if not 0 <= limit <= LIST_LIMIT_MAX:
         raise InvalidRequest(f"a page has at most {LIST_LIMIT_MAX} entries")
     return limit or LIST_LIMIT_MAX
@@ -303,7 +255,7 @@ def _bucket(info: BucketInfo) -> wire.Bucket:
     return wire.Bucket(name=info.name, created_ms=info.created_ms, region=info.region)
 
 
-def _info(info: ObjectInfo) -> wire.ObjectInfo:
+def info_message(info: ObjectInfo) -> wire.ObjectInfo:
     checksum = info.checksum
     return wire.ObjectInfo(
         key=info.key,

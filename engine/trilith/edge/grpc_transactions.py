@@ -14,8 +14,9 @@ from trilith import errors
 from trilith.dynamodb.errors import DynamoDBError
 from trilith.dynamodb.operations.transactions import NO_REASON, ItemWrites, Reason, cancelled
 from trilith.dynamodb.validation import validate
+from trilith.edge.grpc_bodies import CHECKSUM
 from trilith.edge.grpc_call import Call
-from trilith.edge.grpc_objects import CHECKSUM, conditions_of, metadata_of, named
+from trilith.edge.grpc_objects import conditions_of, metadata_of, named
 from trilith.edge.grpc_tables import TablesService, domain_error, reading_document
 from trilith.edge.grpc_values import Document, fill_item, item_document, placeholders_document
 from trilith.errors import InvalidRequest, TransactionCancelled, TrilithError

@@ -11,6 +11,7 @@ from trilith.edge.grpc_server import GrpcServer
 from trilith.edge.grpc_streams import StreamsService
 from trilith.edge.grpc_tables import TablesService
 from trilith.edge.grpc_transactions import TransactionsService
+from trilith.edge.grpc_uploads import UploadsService
 from trilith.edge.request_observer import RequestObserver
 from trilith.iam.bearer_tokens import BearerTokens
 from trilith.iam.credentials import CredentialSource
@@ -20,7 +21,14 @@ from trilith.node_options import NodeOptions
 from trilith.objects.transactions import ObjectTransactions
 from trilith.objects.types import Objects
 from trilith.runtime.ports import Runtime
-from trilith.wire.v1 import admin_pb2, objects_pb2, streams_pb2, tables_pb2, transactions_pb2
+from trilith.wire.v1 import (
+    admin_pb2,
+    objects_pb2,
+    streams_pb2,
+    tables_pb2,
+    transactions_pb2,
+    uploads_pb2,
+)
 
 _ANY_ADDRESS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
@@ -54,6 +62,7 @@ def grpc_server(
 
     tables_service = TablesService(tables)
     services = {
+        (uploads_pb2, "Uploads"): UploadsService(objects),
         (objects_pb2, "Objects"): ObjectsService(objects, options.config.s3.region),
         (tables_pb2, "Tables"): tables_service,
         (streams_pb2, "Streams"): StreamsService(tables_service),

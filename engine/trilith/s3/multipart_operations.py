@@ -110,7 +110,14 @@ async def complete_multipart_upload(context: Context, request: Request) -> Answe
     expected_size = _expected_size(request)
     body = await request.read_document(COMPLETE_BYTES_MAX)
     parts = _completed_parts(parse(body, "CompleteMultipartUpload"))
-    checksum = await completed_checksum(context, request, parts, announced)
+    checksum = await completed_checksum(
+        context.objects,
+        request.bucket,
+        request.key,
+        request.parameter("uploadId"),
+        parts,
+        announced,
+    )
     info = await context.objects.complete_upload(
         request.bucket,
         request.key,

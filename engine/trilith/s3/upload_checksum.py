@@ -8,32 +8,31 @@ so a part that was replaced meanwhile fails there.
 from __future__ import annotations
 
 from trilith.errors import UploadNotFound
-from trilith.objects.types import Checksum, CompletedPart, PartInfo
+from trilith.objects.types import Checksum, CompletedPart, Objects, PartInfo
 from trilith.s3 import checksums
 from trilith.s3.checksums import ALGORITHMS, Algorithm
-from trilith.s3.context import Context
 from trilith.s3.errors import S3Error
-from trilith.s3.request import Request
 
 _PAGE = 1000
 
 
 async def completed_checksum(
-    context: Context,
-    request: Request,
+    objects: Objects,
+    bucket: str,
+    key: str,
+    upload_id: str,
     parts: list[CompletedPart],
     announced: Checksum | None,
 ) -> Checksum | None:
     """What to store, or None for an upload without checksums. Raises InvalidPart, BadDigest."""
-    upload_id = request.parameter("uploadId")
     try:
-        upload = await context.objects.get_upload(request.bucket, request.key, upload_id)
+        upload = await objects.get_upload(bucket, key, upload_id)
     except UploadNotFound:
         return None  # perhaps completed before: the completion itself knows
     name = upload.checksum_algorithm or (announced.algorithm if announced is not None else None)
     if name is None and not any(part.checksum is not None for part in parts):
         return None
-    stored = await _stored_parts(context, request, upload_id)
+    stored = await _stored_parts(objects, bucket, key, upload_id)
     chosen = [(part, stored.get(part.number)) for part in parts]
     for part, found in chosen:
         if found is None or found.etag != part.etag:
@@ -50,13 +49,13 @@ async def completed_checksum(
     return computed
 
 
-async def _stored_parts(context: Context, request: Request, upload_id: str) -> dict[int, PartInfo]:
+async def _stored_parts(
+    objects: Objects, bucket: str, key: str, upload_id: str
+) -> dict[int, PartInfo]:
     stored: dict[int, PartInfo] = {}
     after: int | None = 0
     while after is not None:
-        page = await context.objects.list_parts(
-            request.bucket, request.key, upload_id, after=after, limit=_PAGE
-        )
+        page = await objects.list_parts(bucket, key, upload_id, after=after, limit=_PAGE)
         stored.update((part.number, part) for part in page.parts)
         after = page.next_after
     return stored
