@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.conformance.certificates import Authority
 
 from trilith import config
 from trilith.cli.node import node_options
@@ -145,6 +146,26 @@ def test_doctor_finds_secrets_that_others_can_read(tmp_path: Path) -> None:
     examined = trilith("doctor", "--data", str(tmp_path), **ports)
     assert examined.returncode == 1
     assert "chmod 600" in examined.stdout
+
+
+def test_doctor_says_until_when_a_certificate_is_good(tmp_path: Path) -> None:
+    files = tmp_path / "server.pem", tmp_path / "server.key"
+    settings = {
+        "TRILITH_SERVER__TLS_CERTIFICATE_FILE": str(files[0]),
+        "TRILITH_SERVER__TLS_KEY_FILE": str(files[1]),
+    }
+
+    def state() -> str:
+        data = str(tmp_path / "data")
+        found = json.loads(trilith("doctor", "--json", "--data", data, **settings).stdout)
+        states = {entry["subject"]: entry["state"] for entry in found}
+        return str(states["certificate"])
+
+    for days, expected in ((60, "ok"), (3, "warning"), (0, "failed")):
+        Authority(tmp_path, days=days).issue(*files)
+        if not days:
+            files[0].write_text("no certificate")
+        assert state() == expected
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

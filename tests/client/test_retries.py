@@ -110,7 +110,9 @@ def test_calls_that_fail_together_leave_a_node_once() -> None:
     assert endpoints.current == "b:1"
 
 
-@pytest.mark.parametrize("text", ["", ",", "host", "host:", ":1", "host:0", "host:99999", "h:x"])
+@pytest.mark.parametrize(
+    "text", ["", ",", "host", "host:", ":1", "host:0", "host:99999", "h:x", "https://h:1"]
+)
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="endpoint"):
         parse_endpoints(text)

@@ -17,9 +17,10 @@ def _name(text: str) -> x509.Name:
 
 
 class Authority:
-    """`ca_file` is what its clients trust."""
+    """`ca_file` is what its clients trust; its certificates are good for so many `days`."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, days: int = 30) -> None:
+        self._days = days
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name("an authority of a test")
         certificate = (
@@ -41,7 +42,7 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_after(now + timedelta(days=self._days))
         )
 
     def issue(self, certificate_file: Path, key_file: Path) -> int:

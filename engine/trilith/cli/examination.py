@@ -12,12 +12,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 import msgspec
 
-from trilith import config
+from trilith import config, tls
 from trilith.errors import DataDirectoryUnusable
 from trilith.node_options import ZONES
 from trilith.supervisor import data_directory, reserved_ports
@@ -31,6 +32,7 @@ _SYNC_SAMPLES = 20
 _SYNC_MS_SLOW = 20.0
 # Faster than this no medium is: something between us and it answers without having written.
 _SYNC_MS_IMPLAUSIBLE = 0.01
+_CERTIFICATE_DAYS_MIN = 14
 _VOLATILE = {"tmpfs", "ramfs"}
 _REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "fuse.sshfs"}
 _NATIVE = ("record", "crc", "codec", "ring", "chunker", "convergent", "synced_file")
@@ -60,6 +62,7 @@ def examine(data: Path, settings: config.Config) -> list[Finding]:
         _migration(),
         *_data_directory(data),
         *_ports(data, settings),
+        *_certificate(settings),
     ]
 
 
@@ -334,3 +337,26 @@ def _ports(data: Path, settings: config.Config) -> Iterator[Finding]:
         yield Finding(FAILED, "grpc ports", f"{first} upward cannot be used", f"{error}.")
     else:
         yield Finding(OK, "grpc ports", f"{first} upward are free")
+
+
+def _certificate(settings: config.Config) -> Iterator[Finding]:
+    server = settings.server
+    if not server.tls_certificate_file:
+        return
+    from cryptography import x509
+
+    file = Path(server.tls_certificate_file)
+    try:
+        tls.server_context(str(file), server.tls_key_file)
+        ends = x509.load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc
+    except (config.ConfigError, OSError, ValueError) as error:
+        advice = "Give a PEM certificate with its chain, and its key without a passphrase."
+        yield Finding(FAILED, "certificate", str(error), advice)
+        return
+    fact = f"{file} is good until {ends:%Y-%m-%d}"
+    days = (ends - datetime.now(UTC)).days
+    if days >= _CERTIFICATE_DAYS_MIN:
+        yield Finding(OK, "certificate", fact)
+    else:
+        state = WARNING if days >= 0 else FAILED
+        yield Finding(state, "certificate", fact, "Renew it; running nodes take it up.")

@@ -13,6 +13,8 @@ def parse_endpoints(text: str) -> list[str]:
     """`host:port,host:port`. Raises ValueError."""
     endpoints = [one.strip() for one in text.split(",") if one.strip()]
     for one in endpoints:
+        if "//" in one:
+            raise ValueError(f"an endpoint is host:port, not {one!r}; tls=True asks for TLS")
         host, colon, port = one.rpartition(":")
         if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
             raise ValueError(f"an endpoint is host:port, not {one!r}")
