@@ -151,6 +151,26 @@ def test_the_changes_of_each_item_come_once_and_in_order(events: list[tuple[str,
     assert {item: len(reader.seen[item]) for item in range(ITEMS)} == world.counts
 
 
+def test_a_shard_is_not_begun_before_its_parent_was_read_to_its_end() -> None:
+    following = Following("arn")
+    following.looked(
+        [ShardInfo("a", "", False), ShardInfo("b", "a", True), ShardInfo("c", "b", True)],
+        1.0,
+        is_running=True,
+    )
+    for number in range(3):
+        assert following.due(1.0) == "a"
+        following.begin("a", str(number))
+        following.read("a", ShardPage([], str(number), False), 1.0)
+        assert following.due(1.0) is None
+        following = Following.at(following.position)
+        following.looked(
+            [ShardInfo("a", "", False), ShardInfo("b", "a", True)], 1.0, is_running=True
+        )
+    following.read("a", ShardPage([], "3", True), 1.0)
+    assert following.due(1.0) == "b"
+
+
 def test_a_stream_that_goes_on_is_not_over_though_all_known_shards_have_ended() -> None:
     following = Following("arn")
     following.looked([ShardInfo("a", "", False)], 1.0, is_running=True)
