@@ -74,6 +74,9 @@ LeaseHolds(l) ==
     LET givers == Of(l).inSync \cup (IF Has("joining promise") THEN Joining(l) ELSE {})
     IN \A f \in givers \ {l} : promise[l][f] > 0
 
+(* Where a leader's own epoch starts. What is before, others may have acknowledged.         *)
+Started(l) == Min({i \in 1..Len(log[l]) : log[l][i].epoch = epoch[l]} \cup {Len(log[l]) + 1})
+
 Planned(kind) == Last < MaxRevision /\ (IF Plan = <<>> THEN TRUE ELSE Plan[Last] = kind)
 
 Swap(n, leader, e, inSync, kind) ==
@@ -175,7 +178,7 @@ FollowerAppend(l, f, k) ==
     IN
     /\ leads[l] /\ f # l
     /\ older => ~Has("epoch check")
-    /\ k >= commit[f] /\ k \in {Len(log[l]) - 1, Len(log[l])}
+    /\ k >= commit[f] /\ k \in Len(log[l]) - 2..Len(log[l])
     /\ \/ same /\ UNCHANGED log
        \/ /\ ~same
           /\ log' = [log EXCEPT ![f] =
@@ -230,6 +233,7 @@ Expand(l, f) ==
     /\ leads[l] /\ f \notin Of(l).inSync
     /\ match[l][f] > 0
     /\ Has("join when level") => match[l][f] >= commit[l]
+    /\ Has("join with the inherited") => match[l][f] >= Started(l)
     /\ Swap(l, l, epoch[l], Of(l).inSync \cup {f}, "join")
     /\ UNCHANGED <<known, epoch, log, commit, leads, led, follows, grant, promise, match,
                    blocked, waits, acked, writes, crashes, recoveries, tornVars>>

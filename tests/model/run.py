@@ -92,6 +92,7 @@ MUTANTS = (
     mutant("shrink waits for the grant", plan=("drop",)),
     mutant("join is waited for", expect="InSyncIsComplete", plan=("drop", "join")),
     mutant("join when level", expect="InSyncIsComplete", plan=("drop", "join")),
+    mutant("join with the inherited", expect="InSyncIsComplete", plan=("drop", "takeover", "join")),
     mutant("epoch start", plan=("takeover",)),
     mutant("dirty keys", revisions=1),
     mutant("epoch check", expect="InSyncIsComplete", plan=("takeover",)),
@@ -171,6 +172,7 @@ QUICK = (
 MAIN = (
     Run("any two swaps", revisions=3),
     Run("drop, join, takeover, takeover", plan=EVERYTHING),
+    Run("drop, takeover, join", plan=("drop", "takeover", "join")),
     Run("a restart, drop, resume", plan=("drop", "resume"), crashes=1),
     Run("drop, recover, resume, join", plan=("drop", "recover", "resume", "join"), recoveries=1),
     Run("a torn end, takeover", plan=("takeover",), torn=1),

@@ -12,7 +12,12 @@ from contextlib import suppress
 from random import Random
 
 from tests.simulation.cluster import SimCluster
-from tests.simulation.meetings import hand_over_behind_a_cut, parted_follower, unheard_hand_over
+from tests.simulation.meetings import (
+    hand_over_behind_a_cut,
+    merge_behind_a_cut,
+    parted_follower,
+    unheard_hand_over,
+)
 from tests.simulation.node import SimNode
 from tests.simulation.registers import ask
 
@@ -380,5 +385,6 @@ KINDS: dict[str, Fault] = {
         unheard_hand_over,
         hand_over_behind_a_cut,
         parted_follower,
+        merge_behind_a_cut,
     )
 }

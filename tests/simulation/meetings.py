@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.node import SimNode
+
+from trilith.errors import TrilithError
+from trilith.replication.descriptor import Descriptor
 
 if TYPE_CHECKING:
     from tests.simulation.faults import Faults
@@ -155,3 +159,63 @@ async def parted_follower(faults: Faults) -> None:
     finally:
         cast.heal(both(cast.leader, cast.next))
         cast.show_coordinator(cast.leader)
+
+
+def _neighbours(faults: Faults) -> tuple[Descriptor, Descriptor] | None:
+    """Two halves of a split, whole and led: a partition, and the one to its right."""
+    cluster, able = faults.cluster, []
+    for descriptor in cluster.descriptors():
+        led = cluster.replica(descriptor.leader, descriptor.partition_id)
+        nodes = [cluster.node(n) for n in descriptor.in_sync]
+        if led is not None and led.leader is not None and all(node.booted for node in nodes):
+            able.append(descriptor)
+    pairs = [
+        (left, right)
+        for left in able
+        for right in able
+        if right.parent
+        and right.start
+        and (left.keyspace, left.end) == (right.keyspace, right.start)
+        and len(left.in_sync) == len(right.in_sync) == 3
+        and left.replicas == right.replicas
+    ]
+    return faults.random.choice(pairs) if pairs else None
+
+
+async def merge_behind_a_cut(faults: Faults) -> None:
+    """Two neighbours that different nodes lead are merged, while the third node hears only the
+    leader of the one that goes, and that late."""
+    cluster, random = faults.cluster, faults.random
+    pair = _neighbours(faults)
+    if pair is None:
+        return
+    left, right = pair
+    absorbs = cluster.node(left.leader)
+    others = [n for n in left.replica_nodes() if n != left.leader]
+    closes = cluster.node(right.leader if right.leader != left.leader else random.choice(others))
+    third = cluster.node(next(n for n in others if n != closes.node_id))
+    faults.note(f"merge behind a cut {closes.node_id}>{absorbs.node_id}, {third.node_id}")
+    if right.leader != closes.node_id:
+        nodes = [cluster.node(right.leader), closes, third]
+        cast = Cast(faults, right.partition_id, nodes)
+        cast.hand_over()
+        await cast.swapped(0.5)
+        await asyncio.sleep(random.uniform(0.05, 0.3))
+    cast = Cast(faults, right.partition_id, [closes, absorbs, third])
+    late = cluster.network.link(closes.node_id, third.node_id)
+    cast.cut(both(absorbs, third))
+    cast.hide_coordinator(third)
+    late.delay_s = random.uniform(0.1, 0.2)
+    try:
+        if closes.booted:
+            closes.spawn(_merged(closes, right.partition_id))
+        await asyncio.sleep(random.uniform(1.2, 2.0))
+    finally:
+        cast.heal(both(absorbs, third))
+        cast.show_coordinator(third)
+        late.delay_s = 0.0003
+
+
+async def _merged(node: SimNode, partition_id: int) -> None:
+    with suppress(TrilithError, TimeoutError):
+        await node.host.merging.merge(partition_id)

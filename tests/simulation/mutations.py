@@ -485,13 +485,13 @@ def _mutations() -> Iterator[Mutation]:
         ("a retry not found in the child", _forget_retries_at_a_split, splits),
         ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
         ("a child led without its log", _lead_a_child_without_its_log, ["rot", "kill", "split"]),
+        ("a closed partition answers", _answer_when_closed, ["split", "merge_behind_a_cut"]),
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
     merges = ["split", "merge", "pause", "isolate", "stall", "cut", "kill"]
     for what, make in (
         ("absorbed what is not all here", _absorb_what_is_not_here),
-        ("a closed partition answers", _answer_when_closed),
         ("a retry not found after a merge", _forget_retries_at_a_merge),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, [*merges, "reset"])

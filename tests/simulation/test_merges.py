@@ -459,3 +459,33 @@ def test_what_was_to_be_absorbed_by_one_that_nobody_leads_stands_in_no_snapshots
         await _all_is_there(scene)
 
     play(story)
+
+
+def test_who_hears_only_of_the_closed_half_answers_for_it_no_more() -> None:
+    """The other leader absorbs it without that replica; the grant for it is revoked later."""
+
+    async def story(scene: Scene) -> None:
+        network = scene.cluster.network
+        child = await _halves(scene)
+        node, replica = _leader(scene, child), _replica(_leader(scene, child), child)
+        if node is not scene.n2:
+            deadline = node.clock.monotonic() + 5.0
+            node.spawn(node.host._hand_overs.run(replica, "n2", leave=False, deadline=deadline))
+        await scene.cluster.until(lambda: _replica(scene.n2, child).leader is not None, 5.0)
+        await scene.healthy()
+        network.cut("n1", "n3")
+        network.cut("n3", "n1")
+        network.link("n2", "n3").delay_s = 0.15
+        scene.cluster.coordinator.cut.add("n3")
+        await _merge(scene, child)
+        assert (await scene.write(scene.n1, b"new", b"y")).applied
+        assert _replica(scene.n3, child).granted
+        reading = asyncio.ensure_future(scene.read(scene.n3, b"y"))
+        await asyncio.wait([reading], timeout=1.0)
+        network.link("n2", "n3").delay_s = 0.0003
+        scene.cluster.coordinator.cut.discard("n3")
+        network.heal("n1", "n3")
+        network.heal("n3", "n1")
+        assert (await reading).seen == b"new"
+
+    play(story)

@@ -285,8 +285,7 @@ def test_the_note_of_a_torn_end_stays_until_what_was_missing_is_durable_again() 
         n2.cut_power(restart_after_s=0.02)
         await scene.cluster.until(lambda: n2.booted, 1.0)
         assert n2.journal.torn_end
-        await scene.healthy()
-        assert not n2.journal.torn_end
+        assert await scene.cluster.until(lambda: not n2.journal.torn_end, 5.0)
 
     play(story)
 
@@ -399,5 +398,28 @@ def test_a_zone_that_is_cut_off_takes_nothing_along(isolated: int) -> None:
         for node in others:
             network.heal(lonely.node_id, node.node_id)
             network.heal(node.node_id, lonely.node_id)
+
+    play(story)
+
+
+def test_a_new_leader_takes_nobody_in_who_lacks_what_it_inherited() -> None:
+    """The leader before it had acknowledged that, and died before it told how far it committed."""
+
+    async def story(scene: Scene) -> None:
+        network = scene.cluster.network
+        await scene.pass_time(2.0)  # a new leader drops nobody
+        network.cut("n1", "n2")
+        network.cut("n2", "n1")
+        assert await scene.cluster.until(lambda: scene.in_sync() == ["n1", "n3"], 5.0)
+        network.link("n3", "n2").delay_s = 0.15
+        assert (await scene.write(scene.n1, b"acknowledged")).applied
+        scene.n1.kill(restart_after_s=6.0)
+        assert await scene.cluster.until(lambda: "n2" in scene.in_sync(), 5.0)
+        scene.n3.kill(restart_after_s=12.0)
+        network.heal("n1", "n2")
+        network.heal("n2", "n1")
+        network.link("n3", "n2").delay_s = 0.0003
+        await scene.healthy()
+        assert (await scene.read(scene.n2)).seen == b"acknowledged"
 
     play(story)

@@ -169,7 +169,8 @@ class InSyncSet:
         if replica.leader is not leader or progress.state is not State.STREAM:
             return
         progress.joining = True  # from here on no commit goes past it
-        if progress.match_index < replica.commit_index:
+        # What was inherited may have been acknowledged before, without a word of it to us.
+        if progress.match_index < max(leader.start_index, replica.commit_index):
             return  # it is waited for now, and close: the next tick finds it level
         members = [*replica.descriptor.in_sync, progress.node]
         complete = {
