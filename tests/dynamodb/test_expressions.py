@@ -292,13 +292,16 @@ def test_an_update_expression_does_what_it_says(text: str, name: str, value: Any
         ),
         (
             "ADD n :s",
-            "Incorrect operand type for operator or function; operator: ADD, operand type: STRING",
+            (
+                "Incorrect operand type for operator or function; operator: ADD, "
+                "operand type: STRING, typeSet: ALLOWED_FOR_ADD_OPERAND"
+            ),
         ),
         (
             "DELETE n :n",
             (
                 "Incorrect operand type for operator or function; "
-                "operator: DELETE, operand type: NUMBER"
+                "operator: DELETE, operand type: NUMBER, typeSet: ALLOWED_FOR_DELETE_OPERAND"
             ),
         ),
         (

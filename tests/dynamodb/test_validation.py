@@ -51,7 +51,8 @@ def test_every_shape_is_the_one_of_the_service_model(name: str) -> None:
         assert expected["type"] == "string"
         assert (shape.least, shape.most) == bounds
         assert shape.pattern == expected.get("pattern")
-        assert shape.one_of == tuple(expected.get("enum", ()))
+        # in the order of the service, as far as it is known, which is not the model's
+        assert sorted(shape.one_of) == sorted(expected.get("enum", ()))
     elif isinstance(shape, shapes.Whole):
         assert shape.kind.lower() == expected["type"]
         assert (shape.least, shape.most) == bounds

@@ -228,3 +228,21 @@ def test_the_transfer_manager_moves_a_file_there_and_back(client: Any) -> None:
     back = io.BytesIO()
     client.download_fileobj("bucket", "transfer", back, Config=config)
     assert back.getvalue() == body
+
+
+def test_the_parts_of_an_object_are_listed_in_pages(client: Any) -> None:
+    name = {"Bucket": "bucket", "Key": "attributes"}
+    upload = {**name, "UploadId": client.create_multipart_upload(**name)["UploadId"]}
+    bodies = {2: b"a" * (5 * MIB), 3: b"b" * (5 * MIB), 7: b"c"}
+    parts = [
+        {"PartNumber": n, "ETag": client.upload_part(**upload, PartNumber=n, Body=body)["ETag"]}
+        for n, body in bodies.items()
+    ]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+    wanted = {**name, "ObjectAttributes": ["ObjectParts"]}
+    first = client.get_object_attributes(**wanted, MaxParts=2)["ObjectParts"]
+    assert (first["TotalPartsCount"], first["IsTruncated"], first["MaxParts"]) == (3, True, 2)
+    assert first["Parts"] == [{"PartNumber": n, "Size": 5 * MIB} for n in (2, 3)]
+    marker = first["NextPartNumberMarker"]
+    rest = client.get_object_attributes(**wanted, PartNumberMarker=marker)["ObjectParts"]
+    assert (rest["Parts"], rest["IsTruncated"]) == ([{"PartNumber": 7, "Size": 1}], False)

@@ -46,7 +46,7 @@ INPUTS = {
 
 SHAPES.update(
     {
-        "AttributeAction": String(one_of=("ADD", "PUT", "DELETE")),
+        "AttributeAction": String(one_of=("ADD", "DELETE", "PUT")),
         "AttributeDefinition": Structure(
             {"AttributeName": "KeySchemaAttributeName", "AttributeType": "ScalarAttributeType"},
             ("AttributeName", "AttributeType"),
@@ -80,19 +80,19 @@ SHAPES.update(
         "ClientRequestToken": String(least=1, most=36),
         "ComparisonOperator": String(
             one_of=(
-                "EQ",
-                "NE",
                 "IN",
-                "LE",
-                "LT",
-                "GE",
-                "GT",
-                "BETWEEN",
-                "NOT_NULL",
                 "NULL",
-                "CONTAINS",
+                "BETWEEN",
+                "LT",
                 "NOT_CONTAINS",
+                "EQ",
+                "GT",
+                "NOT_NULL",
+                "NE",
+                "LE",
                 "BEGINS_WITH",
+                "GE",
+                "CONTAINS",
             )
         ),
         "Condition": Structure(
@@ -114,7 +114,7 @@ SHAPES.update(
             ("Key", "TableName", "ConditionExpression"),
         ),
         "ConditionExpression": String(),
-        "ConditionalOperator": String(one_of=("AND", "OR")),
+        "ConditionalOperator": String(one_of=("OR", "AND")),
         "ConsistentRead": Boolean(),
         "CreateGlobalSecondaryIndexAction": Structure(
             {
@@ -312,7 +312,7 @@ SHAPES.update(
             {"ProjectionType": "ProjectionType", "NonKeyAttributes": "NonKeyAttributeNameList"}
         ),
         "ProjectionExpression": String(),
-        "ProjectionType": String(one_of=("ALL", "KEYS_ONLY", "INCLUDE")),
+        "ProjectionType": String(one_of=("ALL", "INCLUDE", "KEYS_ONLY")),
         "ProvisionedThroughput": Structure(
             {"ReadCapacityUnits": "PositiveLongObject", "WriteCapacityUnits": "PositiveLongObject"},
             ("ReadCapacityUnits", "WriteCapacityUnits"),
@@ -392,14 +392,14 @@ SHAPES.update(
         "ResourcePolicy": String(),
         "ReturnConsumedCapacity": String(one_of=("INDEXES", "TOTAL", "NONE")),
         "ReturnItemCollectionMetrics": String(one_of=("SIZE", "NONE")),
-        "ReturnValue": String(one_of=("NONE", "ALL_OLD", "UPDATED_OLD", "ALL_NEW", "UPDATED_NEW")),
+        "ReturnValue": String(one_of=("ALL_NEW", "UPDATED_OLD", "ALL_OLD", "NONE", "UPDATED_NEW")),
         "ReturnValuesOnConditionCheckFailure": String(one_of=("ALL_OLD", "NONE")),
         "SSEEnabled": Boolean(),
         "SSESpecification": Structure(
             {"Enabled": "SSEEnabled", "SSEType": "SSEType", "KMSMasterKeyId": "KMSMasterKeyId"}
         ),
         "SSEType": String(one_of=("AES256", "KMS")),
-        "ScalarAttributeType": String(one_of=("S", "N", "B")),
+        "ScalarAttributeType": String(one_of=("B", "N", "S")),
         "ScanInput": Structure(
             {
                 "TableName": "TableName",
@@ -424,7 +424,7 @@ SHAPES.update(
         "ScanSegment": Whole("Integer", least=0, most=999999),
         "ScanTotalSegments": Whole("Integer", least=1, most=1000000),
         "Select": String(
-            one_of=("ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", "COUNT")
+            one_of=("SPECIFIC_ATTRIBUTES", "COUNT", "ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES")
         ),
         "StreamEnabled": Boolean(),
         "StreamSpecification": Structure(

@@ -11,6 +11,7 @@ from email.header import decode_header, make_header
 
 from trilith.objects.types import Checksum, ObjectInfo, ObjectMetadata
 from trilith.s3.answer import Headers
+from trilith.s3.checksums import ALGORITHMS
 from trilith.s3.errors import S3Error, invalid_argument, not_implemented
 from trilith.s3.request import Request
 from trilith.s3.request_body import stored_content_encoding
@@ -123,7 +124,8 @@ def refuse_unsupported(request: Request) -> None:
 def hoist_parameters(head: RequestHead) -> None:
     """Presigned URLs may carry x-amz-* headers as signed parameters; a sent header wins.
 
-    Those of Signature Version 2 also Content-Type and Content-MD5.
+    Those of Signature Version 2 also Content-Type and Content-MD5. A body's checksum is ignored,
+    as AWS does: the JavaScript SDK presigns uploads with that of no bytes, for want of the body.
     Raises InvalidArgument for a name that no header can have.
     """
     version_2 = any(name == "AWSAccessKeyId" for name, _ in head.query.pairs)
@@ -133,15 +135,17 @@ def hoist_parameters(head: RequestHead) -> None:
         lower = name.lower()
         if version_2 and lower in HEADER_PARAMETERS:
             head.header_map.setdefault(lower.encode(), value.encode())
-        if lower.startswith("x-amz-") and lower not in _SIGNATURE_PARAMETERS:
+        if lower.startswith("x-amz-") and lower not in _NO_HEADERS:
             if not _HEADER_NAME.issuperset(lower):
                 # Stored as metadata it could never leave again: no answer can carry such a header.
                 raise invalid_argument("The parameter is no header name", "ArgumentName", name)
             head.header_map.setdefault(lower.encode("utf-8", "replace"), value.encode())
 
 
-_SIGNATURE_PARAMETERS = frozenset(
+_NO_HEADERS = frozenset(
     {
+        "x-amz-sdk-checksum-algorithm",
+        *(algorithm.header for algorithm in ALGORITHMS.values()),
         "x-amz-algorithm",
         "x-amz-content-sha256",
         "x-amz-credential",

@@ -20,6 +20,7 @@ from trilith.s3.xml import NAMESPACE, element
 
 OBJECT_BYTES_MAX = 5 << 30  # of one PUT or one part
 PARTS_MAX = 10_000
+PARTS_PAGE = 1000
 
 # What AWS computes when a client announces no checksum.
 DEFAULT_CHECKSUM = ALGORITHMS["CRC64NVME"]
@@ -216,7 +217,7 @@ async def get_object_attributes(context: Context, request: Request) -> Answer:
     if "Checksum" in wanted and info.checksum is not None:
         parts.append(f"<Checksum>{checksum_elements(info)}</Checksum>")
     if "ObjectParts" in wanted and info.part_sizes_count:
-        parts.append(f"<ObjectParts><PartsCount>{info.part_sizes_count}</PartsCount></ObjectParts>")
+        parts.append(await _object_parts(context, request))
     if "StorageClass" in wanted:
         parts.append(element("StorageClass", info.metadata.storage_class))
     if "ObjectSize" in wanted:
@@ -227,6 +228,37 @@ async def get_object_attributes(context: Context, request: Request) -> Answer:
     )
     modified = next(h for h in object_headers(info) if h[0] == b"last-modified")
     return answer._replace(headers=[*answer.headers, modified])
+
+
+async def _object_parts(context: Context, request: Request) -> str:
+    """A page of the parts. Their checksums are not kept beyond the upload: sizes alone."""
+    limit = _header_number(request, b"x-amz-max-parts", PARTS_PAGE)
+    after = _header_number(request, b"x-amz-part-number-marker", 0)
+    reader = await context.objects.open_object(request.bucket, request.key)
+    sizes = await context.objects.part_sizes(reader)
+    following = sorted(number for number in sizes if number > after)
+    page = following[: min(limit, PARTS_PAGE)]
+    rows = "".join(
+        f"<Part><PartNumber>{number}</PartNumber><Size>{sizes[number]}</Size></Part>"
+        for number in page
+    )
+    truncated = len(page) < len(following)
+    return (
+        f"<ObjectParts><PartsCount>{len(sizes)}</PartsCount>"
+        f"<PartNumberMarker>{after}</PartNumberMarker>"
+        f"<NextPartNumberMarker>{page[-1] if page else 0}</NextPartNumberMarker>"
+        f"<MaxParts>{limit}</MaxParts><IsTruncated>{'true' if truncated else 'false'}</IsTruncated>"
+        f"{rows}</ObjectParts>"
+    )
+
+
+def _header_number(request: Request, name: bytes, default: int) -> int:
+    text = request.header(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise invalid_argument(f"Argument {name.decode()} must be a number", name.decode(), text)
+    return int(text)
 
 
 def checksum_elements(info: ObjectInfo) -> str:

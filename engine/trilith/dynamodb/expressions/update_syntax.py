@@ -132,7 +132,8 @@ class DeleteSyntax:
 def _wrong_operand(operator: str, kind: str) -> ExpressionError:
     return ExpressionError(
         "Incorrect operand type for operator or function; "
-        f"operator: {operator}, operand type: {_LONG_TYPE_NAMES[kind]}"
+        f"operator: {operator}, operand type: {_LONG_TYPE_NAMES[kind]}, "
+        f"typeSet: ALLOWED_FOR_{operator}_OPERAND"
     )
 
 

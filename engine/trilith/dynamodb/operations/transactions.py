@@ -53,7 +53,7 @@ from trilith.transactions.coordinator import Action, ClientToken
 
 BYTES_MAX = 4 << 20
 _KINDS = ("ConditionCheck", "Put", "Delete", "Update")
-_ONE_KIND = "TransactItems can only contain one of ConditionCheck, Put, Update or Delete"
+_ONE_KIND = "TransactItems can only contain one of Check, Put, Update or Delete"
 _TWICE = "Transaction request cannot include multiple operations on one item"
 _TOO_LARGE = "Item size has exceeded the maximum allowed size"
 _TOGETHER_TOO_LARGE = "Transaction request exceeds the 4MB transaction size limit"
