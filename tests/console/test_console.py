@@ -85,9 +85,21 @@ def test_readiness_follows_the_node() -> None:
     assert call(app, "/readyz?verbose=1")[2].endswith(b"not ready\n")
 
 
-def test_localstacks_health_names_the_service() -> None:
+def test_a_browser_is_told_how_it_is_and_what_else_there_is() -> None:
+    node = Node()
+    status, headers, body = call(node.app(), "/")
+    assert (status, headers[b"content-type"][:10]) == (200, b"text/plain")
+    assert body.startswith(b"Trilith is ready\n")
+    assert b"/metrics" in body
+    node.ready = False
+    assert b"BAD partitions: 2 of 3" in call(node.app(), "/")[2]
+
+
+def test_localstacks_health_names_the_services() -> None:
     body = call(Node().app(), "/_localstack/health")[2]
-    assert msgspec.json.decode(body) == {"services": {"s3": "running"}}
+    assert msgspec.json.decode(body) == {
+        "services": dict.fromkeys(("s3", "dynamodb", "dynamodbstreams"), "running")
+    }
 
 
 def test_metrics_name_their_node() -> None:

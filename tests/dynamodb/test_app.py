@@ -41,6 +41,33 @@ def test_a_health_check_names_the_host(app: LocalApp) -> None:
     assert (reply.status, reply.body.strip()) == (200, f"healthy: {HOST}".encode())
 
 
+def test_a_page_of_another_origin_may_call(people: LocalApp) -> None:
+    asked = {
+        "Host": HOST,
+        "Origin": "http://example.org",
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,x-amz-target",
+    }
+    reply = people.send(b"", asked, method="OPTIONS")
+    assert (reply.status, reply.body) == (200, b"")
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert reply.headers["access-control-allow-headers"] == "authorization,x-amz-target"
+    refused = people.send(b"{}", {"Host": HOST, "Origin": "http://example.org"})
+    assert (refused.status, refused.headers["access-control-allow-origin"]) == (400, "*")
+    assert people.send(b"", {"Host": HOST}, method="OPTIONS").status == 400
+
+
+def test_a_table_is_found_by_its_arn(people: LocalApp) -> None:
+    arn = people.ok("DescribeTable", TableName="people")["Table"]["TableArn"]
+    people.ok("PutItem", TableName=arn, Item=ANN)
+    assert people.ok("GetItem", TableName=arn, Key=ANN)["Item"] == ANN
+    assert people.ok("DescribeTable", TableName=arn)["Table"]["TableName"] == "people"
+    put = {"Put": {"TableName": arn, "Item": ANN}}
+    people.ok("TransactWriteItems", TransactItems=[put])
+    others = arn.replace(arn.split(":")[4], "123456789012")
+    assert people.call("GetItem", TableName=others, Key=ANN).error == "ValidationException"
+
+
 def test_a_table_without_keys_is_refused(app: LocalApp) -> None:
     reply = app.call("CreateTable", TableName="people")
     assert (reply.status, reply.error) == (400, "ValidationException")

@@ -69,10 +69,11 @@ class _LazyGroup(click.Group):
 )
 @click.version_option(__version__, message="trilith %(version)s")
 def cli() -> None:
-    """Trilith keeps every acknowledged byte on durable media in three zones and speaks S3.
+    """Trilith keeps every acknowledged byte on durable media in three zones and speaks S3
+    and DynamoDB.
 
     \b
-      trilith serve                     three zones on this machine, S3 on port 9000
+      trilith serve                     three zones on this machine: S3 on :9000, DynamoDB on :8000
       trilith status                    what runs, and which replicas are in sync
       trilith zone kill az2             take a zone away; reads and writes go on
       trilith zone start az2            give it back; it catches up by itself

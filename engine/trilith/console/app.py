@@ -65,6 +65,7 @@ class ConsoleApp:
         self._change_partition = change_partition
         self._authorization = f"Bearer {token}".encode()
         self._routes: dict[str, Callable[[dict[str, Any]], Awaitable[Answer]]] = {
+            "/": self._index,
             "/livez": self._livez,
             "/healthz": self._livez,
             "/readyz": self._readyz,
@@ -99,6 +100,15 @@ class ConsoleApp:
             return Answer(answer.status, [*answer.headers, (b"allow", b"GET, HEAD")], answer.body)
         return await route(scope)
 
+    async def _index(self, _scope: dict[str, Any]) -> Answer:
+        """For whoever opens the port in a browser: how it is, and what else is here."""
+        ready, checks = self._readiness()
+        lines = ["Trilith is ready" if ready else "Trilith is not ready", ""]
+        lines += [f"{'ok ' if ok else 'BAD'} {name}: {detail}" for name, ok, detail in checks]
+        lines += ["", "/livez   /readyz?verbose   /metrics", ""]
+        lines.append("`trilith status` shows zones, partitions and background work.")
+        return _answer_of(200, TEXT, ("\n".join(lines) + "\n").encode())
+
     async def _livez(self, _scope: dict[str, Any]) -> Answer:
         return _answer_of(200, TEXT, b"ok\n")
 
@@ -113,7 +123,8 @@ class ConsoleApp:
 
     async def _localstack_health(self, _scope: dict[str, Any]) -> Answer:
         ready, _ = self._readiness()
-        return _json(200, {"services": {"s3": "running" if ready else "starting"}})
+        state = "running" if ready else "starting"
+        return _json(200, {"services": dict.fromkeys(("s3", "dynamodb", "dynamodbstreams"), state)})
 
     async def _metrics(self, _scope: dict[str, Any]) -> Answer:
         text = merge(await self._gather_metrics())

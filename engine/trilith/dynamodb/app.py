@@ -98,6 +98,8 @@ class DynamoDBApp:
                     answer = self._without_operation(request, scope["method"], header_map)
             except Exception as error:  # noqa: BLE001 - every failure is answered
                 answer, code = self._error_answer(request, error)
+            if b"origin" in header_map:
+                answer.headers.extend(wire.cross_origin_headers(header_map))
             await self._send(request, scope, answer, code, header_map, send)
         finally:
             self._in_flight -= 1
@@ -178,7 +180,12 @@ class DynamoDBApp:
     def _without_operation(
         self, request: _Request, method: str, header_map: dict[bytes, bytes]
     ) -> wire.Answer:
-        """`GET /` says that the server is there; nothing else is served without POST."""
+        """`GET /` says that the server is there, and OPTIONS from another origin what is allowed;
+        nothing else is served without POST.
+        """
+        if method == "OPTIONS" and b"origin" in header_map:
+            request.operation = "Preflight"
+            return wire.json_answer(200, b"", request.request_id)
         if method not in ("GET", "HEAD"):
             raise DynamoDBError("UnknownOperationException", f"{method} is not an operation")
         request.operation = "HealthCheck"

@@ -16,6 +16,7 @@ from trilith.dynamodb.shapes import (
     MapOf,
     String,
     Structure,
+    TableName,
     Whole,
 )
 
@@ -436,7 +437,7 @@ SHAPES.update(
         ),
         "TableArn": String(least=1, most=1024),
         "TableClass": String(one_of=("STANDARD", "STANDARD_INFREQUENT_ACCESS")),
-        "TableName": String(least=3, most=255, pattern="[a-zA-Z0-9_.-]+"),
+        "TableName": TableName(least=3, most=255, pattern="[a-zA-Z0-9_.-]+"),
         "Tag": Structure({"Key": "TagKeyString", "Value": "TagValueString"}, ("Key", "Value")),
         "TagKeyList": ListOf("TagKeyString"),
         "TagKeyString": String(least=1, most=128),

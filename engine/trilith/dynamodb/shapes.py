@@ -17,6 +17,7 @@ import msgspec
 
 from trilith.dynamodb.attribute_values import boolean_from_wire, not_a_scalar
 from trilith.dynamodb.errors import serialization
+from trilith.iam.credentials import ROOT_ACCOUNT_ID
 
 _PACKAGE = "com.amazonaws.dynamodb.v20120810."
 _STRUCTURE = "Start of structure or map found where not expected"
@@ -43,6 +44,7 @@ def lower_first(name: str) -> str:
 
 
 _ACCEPTED_MAX = 256
+_TABLE_ARN = re.compile(rf"arn:aws:dynamodb:[a-z0-9-]+:{ROOT_ACCOUNT_ID}:table/([a-zA-Z0-9_.-]+)")
 _ACCEPTED_CHARACTERS_MAX = 255
 
 
@@ -96,6 +98,18 @@ class String:
             faults += [fault(value, path, rule) for rule in broken]
         elif len(self._accepted) < _ACCEPTED_MAX and len(value) <= _ACCEPTED_CHARACTERS_MAX:
             self._accepted.add(value)
+
+
+class TableName(String):
+    """A table's name. For the ARN of a table of this account, the name in it."""
+
+    def convert(self, value: Any, shape: str) -> Any:
+        value = super().convert(value, shape)
+        if value.startswith("arn:"):
+            named = _TABLE_ARN.fullmatch(value)
+            if named is not None:
+                return named[1]
+        return value
 
 
 def _length_rules(length: int, least: int | None, most: int | None) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -34,6 +35,21 @@ def json_answer(status: int, body: bytes, request_id: str) -> Answer:
         (b"x-amz-crc32", b"%d" % zlib.crc32(body)),
     ]
     return Answer(status, headers, body)
+
+
+def cross_origin_headers(sent: Mapping[bytes, bytes]) -> Headers:
+    """CORS: as AWS, pages of any origin may call, since each call is signed with a key anyway."""
+    headers: Headers = [(b"access-control-allow-origin", b"*")]
+    if b"access-control-request-method" not in sent:
+        return [*headers, (b"access-control-expose-headers", b"x-amzn-RequestId,x-amz-crc32,Date")]
+    headers.append((b"access-control-max-age", b"172800"))
+    for asked, allowed in (
+        (b"access-control-request-method", b"access-control-allow-methods"),
+        (b"access-control-request-headers", b"access-control-allow-headers"),
+    ):
+        if asked in sent:
+            headers.append((allowed, sent[asked]))
+    return headers
 
 
 def too_large() -> DynamoDBError:
