@@ -39,9 +39,6 @@ def client_of(cluster: Cluster, attempts: int = 1) -> Any:
     )
 
 
-THINK_S = 0.05  # of who moves: without a pause, who counts hardly ever finds all accounts unlocked
-
-
 def create_table(client: Any) -> str:
     name = f"bank-{secrets.token_hex(6)}"
     client.create_table(
@@ -98,7 +95,6 @@ class Bank:
             except (ClientError, BotoCoreError):
                 continue  # refused, or unknown: all or nothing either way
             self.moved += 1
-            self._stop.wait(THINK_S)
 
     def _count(self) -> None:
         client = client_of(self._cluster, attempts=1)

@@ -268,6 +268,10 @@ class LocalPartitions:
     def cut(self, keyspace: int, cuts: list[bytes]) -> None:
         """Let the partitions of a keyspace be those between these keys."""
         self._keyspaces[keyspace].starts = [b"", *sorted(cuts)]
+        self.forget_memos(keyspace)
+
+    def forget_memos(self, keyspace: int) -> None:
+        """As new leaders do."""
         self._keyspaces[keyspace].memos.clear()
 
     def split(self, cut: bytes, carried: list[tuple[int, bytes, bytes]]) -> None:

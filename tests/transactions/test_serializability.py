@@ -137,7 +137,9 @@ def test_an_item_that_stays_locked_is_a_conflict() -> None:
 
 
 class Shuttling:
-    """Partitions in which an item moves from one key to the other after each look at one."""
+    """Partitions in which an item moves from one key to the other after each look at one, and whose
+    leaders change so often that nobody is asked to wait for long.
+    """
 
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
@@ -148,6 +150,7 @@ class Shuttling:
 
     def try_query(self, keyspace: int, logical: bytes, query: Any) -> Any:
         found = self._bank.partitions.try_query(keyspace, logical, query)
+        self._bank.partitions.forget_memos(keyspace)
         old, new = self._bank.names[self._at], self._bank.names[1 - self._at]
         terms = ACCOUNTS.plain_terms
         where = item_key(ACCOUNTS, key(new))

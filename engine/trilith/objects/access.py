@@ -99,7 +99,7 @@ class Access:
         Raises TransactionConflict when one stays there.
         """
 
-        def write() -> Awaitable[Any]:
+        def write(_waiter: bytes = b"") -> Awaitable[Any]:
             return self._partitions.execute(
                 OBJECTS_KEYSPACE, key, command, token=token, repeated=repeated, until=until
             )

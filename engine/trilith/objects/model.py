@@ -102,6 +102,7 @@ class ObjectsModel(_TableModel):
                 c.Settle: references.settle,
                 t.Prepare: locks.prepare,
                 t.Resolve: locks.resolve,
+                t.Reserve: locks.reserve,
             },
             {
                 c.GetObject: objects.get_object,

@@ -214,7 +214,7 @@ class StagingOperations(CopyOperations):
         stem = staged.write.stem
         command = AbandonManifest(stem, staged.manifest)
 
-        def abandon() -> Awaitable[Any]:
+        def abandon(_waiter: bytes) -> Awaitable[Any]:
             return self._partitions.execute(OBJECTS_KEYSPACE, stem, command)
 
         try:

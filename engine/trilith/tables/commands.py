@@ -59,6 +59,7 @@ class PutItem(Command, frozen=True, tag=1):
     terms: Terms
     item: bytes
     size: int
+    waiter: bytes = b""  # of one that met a lock before (transactions/reservations.py)
 
 
 class UpdateItem(Command, frozen=True, tag=2):
@@ -68,11 +69,13 @@ class UpdateItem(Command, frozen=True, tag=2):
     terms: Terms
     key_item: bytes
     update: Update
+    waiter: bytes = b""  # of one that met a lock before (transactions/reservations.py)
 
 
 class DeleteItem(Command, frozen=True, tag=3):
     key: bytes
     terms: Terms
+    waiter: bytes = b""  # of one that met a lock before (transactions/reservations.py)
 
 
 class CheckItem(Command, frozen=True, tag=40):

@@ -86,6 +86,7 @@ class ItemsModel(_DispatchingModel):
                 e.NoteFed: global_indexes.note_fed,
                 t.Prepare: locks.prepare,
                 t.Resolve: locks.resolve,
+                t.Reserve: locks.reserve,
                 t.Commit: ledgers.commit,
                 t.Settle: ledgers.settle,
                 t.Close: ledgers.close,

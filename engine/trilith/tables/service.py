@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import Awaitable
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from trilith.errors import (
     DeadlineExceeded,
     OutcomeUnknown,
@@ -191,13 +193,14 @@ class TableService:
     ) -> Change:
         scoped = None if token is None else scoped_token(token, type(command).__name__, logical)
 
-        def write() -> Awaitable[Written | ConditionFailed]:
+        def write(waiter: bytes) -> Awaitable[Written | ConditionFailed]:
+            sent = replace(command, waiter=waiter) if waiter else command
             return self._partitions.execute(
-                TABLES_KEYSPACE, logical, command, token=scoped, repeated=token is not None
+                TABLES_KEYSPACE, logical, sent, token=scoped, repeated=token is not None
             )
 
         try:
-            done = await write()
+            done = await write(b"")
         except TransactionConflict:
             done = await self._recovery.around_locks(TABLES_KEYSPACE, write)
         old = None

@@ -3,6 +3,9 @@
 A snapshot is read in two rounds. Where nothing is locked and every record is the same in both (a
 record is: each write draws a new salt), every item was, in between, what both rounds found. Of one
 that is not there, the trace of its last deletion is compared: it could have come and gone.
+
+Where that fails, who writes next to these items is asked to wait (transactions/reservations.py):
+the next two rounds find what was under way finished, and nothing new.
 """
 
 from __future__ import annotations
@@ -35,7 +38,9 @@ from trilith.transactions.commands import LockHead, Verdict
 from trilith.transactions.coordinator import Action
 from trilith.transactions.recovery import Fate, Recovery
 
-SNAPSHOT_DELAYS_S = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.12)
+HASTY_TRIES = 2  # before others are asked to wait
+TRIES_MAX = 14
+TRY_DELAY_S_MIN, TRY_DELAY_S_MAX = 0.005, 0.05
 
 
 class Snapshot(NamedTuple):
@@ -96,33 +101,57 @@ class Snapshots:
         """
         logicals = [item_key(table, key) for table, key in wanted]
         conflicts: frozenset[int] = frozenset()
-        for delay_s in SNAPSHOT_DELAYS_S:
-            if delay_s:
-                await asyncio.sleep(delay_s)
-            first = await self._round(logicals)
-            locks = [found.lock for found in first if found.lock is not None]
-            if locks:
-                conflicts = frozenset(at for at, found in enumerate(first) if found.lock)
-                await self._past(locks)
-                continue
-            second = first if len(logicals) == 1 else await self._round(logicals)
-            if first == second:
-                reads = [
-                    self._opened(table, key, found)
-                    for (table, _), key, found in zip(wanted, logicals, second, strict=True)
-                ]
-                return Snapshot(reads)
-            changed = [one != two for one, two in zip(first, second, strict=True)]
-            conflicts = frozenset(at for at, is_changed in enumerate(changed) if is_changed)
+        for _ in range(HASTY_TRIES):
+            found, conflicts = await self._try(logicals, TRY_DELAY_S_MIN)
+            if not conflicts:
+                return self._snapshot(wanted, logicals, found)
+        waiter, delay_s = self._recovery.new_waiter(), TRY_DELAY_S_MIN
+        try:
+            for _ in range(TRIES_MAX):
+                await self._recovery.reserve(TABLES_KEYSPACE, logicals, waiter)
+                found, conflicts = await self._try(logicals, delay_s)
+                if not conflicts:
+                    return self._snapshot(wanted, logicals, found)
+                delay_s = min(delay_s * 2, TRY_DELAY_S_MAX)
+        finally:
+            await self._recovery.reserve(TABLES_KEYSPACE, logicals, waiter, is_over=True)
         return Snapshot([], conflicts)
 
-    async def _past(self, locks: list[LockHead]) -> None:
+    async def _try(
+        self, logicals: list[bytes], delay_s: float
+    ) -> tuple[list[Found], frozenset[int]]:
+        """Two rounds, and the positions of items that were locked or changed; after a pause then,
+        unless all of the locks are gone.
+        """
+        first = await self._round(logicals)
+        locks = [found.lock for found in first if found.lock is not None]
+        if locks:
+            await self._past(locks, delay_s)
+            return first, frozenset(at for at, found in enumerate(first) if found.lock)
+        second = first if len(logicals) == 1 else await self._round(logicals)
+        changed = [one != two for one, two in zip(first, second, strict=True)]
+        conflicts = frozenset(at for at, is_changed in enumerate(changed) if is_changed)
+        if conflicts:
+            await asyncio.sleep(delay_s)
+        return second, conflicts
+
+    async def _past(self, locks: list[LockHead], delay_s: float) -> None:
         try:
             fates = await self._recovery.look_into_all(TABLES_KEYSPACE, locks)
         except OutcomeUnknown as error:
             raise DeadlineExceeded(f"a transaction could not be settled: {error}") from None
         if Fate.PENDING in fates:
-            await asyncio.sleep(SNAPSHOT_DELAYS_S[2])
+            await asyncio.sleep(delay_s)
+
+    def _snapshot(
+        self, wanted: Sequence[tuple[Table, Item]], logicals: list[bytes], found: list[Found]
+    ) -> Snapshot:
+        return Snapshot(
+            [
+                self._opened(table, key, one)
+                for (table, _), key, one in zip(wanted, logicals, found, strict=True)
+            ]
+        )
 
     async def _round(self, logicals: list[bytes]) -> list[Found]:
         found: list[Found | None] = [

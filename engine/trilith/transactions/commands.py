@@ -26,7 +26,10 @@ class Result(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class LockHead(msgspec.Struct, frozen=True, array_like=True):
-    """A lock as others see it: on which key, of which transaction, decided in which ledger."""
+    """A lock as others see it: on which key, of which transaction, decided in which ledger.
+
+    Without a ledger it is none: an older waiter has the key reserved (reservations.py).
+    """
 
     key: bytes
     transaction: bytes
@@ -67,11 +70,15 @@ INVALID = "ValidationError"
 
 
 class Resolution(msgspec.Struct, frozen=True, array_like=True):
-    """Perform the action that a transaction locked a key for, or drop it."""
+    """Perform the action that a transaction locked a key for, or drop it.
+
+    `waiter`: whom the key need not be reserved for any more, or empty.
+    """
 
     key: bytes
     transaction: bytes
     is_committed: bool
+    waiter: bytes = b""
 
 
 class Settled(msgspec.Struct, frozen=True, array_like=True):
@@ -90,7 +97,8 @@ NOTHING_SETTLED = Settled()
 class Prepare(Command, frozen=True, tag=40):
     """Lock all keys, or none: all of a transaction's actions in the partition of `key`.
 
-    `is_dry`: only look. `settled`, of other transactions, rides along.
+    `is_dry`: only look. `settled`, of other transactions, rides along. `waiter`: of one that was
+    turned away before (reservations.py); empty at the first try.
     """
 
     once: ClassVar[bool] = True
@@ -101,6 +109,7 @@ class Prepare(Command, frozen=True, tag=40):
     staged: list[Staged]
     is_dry: bool = False
     settled: Settled = NOTHING_SETTLED
+    waiter: bytes = b""
 
 
 class Resolve(Command, frozen=True, tag=41):
@@ -108,6 +117,18 @@ class Resolve(Command, frozen=True, tag=41):
 
     key: bytes
     settled: Settled
+
+
+class Reserve(Command, frozen=True, tag=47):
+    """Reserve keys of the partition of `key` for a waiter that only reads; `is_over`: it has read.
+
+    Keys of other partitions are left out. Nothing is changed: who comes later waits a little.
+    """
+
+    key: bytes
+    keys: list[bytes]
+    waiter: bytes
+    is_over: bool = False
 
 
 class ListLocks(Query, frozen=True, tag=40):
@@ -146,7 +167,7 @@ class Commit(Command, frozen=True, tag=42):
 
     Sent with the transaction's id as its token, so that the log keeps its answer, and refuses it
     once that is forgotten. `payload`: a digest of the request of a client token, or empty.
-    `settled`, of other transactions, rides along.
+    `settled`, of other transactions, rides along. `waiter` as in Prepare.
     """
 
     once: ClassVar[bool] = True
@@ -157,6 +178,7 @@ class Commit(Command, frozen=True, tag=42):
     staged: list[Staged]
     payload: bytes = b""
     settled: Settled = NOTHING_SETTLED
+    waiter: bytes = b""
 
 
 class Settle(Command, frozen=True, tag=43):

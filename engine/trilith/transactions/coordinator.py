@@ -26,7 +26,10 @@ from trilith.transactions.recovery import Fate, Recovery
 from trilith.transactions.settlements import Settlements, Task, settled_by
 
 ACTIONS_MAX = 200  # the parts of a request, and as many sources of copies
-CONFLICT_DELAYS_S = (0.01, 0.02, 0.04, 0.08, 0.12)  # before a conflict is the answer
+CONFLICT_S_MAX = 0.5  # before a conflict is the answer
+CONFLICTS_MAX = 40
+CONFLICT_DELAY_S_MIN = 0.005
+LOCK_DELAY_S_MAX, TURN_DELAY_S_MAX = 0.02, 0.05  # for a lock to go; for older waiters to have it
 MISPLACED_ATTEMPTS_MAX = 5
 _MISPLACED_DELAY_S = 0.05
 _RELEASE_S_MAX = 1.0
@@ -80,15 +83,26 @@ class _Misplaced(Exception):
 class _Plan:
     """The actions of one attempt by partition. `last`: positions that ride with the commit."""
 
-    __slots__ = ("groups", "home", "last", "ledger", "participants", "released", "transaction")
+    __slots__ = (
+        "groups",
+        "home",
+        "last",
+        "ledger",
+        "participants",
+        "released",
+        "transaction",
+        "waiter",
+    )
 
     def __init__(
         self,
         partitions: Partitions,
         actions: Sequence[Action],
         client: ClientToken | None,
+        waiter: bytes,
     ) -> None:
         self.transaction = partitions.new_token()
+        self.waiter = waiter
         self.released: asyncio.Event | None = None  # its locks are gone again
         by_partition: dict[tuple[int, int], list[int]] = {}
         for position, action in enumerate(actions):
@@ -140,8 +154,9 @@ class Transactions:
         if self.settlements.is_full:
             raise Overloaded("too many transactions wait for their locks to be removed")
         misplaced = conflicts = 0
+        waiter, started, delay_s = b"", self._clock.monotonic(), CONFLICT_DELAY_S_MIN
         while True:
-            plan = _Plan(self._partitions, actions, client)
+            plan = _Plan(self._partitions, actions, client, waiter)
             try:
                 ended = await self._attempt(plan, actions, client)
                 ended = ended._replace(released=plan.released)
@@ -161,15 +176,21 @@ class Transactions:
                 if verdict.lock is not None
             ]
             others = any(v.code not in ("", c.CONFLICT) for v in ended.verdicts)
-            if not locks or others or conflicts >= len(CONFLICT_DELAYS_S):
+            is_over = self._clock.monotonic() - started >= CONFLICT_S_MAX
+            if not locks or others or is_over or conflicts >= CONFLICTS_MAX:
+                if waiter:
+                    await self._give_way(actions, waiter)
                 if client is not None and any(
                     lock.ledger == ledger_of(client.token) for _, lock in locks
                 ):
                     raise TransactionInProgress
                 return ended
-            await self._wait_for(locks, CONFLICT_DELAYS_S[conflicts])
+            waiter = waiter or self._recovery.new_waiter()
+            await self._wait_for(locks, delay_s)
             await ended.wait_released()
             conflicts += 1
+            is_next = all(lock.ledger for _, lock in locks)
+            delay_s = min(delay_s * 2, LOCK_DELAY_S_MAX if is_next else TURN_DELAY_S_MAX)
 
     async def _wait_for(self, locks: Sequence[tuple[int, c.LockHead]], delay_s: float) -> None:
         """Give the transactions that are in the way some time, unless all of them are over."""
@@ -179,6 +200,14 @@ class Transactions:
         if Fate.PENDING in fates:
             spread = 0.5 + self._entropy.token_bytes(1)[0] / 256
             await asyncio.sleep(delay_s * spread)
+
+    async def _give_way(self, actions: Sequence[Action], waiter: bytes) -> None:
+        """Nothing is to be kept for who has given up."""
+        keys: dict[int, list[bytes]] = {}
+        for action in actions:
+            keys.setdefault(action.keyspace, []).append(action.key)
+        for keyspace, some in keys.items():
+            await self._recovery.reserve(keyspace, some, waiter, is_over=True)
 
     async def was_replayed(self, client: ClientToken) -> bool:
         """Whether the client token was used by a transaction that is committed.
@@ -223,7 +252,11 @@ class Transactions:
 
     def _hand_over(self, plan: _Plan, *, committed: bool) -> None:
         decided = self.settlements.add(
-            plan.transaction, plan.ledger, plan.participants, committed=committed
+            plan.transaction,
+            plan.ledger,
+            plan.participants,
+            committed=committed,
+            waiter=plan.waiter if committed else b"",
         )
         if plan.participants:
             plan.released = decided.gone
@@ -272,7 +305,13 @@ class Transactions:
         staged = [c.Staged(actions[at].key, actions[at].body) for at in positions]
         riders = self.settlements.board(where)
         command = c.Prepare(
-            staged[0].key, plan.transaction, plan.ledger, staged, is_dry, settled_by(riders)
+            staged[0].key,
+            plan.transaction,
+            plan.ledger,
+            staged,
+            is_dry,
+            settled_by(riders),
+            plan.waiter,
         )
         rode = False
         try:
@@ -305,6 +344,7 @@ class Transactions:
             staged,
             payload,
             settled_by(riders),
+            plan.waiter,
         )
         rode = False
         try:

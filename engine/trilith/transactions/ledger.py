@@ -20,6 +20,7 @@ from trilith.transactions.records import (
     LedgerRecord,
     UsedToken,
 )
+from trilith.transactions.reservations import reservations_for
 from trilith.transactions.stage import HeldEffects, LockRules, Stage, weigh
 
 _EXPIRED_PER_COMMAND_MAX = 2000
@@ -70,9 +71,16 @@ class LedgerRules:
                 return c.Outcome(c.REPLAYED if same else c.MISMATCHED)
         if not all(view.covers(one.key) for one in command.staged):
             return c.Outcome(c.MISPLACED)
-        verdicts = weigh(self._stage, command.staged, command.transaction, view, effects, context)
+        keys, waiter = [one.key for one in command.staged], command.waiter
+        if waiter:
+            reservations_for(view).reserve(keys, waiter, context.now_ms)
+        verdicts = weigh(
+            self._stage, command.staged, command.transaction, view, effects, context, waiter
+        )
         if any(verdict.code for verdict in verdicts):
             return c.Outcome(c.REFUSED, verdicts)
+        if waiter:
+            reservations_for(view).release(keys, waiter)
         for one in command.staged:
             effects.touch(one.key)
         if command.participants:

@@ -11,7 +11,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import TypeVar
 
-from trilith.errors import ConditionalConflict, TransactionConflict
+from trilith.errors import (
+    ConditionalConflict,
+    OutcomeUnknown,
+    TransactionConflict,
+    Unavailable,
+)
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import Clock
 from trilith.transactions import commands as c
@@ -19,6 +24,7 @@ from trilith.transactions.layout import LEDGER_KEYSPACE
 from trilith.transactions.stage import lock_behind
 
 PATIENCE_MS = 2000
+RESERVE_DEADLINE_S = 0.5
 CONFLICT_S_MAX = 1.5
 _DELAY_S_MIN = 0.005
 _DELAY_S_MAX = 0.1
@@ -43,8 +49,14 @@ class Recovery:
         self._partitions = partitions
         self._clock = clock
 
+    def new_waiter(self) -> bytes:
+        """For one that was turned away: it is older than all that begin to wait later."""
+        return self._clock.wall_ms().to_bytes(8, "big") + self._partitions.new_token()
+
     async def look_into(self, keyspace: int, lock: c.LockHead) -> Fate:
         """Resolve a lock if its transaction is decided, or should have been by now."""
+        if not lock.ledger:
+            return Fate.PENDING  # a reservation: its time is over soon
         standing: c.Standing = await self._partitions.query(
             LEDGER_KEYSPACE, lock.ledger, c.AskLedger(lock.ledger, lock.transaction)
         )
@@ -60,16 +72,42 @@ class Recovery:
         )
         return Fate.COMMITTED if standing.is_committed else Fate.ABORTED
 
-    async def around_locks(self, keyspace: int, write: Callable[[], Awaitable[T]]) -> T:
-        """The result of an ordinary write, after the transactions that are in its way.
+    async def reserve(
+        self, keyspace: int, keys: Sequence[bytes], waiter: bytes, *, is_over: bool = False
+    ) -> None:
+        """Ask those who come later to keep away from keys for a moment, or no longer to.
+
+        A partition that does not answer is passed by: nothing depends on it.
+        """
+        groups: dict[int, list[bytes]] = {}
+        for key in keys:
+            groups.setdefault(self._partitions.partition_of(keyspace, key), []).append(key)
+        requests = [
+            self._partitions.execute(
+                keyspace,
+                group[0],
+                c.Reserve(group[0], group, waiter, is_over),
+                deadline_s=RESERVE_DEADLINE_S,
+            )
+            for group in groups.values()
+        ]
+        for answer in await asyncio.gather(*requests, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(
+                answer, Unavailable | OutcomeUnknown
+            ):
+                raise answer
+
+    async def around_locks(self, keyspace: int, write: Callable[[bytes], Awaitable[T]]) -> T:
+        """The result of an ordinary write, which is told its name as a waiter, after the
+        transactions that are in its way.
 
         Raises TransactionConflict when the item stays locked.
         """
         deadline = self._clock.monotonic() + CONFLICT_S_MAX
-        delay_s = _DELAY_S_MIN
+        delay_s, waiter = _DELAY_S_MIN, self.new_waiter()
         while True:
             try:
-                return await write()
+                return await write(waiter)
             except TransactionConflict as error:
                 lock = lock_behind(error)
                 if lock is None or self._clock.monotonic() >= deadline:

@@ -32,13 +32,17 @@ _RETRY_S = 0.2
 class Decided:
     """A transaction with keys to resolve; a committed one's ledger has a record to remove then.
 
-    `gone`, of an aborted one: set when its locks are gone, or others have to remove them.
+    `gone`, of an aborted one: set when its locks are gone, or others have to remove them. `waiter`:
+    of one that is over and had waited.
     """
 
-    __slots__ = ("gone", "is_committed", "ledger", "left", "transaction")
+    __slots__ = ("gone", "is_committed", "ledger", "left", "transaction", "waiter")
 
-    def __init__(self, transaction: bytes, ledger: bytes, left: int, *, committed: bool) -> None:
+    def __init__(
+        self, transaction: bytes, ledger: bytes, left: int, waiter: bytes, *, committed: bool
+    ) -> None:
         self.transaction = transaction
+        self.waiter = waiter
         self.ledger = ledger
         self.left = left
         self.is_committed = committed
@@ -74,7 +78,9 @@ def settled_by(tasks: list[Task]) -> c.Settled:
         return c.NOTHING_SETTLED
     return c.Settled(
         [
-            c.Resolution(task.key, task.decided.transaction, task.decided.is_committed)
+            c.Resolution(
+                task.key, task.decided.transaction, task.decided.is_committed, task.decided.waiter
+            )
             for task in tasks
             if task.key is not None
         ],
@@ -103,9 +109,10 @@ class Settlements:
         participants: Sequence[Participant],
         *,
         committed: bool,
+        waiter: bytes = b"",
     ) -> Decided:
         """See to it that the locks of a decided transaction go."""
-        decided = Decided(transaction, ledger, len(participants), committed=committed)
+        decided = Decided(transaction, ledger, len(participants), waiter, committed=committed)
         for keyspace, key in participants:
             self._enqueue(Task(decided, keyspace, key))
         return decided

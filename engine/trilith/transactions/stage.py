@@ -9,6 +9,7 @@ from trilith.replication.state_machine import Context, Effects, View
 from trilith.transactions import commands as c
 from trilith.transactions.layout import KEYS_END, LEDGER
 from trilith.transactions.records import LOCK_RECORD, Lock
+from trilith.transactions.reservations import conflict_with, reservations_for, reservations_in
 
 
 class Stage(Protocol):
@@ -72,13 +73,7 @@ def require_unlocked(view: View, family: int, key: bytes) -> None:
     """TransactionConflict for an ordinary write of a key that a transaction will change."""
     raw = view.get(family, key)
     if raw is not None:
-        head = head_of(key, raw)
-        raise TransactionConflict(
-            key=key.hex(),
-            transaction=head.transaction.hex(),
-            ledger=head.ledger.hex(),
-            created_ms=head.created_ms,
-        )
+        raise conflict_with(head_of(key, raw))
 
 
 def lock_behind(error: TransactionConflict) -> c.LockHead | None:
@@ -99,15 +94,22 @@ def weigh(
     view: View,
     effects: Effects,
     context: Context,
+    waiter: bytes = b"",
 ) -> list[c.Verdict]:
     """Perform each action, or find out why not. Their keys differ, so none sees another's work."""
     verdicts = []
+    reserved = reservations_in(view)
     for one in staged:
         raw = view.get(stage.lock_family, one.key)
         if raw is not None:
             head = head_of(one.key, raw)
             if head.transaction != transaction:
                 verdicts.append(c.Verdict(c.CONFLICT, lock=head))
+                continue
+        elif reserved is not None:
+            ahead = reserved.ahead_of(waiter, one.key, context.now_ms)
+            if ahead is not None:
+                verdicts.append(c.Verdict(c.CONFLICT, lock=ahead))
                 continue
         try:
             verdicts.append(stage.perform(one, view, effects, context))
@@ -130,8 +132,17 @@ class LockRules:
         rode = self.settle(command.settled, view, effects, context)
         if not all(view.covers(one.key) for one in command.staged):
             return c.Prepared([], rode)
+        keys = [one.key for one in command.staged]
+        if command.waiter and not command.is_dry:
+            reservations_for(view).reserve(keys, command.waiter, context.now_ms)
         verdicts = weigh(
-            self._stage, command.staged, command.transaction, view, HeldEffects(), context
+            self._stage,
+            command.staged,
+            command.transaction,
+            view,
+            HeldEffects(),
+            context,
+            command.waiter,
         )
         if command.is_dry or any(verdict.code for verdict in verdicts):
             return c.Prepared(verdicts, rode)
@@ -162,7 +173,10 @@ class LockRules:
         if not all(view.covers(ledger) for ledger, _ in closed):
             return False
         done = set()
+        reserved = reservations_in(view)
         for one in resolutions:
+            if reserved is not None and one.waiter:  # also where somebody else removed the lock
+                reserved.release((one.key,), one.waiter)
             if one.key in done:
                 continue  # by an earlier one of the same transaction: no other can hold the lock
             raw = view.get(self._family, one.key)
@@ -192,6 +206,17 @@ class LockRules:
         except TrilithError as error:
             raise AssertionError(f"a locked action fails: {error}") from error
         assert not verdict.code, f"a locked action is refused: {verdict.code}"
+
+    def reserve(
+        self, command: c.Reserve, view: View, _effects: Effects, context: Context
+    ) -> c.Resolved:
+        here = [key for key in command.keys if view.covers(key)]
+        reserved = reservations_for(view)
+        if command.is_over:
+            reserved.release(here, command.waiter)
+        else:
+            reserved.reserve(here, command.waiter, context.now_ms)
+        return c.Resolved()
 
     def list_locks(self, query: c.ListLocks, view: View) -> c.Locks:
         locks = []

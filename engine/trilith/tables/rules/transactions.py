@@ -22,12 +22,14 @@ from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import LOCK
 from trilith.tables.rules.items import ItemRules
 from trilith.transactions.commands import CONDITION_FAILED, Staged, Verdict
+from trilith.transactions.reservations import require_its_turn, reservations_for
 from trilith.transactions.stage import require_unlocked
 
 ItemAction = PutItem | UpdateItem | DeleteItem | CheckItem
 
 encode_action = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ItemAction).decode
+_WAITING = (PutItem, UpdateItem, DeleteItem)
 _FAILED = "The conditional request failed"
 
 R = TypeVar("R")
@@ -36,11 +38,16 @@ R = TypeVar("R")
 def while_unlocked(
     write: Callable[[Any, View, Effects, Context], R],
 ) -> Callable[[Any, View, Effects, Context], R]:
-    """An ordinary write, which leaves alone what a transaction is about to change."""
+    """An ordinary write, which leaves alone what a transaction is about to change, or waits for."""
 
     def evaluate(command: Any, view: View, effects: Effects, context: Context) -> R:
+        waiter = command.waiter if isinstance(command, _WAITING) else b""
+        require_its_turn(view, command.key, waiter, context.now_ms)
         require_unlocked(view, LOCK, command.key)
-        return write(command, view, effects, context)
+        written = write(command, view, effects, context)
+        if waiter:
+            reservations_for(view).release((command.key,), waiter)
+        return written
 
     return evaluate
 
