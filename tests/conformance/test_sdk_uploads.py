@@ -175,6 +175,8 @@ def test_mistakes_are_named(bucket: Any, file: Path, db: Client) -> None:
         bucket.upload("k", "00" * 16).send(file)
     with pytest.raises(ValueError, match="at least"):
         upload.send(file, part_bytes=MIB)
+    with pytest.raises(ValueError, match="one part"):
+        upload.send(file, parallel=0)
     with pytest.raises(errors.BucketNotFound):
         db.bucket("nobody-has-this").start_upload("k")
 

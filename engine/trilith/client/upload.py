@@ -49,6 +49,8 @@ class Upload:
         again, here or in another process, with the same `part_bytes`. Raises UploadNotFound,
         PreconditionFailed, BodyMismatch where the file is changed meanwhile, OSError.
         """
+        if parallel < 1:
+            raise ValueError("at least one part at a time is sent")
         parts = upload_calls.parts_of(path, part_bytes)
         there = {part.number: part for part in self.parts()}
 
