@@ -109,7 +109,7 @@ def _answer(request: Request, fields: dict[str, str], info: ObjectInfo) -> Answe
     """204, or what `success_action_status` or `success_action_redirect` ask for."""
     host = request.header(b"host") or ""
     path = request.head.raw_path.decode("latin-1").rstrip("/")
-    location = f"http://{host}{path}/{quote(request.key, safe='/~')}"
+    location = f"{request.scheme}://{host}{path}/{quote(request.key, safe='/~')}"
     headers: Headers = [(b"etag", b'"%b"' % info.etag.encode()), ENCRYPTED]
     headers += checksum_headers(info.checksum)
     redirect = fields.get("success_action_redirect") or fields.get("redirect") or ""
