@@ -497,8 +497,10 @@ def test_the_asynchronous_client_does_the_same(cluster: Cluster, bucket: Any, ta
 def test_a_killed_zone_is_survived_and_nothing_counts_twice(start_cluster: Any) -> None:
     cluster: Cluster = start_cluster()
     additions = 600
-    with connected(cluster) as db:
+    with connected(cluster) as db, connected(cluster) as other:
         bucket = db.create_bucket("survivors")
+        puts_only = other.bucket("survivors")
+        puts_only.put("before", b"")
         table = db.create_table("counters", ("id", "S"))
         data = os.urandom(20 * MIB)
         bucket.put("large", data)
@@ -514,5 +516,6 @@ def test_a_killed_zone_is_survived_and_nothing_counts_twice(start_cluster: Any) 
             assert begun + reader.read() == data
         assert table.get({"id": "c"}, consistent=True) == {"id": "c", "hits": additions}
         assert len(list(bucket.list("small-"))) == additions // 50
+        assert puts_only.put("after", b"x").size == 1  # at another node
         cluster.zone("start", "az1")
         assert {node.zone for node in db.status().nodes} == {"az1", "az2", "az3"}
