@@ -45,20 +45,23 @@ config_option = click.option(
 
 def address_options(command: Any) -> Any:
     """--host, one --NAME-port each and TLS; they win over the configuration. Port 0 is picked."""
-    for name, meaning in reversed(PORTS.items()):
-        default = getattr(config.Server(), f"{name}_port")
-        command = click.option(
-            f"--{name}-port",
-            type=click.IntRange(0, 65535),
-            help=f"{meaning}. [default: {default}]",
-        )(command)
-    for name, meaning in (("certificate", "PEM, with its chain"), ("key", "without a passphrase")):
+    for name, meaning in (
+        ("key", "PEM, without a passphrase"),
+        ("certificate", "PEM, with its chain"),
+    ):
         command = click.option(
             f"--tls-{name}",
             f"tls_{name}_file",
             type=click.Path(exists=True, dir_okay=False, resolve_path=True),
             metavar="FILE",
             help=f"Speak TLS on all these ports with this {name} ({meaning}).",
+        )(command)
+    for name, meaning in reversed(PORTS.items()):
+        default = getattr(config.Server(), f"{name}_port")
+        command = click.option(
+            f"--{name}-port",
+            type=click.IntRange(0, 65535),
+            help=f"{meaning}. [default: {default}]",
         )(command)
     return click.option(
         "--host", metavar="ADDRESS", help="Address to listen on. [default: 127.0.0.1]"
