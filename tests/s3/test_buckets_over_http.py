@@ -193,20 +193,12 @@ def test_keys_that_xml_cannot_carry_are_listed_url_encoded(client: Any, s3: Loca
     assert entry["Key"] == "a\x01b"
 
 
-@pytest.mark.parametrize("operation", ["GetBucketPolicy", "GetBucketCors", "GetBucketLifecycle"])
-def test_what_is_not_served_is_refused_by_its_name(s3: LocalS3, operation: str) -> None:
-    query = {
-        "GetBucketPolicy": "policy",
-        "GetBucketCors": "cors",
-        "GetBucketLifecycle": "lifecycle",
-    }
+@pytest.mark.parametrize("subject", ["Analytics", "Inventory", "Metrics"])
+def test_what_is_not_served_is_refused_by_its_name(s3: LocalS3, subject: str) -> None:
+    operation = f"ListBucket{subject}Configurations"
     signer = s3.client(signature_version="s3v4")
-    url = signer.generate_presigned_url(
-        {"policy": "get_bucket_policy", "cors": "get_bucket_cors"}.get(
-            query[operation], "get_bucket_lifecycle"
-        ),
-        Params={"Bucket": "listed"},
-    )
+    call = f"list_bucket_{subject.lower()}_configurations"
+    url = signer.generate_presigned_url(call, Params={"Bucket": "listed"})
     answer = urllib3.request("GET", url, retries=False)
     assert answer.status == 501
     assert ElementTree.fromstring(answer.data).findtext("Code") == "NotImplemented"
