@@ -1,4 +1,4 @@
-"""Tags of objects, over HTTP: what is written is read, whatever wrote it, and changes in place."""
+"""Tags of objects and buckets, over HTTP: what is written is read, whatever wrote it."""
 
 from __future__ import annotations
 
@@ -175,3 +175,34 @@ def test_an_object_that_is_not_there_has_no_tags(client: Any, operation: str) ->
         getattr(client, operation)(Bucket="bucket", Key="absent")
     with pytest.raises(ClientError, match="NoSuchKey"):
         put_tags(client, "absent", {"a": "1"})
+
+
+def test_a_bucket_has_tags_of_its_own(client: Any) -> None:
+    client.create_bucket(Bucket="tagged")
+    with pytest.raises(ClientError, match="NoSuchTagSet"):
+        client.get_bucket_tagging(Bucket="tagged")
+    tags = as_sent({f"k{number}": "v" for number in range(50)})
+    put = client.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": tags})
+    assert put["ResponseMetadata"]["HTTPStatusCode"] == 204
+    assert client.get_bucket_tagging(Bucket="tagged")["TagSet"] == tags
+    client.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": as_sent({"a": "1"})})
+    assert client.get_bucket_tagging(Bucket="tagged")["TagSet"] == as_sent({"a": "1"})
+    more = [*tags, {"Key": "one more", "Value": ""}]
+    with pytest.raises(ClientError, match="BadRequest"):
+        client.put_bucket_tagging(Bucket="tagged", Tagging={"TagSet": more})
+    assert client.get_bucket_tagging(Bucket="tagged")["TagSet"] == as_sent({"a": "1"})
+    client.delete_bucket_tagging(Bucket="tagged")
+    with pytest.raises(ClientError, match="NoSuchTagSet"):
+        client.get_bucket_tagging(Bucket="tagged")
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        client.put_bucket_tagging(Bucket="absent", Tagging={"TagSet": tags})
+
+
+def test_tags_of_a_bucket_outlive_a_deletion_that_was_given_up(client: Any) -> None:
+    client.create_bucket(Bucket="kept")
+    client.put_bucket_tagging(Bucket="kept", Tagging={"TagSet": as_sent({"a": "1"})})
+    client.put_object(Bucket="kept", Key="o", Body=b"")
+    with pytest.raises(ClientError, match="BucketNotEmpty"):
+        client.delete_bucket(Bucket="kept")
+    client.put_object(Bucket="kept", Key="other", Body=b"")
+    assert client.get_bucket_tagging(Bucket="kept")["TagSet"] == as_sent({"a": "1"})

@@ -18,6 +18,7 @@ from trilith.objects.commands import (
     DeleteBucket,
     FoundBucket,
     ListBuckets,
+    PutBucketTags,
     ReopenBucket,
 )
 from trilith.objects.keys import (
@@ -41,6 +42,10 @@ class BucketOperations(Access):
 
     async def get_bucket(self, name: str) -> BucketInfo:
         return await self._bucket(name)
+
+    async def put_bucket_tags(self, name: str, tags: dict[str, str]) -> None:
+        command = PutBucketTags(name, tags)
+        await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)
 
     async def delete_bucket(self, name: str) -> None:
         """Raises BucketNotEmpty; ConditionalConflict when writers kept getting in between."""

@@ -337,6 +337,13 @@ class UpdateGeneration(Command, frozen=True, tag=22):
     generation: int
 
 
+class PutBucketTags(Command, frozen=True, tag=23):
+    """Give a bucket other tags, in place of all it has."""
+
+    name: str
+    tags: dict[str, str]
+
+
 class GetBucket(Query, frozen=True, tag=20):
     name: str
 

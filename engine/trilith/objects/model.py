@@ -132,6 +132,7 @@ class SystemModel(_TableModel):
                 c.CreateBucket: buckets.create_bucket,
                 c.DeleteBucket: buckets.delete_bucket,
                 c.UpdateGeneration: buckets.update_generation,
+                c.PutBucketTags: buckets.put_bucket_tags,
             },
             {c.GetBucket: buckets.get_bucket, c.ListBuckets: buckets.list_buckets},
         )

@@ -140,6 +140,7 @@ class BucketRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
     created_ms: int
     region: str
     generation: int = 0
+    tags: dict[str, str] = {}
 
 
 _encode = msgspec.msgpack.encode

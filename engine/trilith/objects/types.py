@@ -57,6 +57,7 @@ class BucketInfo(msgspec.Struct, frozen=True, array_like=True):
     created_ms: int
     region: str
     generation: int = 0
+    tags: dict[str, str] = {}
 
 
 class WriteConditions(msgspec.Struct, frozen=True, array_like=True):
@@ -174,6 +175,10 @@ class Objects(Protocol):
     async def get_bucket(self, name: str) -> BucketInfo: ...
 
     async def delete_bucket(self, name: str) -> None: ...
+
+    async def put_bucket_tags(self, name: str, tags: dict[str, str]) -> None:
+        """In place of those there are."""
+        ...
 
     async def list_buckets(
         self, *, owner: str, prefix: str = "", after: str = "", limit: int = 10_000

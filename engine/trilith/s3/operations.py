@@ -59,6 +59,7 @@ SERVED = frozenset(
         "ListObjectsV2",
         "ListParts",
         "PostObject",
+        "PutBucketTagging",
         "PutObject",
         "PutObjectTagging",
         "UploadPart",

@@ -1,7 +1,8 @@
-"""Tags of objects: the x-amz-tagging header and the <Tagging> document, read and written.
+"""Tags of objects and buckets: the x-amz-tagging header and the <Tagging> document.
 
-Source: S3 User Guide, "Categorizing your objects using tags": ten tags at most, keys of 1 to 128
-and values of up to 256 characters, letters, digits, spaces and + - = . _ : / @ in them.
+Source: S3 User Guide, "Categorizing your objects using tags" and "Using cost allocation S3 bucket
+tags": ten tags at most of an object and fifty of a bucket, keys of 1 to 128 and values of up to 256
+characters, letters, digits, spaces and + - = . _ : / @ in them.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from trilith.s3.request_head import RequestHead
 from trilith.s3.xml import NAMESPACE, element, parse
 
 HEADER = b"x-amz-tagging"
-# Ten tags of the longest keys and values, each character perhaps as a reference.
-DOCUMENT_BYTES_MAX = 64 << 10
+# Fifty tags of the longest keys and values, each character perhaps as a reference.
+DOCUMENT_BYTES_MAX = 256 << 10
+TAGS_MAX = 10
+BUCKET_TAGS_MAX = 50
 
-_TAGS_MAX = 10
 _KEY_CHARACTERS_MAX = 128
 _VALUE_CHARACTERS_MAX = 256
 _SYMBOLS = frozenset("+-=._:/@")
@@ -44,14 +46,14 @@ def header_tags(head: RequestHead) -> dict[str, str]:
     return _checked(pairs)
 
 
-def document_tags(body: bytes) -> dict[str, str]:
+def document_tags(body: bytes, tags_max: int = TAGS_MAX) -> dict[str, str]:
     """The tags of a <Tagging> document. Raises MalformedXML, InvalidTag, BadRequest."""
     root = parse(body, "Tagging")
     sets = root.findall("TagSet")
     if len(sets) != 1:
         raise S3Error("MalformedXML")
     nodes = sets[0].findall("Tag")
-    return _checked([(_text(node, "Key"), _text(node, "Value")) for node in nodes])
+    return _checked([(_text(node, "Key"), _text(node, "Value")) for node in nodes], tags_max)
 
 
 def document(tags: dict[str, str]) -> str:
@@ -66,7 +68,7 @@ def _text(node: Element, name: str) -> str:
     return children[0].text or ""
 
 
-def _checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+def _checked(pairs: Iterable[tuple[str, str]], tags_max: int = TAGS_MAX) -> dict[str, str]:
     tags: dict[str, str] = {}
     for key, value in pairs:
         if not 1 <= len(key) <= _KEY_CHARACTERS_MAX or not _is_plain(key):
@@ -78,8 +80,9 @@ def _checked(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
         if key in tags:
             raise _invalid("Cannot provide multiple Tags with the same key", key)
         tags[key] = value
-    if len(tags) > _TAGS_MAX:
-        raise S3Error("BadRequest", f"Object tags cannot be greater than {_TAGS_MAX}")
+    if len(tags) > tags_max:
+        what = "Object" if tags_max == TAGS_MAX else "Bucket"
+        raise S3Error("BadRequest", f"{what} tags cannot be greater than {tags_max}")
     return tags
 
 

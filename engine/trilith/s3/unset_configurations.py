@@ -24,7 +24,6 @@ _ABSENT = {
     "GetBucketPolicy": "NoSuchBucketPolicy",
     "GetBucketPolicyStatus": "NoSuchBucketPolicy",
     "GetBucketReplication": "ReplicationConfigurationNotFoundError",
-    "GetBucketTagging": "NoSuchTagSet",
     "GetBucketWebsite": "NoSuchWebsiteConfiguration",
     "GetObjectLockConfiguration": "ObjectLockConfigurationNotFoundError",
     "GetPublicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
@@ -53,7 +52,6 @@ _REMOVALS = (
     "DeleteBucketLifecycle",
     "DeleteBucketPolicy",
     "DeleteBucketReplication",
-    "DeleteBucketTagging",
     "DeleteBucketWebsite",
     "DeletePublicAccessBlock",
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from trilith.errors import (
     BucketAlreadyExists,
     BucketAlreadyOwned,
@@ -16,6 +18,7 @@ from trilith.objects.commands import (
     FoundBucket,
     GetBucket,
     ListBuckets,
+    PutBucketTags,
     UpdateGeneration,
 )
 from trilith.objects.keys import BUCKET, successor
@@ -34,6 +37,7 @@ def bucket_info(name: str, record: BucketRecord) -> BucketInfo:
         record.created_ms,
         record.region,
         record.generation,
+        record.tags,
     )
 
 
@@ -71,15 +75,21 @@ def update_generation(
     command: UpdateGeneration, view: View, effects: Effects, _context: Context
 ) -> FoundBucket:
     record = _current(view, command.name, command.bucket_id, command.generation)
-    raised = BucketRecord(
-        record.bucket_id,
-        record.owner,
-        record.created_ms,
-        record.region,
-        record.generation + 1,
-    )
+    raised = replace(record, generation=record.generation + 1)
     effects.put(BUCKET, command.name.encode(), BUCKET_RECORD.encode(raised))
     return FoundBucket(bucket_info(command.name, raised))
+
+
+def put_bucket_tags(
+    command: PutBucketTags, view: View, effects: Effects, _context: Context
+) -> Done:
+    key = command.name.encode()
+    raw = view.get(BUCKET, key)
+    if raw is None:
+        raise BucketNotFound
+    record = replace(BUCKET_RECORD.decode(raw), tags=command.tags)
+    effects.put(BUCKET, key, BUCKET_RECORD.encode(record))
+    return Done()
 
 
 def get_bucket(query: GetBucket, view: View) -> FoundBucket:
