@@ -120,7 +120,8 @@ def ours(item: Item, request: dict[str, Any]) -> tuple[str, Any]:
             return "applied", None
         changed = update.apply(item, KEY)
     except DynamoDBError as error:
-        return "refused", error.message
+        # The service has named the type set since 2020; dynalite says what it said before.
+        return "refused", re.sub(", typeSet: ALLOWED_FOR_[A-Z]+_OPERAND", "", error.message)
     except TrilithError as error:
         return "refused", from_domain(error).message
     assert changed is not None
@@ -165,6 +166,8 @@ def test_conditions_hold_as_in_dynalite(
     request = with_used_values(condition, values, "ConditionExpression")
     answer = ours(item_from_wire(wire), request)
     assume(not re.search("function: (<|>|<=|>=|BETWEEN),", str(answer[1])))
+    # dynalite puts true behind false; the service orders numbers, strings and binaries only.
+    assume("'BOOL'" not in repr(item) or not re.search("<(?!>)|>=|BETWEEN|[^<]>", condition))
     assert answer == theirs(dynalite, wire, request)
 
 
