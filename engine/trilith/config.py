@@ -183,6 +183,10 @@ class Tables(Section, frozen=True, kw_only=True):
     upkeep_interval_seconds: Annotated[
         Positive, Meta(description="between looks for what streams and indexes no longer need")
     ] = 30
+    index_lag_seconds_max: Annotated[
+        Positive,
+        Meta(description="writes to a table whose global indexes are further behind are throttled"),
+    ] = 30
     ttl_interval_seconds: Annotated[
         Positive, Meta(description="between looks for items whose time to live is over")
     ] = 30

@@ -21,7 +21,7 @@ effect, and whose fault it is.
     ├── Unavailable                      not applied; retry, perhaps elsewhere
     │   ├── NotLeader, WrongRange, NotInSync, NotEnoughZones
     │   ├── ConditionalConflict, Overloaded, DiskFull, Stopping, PeerUnreachable
-    │   ├── BucketClosed, ThroughputExceeded
+    │   ├── BucketClosed, ThroughputExceeded (IndexThroughputExceeded)
     │   ├── CoordinatorUnavailable, RevisionConflict
     │   └── DeadlineExceeded
     ├── OutcomeUnknown                   may have been applied; retry with the same token
@@ -265,6 +265,10 @@ class RevisionConflict(Unavailable):
 
 class ThroughputExceeded(Unavailable):
     """The table's provisioned throughput, or one partition's share of it, is used up."""
+
+
+class IndexThroughputExceeded(ThroughputExceeded):
+    """Global indexes are too far behind the table's writes."""
 
 
 class DeadlineExceeded(Unavailable):

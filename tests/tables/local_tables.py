@@ -24,6 +24,7 @@ from trilith.transactions.recovery import Recovery
 
 ROOT_KEY = bytes(range(32))
 TABLE_ID = bytes(range(100, 116))
+INDEX_LAG_S_MAX = 30
 PARTITION = KeyAttribute("pk", "S")
 SORT = KeyAttribute("sk", "N")
 BY_RANK = LocalIndex(0, "by_rank", KeyAttribute("rank", "S"), "ALL")
@@ -67,7 +68,9 @@ class LocalTables(LocalPartitions):
 
     def feeder(self, start: bytes) -> Feeder:
         """A new one for the partition that begins at `start`."""
-        return Feeder(start, self, self.catalog, self.keys, self.clock)
+        return Feeder(
+            start, self, self.catalog, self.keys, self.clock, self.activity, INDEX_LAG_S_MAX
+        )
 
     async def feed(self) -> None:
         """Bring all global indexes up to date."""

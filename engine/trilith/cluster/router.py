@@ -24,6 +24,7 @@ from trilith.errors import (
     OutcomeUnknown,
     Overloaded,
     Stopping,
+    ThroughputExceeded,
     TrilithError,
     Unavailable,
     WrongRange,
@@ -42,7 +43,8 @@ SILENCE_LOOK_S = 0.1
 EVENTUAL_WAIT_S = 0.1
 COMMAND_ATTEMPT_S = 6.0
 TOKENS_DRAWN = 64  # random bytes for so many tokens are drawn at once
-NOT_RETRIED = (DiskFull, Overloaded, Stopping)  # the client had better slow down
+# The client had better slow down.
+NOT_RETRIED = (DiskFull, Overloaded, Stopping, ThroughputExceeded)
 
 
 class Router:

@@ -39,6 +39,11 @@ THROUGHPUT_EXCEEDED = (
     "The level of configured provisioned throughput for the table was exceeded. Consider "
     "increasing your provisioning level with the UpdateTable API."
 )
+INDEX_THROUGHPUT_EXCEEDED = (
+    "The level of configured provisioned throughput for one or more global secondary indexes of "
+    "the table was exceeded. Consider increasing your provisioning level for the "
+    "under-provisioned global secondary indexes with the UpdateTable API"
+)
 TRIMMED = "The operation attempted to read past the oldest stream record in a shard."
 TRANSACTION_ONGOING = "Transaction is ongoing for the item"
 TABLE_NOT_FOUND = "Requested resource not found"
@@ -106,6 +111,10 @@ _DOMAIN: dict[type[BaseException], tuple[str, str | None]] = {
     ),
     errors.Overloaded: ("ThrottlingException", "Rate exceeded"),
     errors.ThroughputExceeded: ("ProvisionedThroughputExceededException", THROUGHPUT_EXCEEDED),
+    errors.IndexThroughputExceeded: (
+        "ProvisionedThroughputExceededException",
+        INDEX_THROUGHPUT_EXCEEDED,
+    ),
     errors.OutcomeUnknown: ("InternalServerError", "Internal server error"),
     errors.ServerError: ("InternalServerError", "Internal server error"),
 }

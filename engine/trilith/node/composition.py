@@ -457,6 +457,7 @@ class Node:
             keys=self._item_keys,
             clock=runtime.clock,
             activity=self._items_model.activity,
+            lag_s_max=config.tables.index_lag_seconds_max,
             spawn=self._spawn,
             log=self.events,
         )

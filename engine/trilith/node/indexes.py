@@ -53,6 +53,7 @@ class IndexStation:
         keys: ItemKeys,
         clock: Clock,
         activity: ChangeActivity,
+        lag_s_max: float,
         spawn: Spawn,
         log: Callable[..., None],
     ) -> None:
@@ -62,6 +63,7 @@ class IndexStation:
         self._keys = keys
         self._clock = clock
         self._activity = activity
+        self._lag_s_max = lag_s_max
         self._spawn = spawn
         self._log = log
         self._running: dict[int, _Running] = {}
@@ -105,7 +107,15 @@ class IndexStation:
     def _start(self, partition_id: int, replica: Replica, leader: Leader, start: bytes) -> _Running:
         """Also ends the one before, which finds that it is not the current one any more."""
         before = self._running.get(partition_id)
-        feeder = Feeder(start, self._router, self._catalog, self._keys, self._clock)
+        feeder = Feeder(
+            start,
+            self._router,
+            self._catalog,
+            self._keys,
+            self._clock,
+            self._activity,
+            self._lag_s_max,
+        )
         running = self._running[partition_id] = _Running(leader, start, feeder)
         if before is not None:
             self._fed_before += before.feeder.fed
@@ -181,6 +191,7 @@ class IndexStation:
         lags = {str(one): round(feeder.lag_s(), 3) for one, feeder in self._led().items()}
         return {
             "lag_seconds": {one: lag for one, lag in lags.items() if lag},
+            "writes_refused": self._activity.refused,
             "entries_fed": self._entries_fed(),
             "items_filled": self._works.filled,
         }
@@ -203,6 +214,12 @@ class IndexStation:
             "gauge",
             lambda: {(str(one),): float(feeder.unfed) for one, feeder in self._led().items()},
             ("partition",),
+        )
+        metrics.add_collector(
+            "trilith_index_writes_refused",
+            "Writes that were refused because global indexes were too far behind.",
+            "counter",
+            lambda: float(self._activity.refused),
         )
         metrics.add_collector(
             "trilith_index_entries_fed",

@@ -118,12 +118,23 @@ class ChangeActivity:
     evaluated: it may be committed a little later, or not at all.
 
     `changed`: (shard start, table id) of changes that indexes are fed from, taken out by whoever
-    reads them; `rolls`: how often shards were opened or closed.
+    reads them; `rolls`: how often shards were opened or closed. `behind`: those whose indexes are
+    so far behind that no more changes are to be made there for now, with where the shard ends;
+    `refused`: how many were not.
     """
 
     def __init__(self) -> None:
         self.changed: set[tuple[bytes, bytes]] = set()
         self.rolls = 0
+        self.behind: dict[tuple[bytes, bytes], bytes] = {}
+        self.refused = 0
+
+    def is_behind(self, table_id: bytes, key: bytes) -> bool:
+        """Whether a change of an item is to be refused."""
+        for (start, one), end in self.behind.items():
+            if one == table_id and start <= key and (not end or key < end):
+                return True
+        return False
 
 
 CHANGE_RECORD = RecordCodec(Change)

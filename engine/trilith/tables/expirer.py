@@ -14,6 +14,7 @@ from typing import cast
 from msgspec.structs import replace
 
 from trilith.errors import (
+    IndexThroughputExceeded,
     OutcomeUnknown,
     TableNotFound,
     TransactionConflict,
@@ -79,13 +80,13 @@ class Expirer:
             )
             done = [key for (key, _), is_over in zip(due.entries, over, strict=True) if is_over]
             if not done:
-                return  # all are in transactions: until the next look
+                return  # none can be written now: until the next look
             await self._partitions.execute(TABLES_KEYSPACE, start, DropExpiry(start, done))
 
     async def _expire(
         self, entry: bytes, start_size: int, now_s: int, tables: dict[bytes, Table | None]
     ) -> bool:
-        """Whether the entry has done its service; not so while the item is in a transaction."""
+        """Whether the entry has done its service; not so while the item cannot be written."""
         table_id, time_s, key = layout.parse_expiry(entry, start_size)
         if table_id not in tables:
             tables[table_id] = await self._table(table_id)
@@ -95,7 +96,7 @@ class Expirer:
         command = ExpireItem(key, table.plain_terms, time_s)
         try:
             done: Expired = await self._partitions.execute(TABLES_KEYSPACE, key, command)
-        except TransactionConflict:
+        except (TransactionConflict, IndexThroughputExceeded):
             return False
         self.deleted += done.is_deleted
         return True

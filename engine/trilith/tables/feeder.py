@@ -6,6 +6,9 @@ little late; a feeder that starts goes on from there.
 
 A change that waited long, because a zone was away, may come after the traces of later ones are
 swept. Instead of what it made of the item, what the item is now is then put, by a mark.
+
+Where indexes fall behind by more than a bound, writes of the table are refused until they have
+caught up by half: the log that waits for them does not grow for ever.
 """
 
 from __future__ import annotations
@@ -18,7 +21,13 @@ from trilith.errors import OutcomeUnknown, TableNotFound, TrilithError, Unavaila
 from trilith.replication.state_machine import Partitions
 from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
-from trilith.tables.changes import CHANGE_RECORD, ChangeLog, Position, Shard
+from trilith.tables.changes import (
+    CHANGE_RECORD,
+    ChangeActivity,
+    ChangeLog,
+    Position,
+    Shard,
+)
 from trilith.tables.commands import Changes, Found, GetItem
 from trilith.tables.definitions import TableRecord
 from trilith.tables.entry_commands import GetFed, Mark, NoteFed, ReadTail
@@ -82,8 +91,13 @@ class Feeder:
         catalog: Catalog,
         keys: ItemKeys,
         clock: Clock,
+        activity: ChangeActivity,
+        lag_s_max: float,
     ) -> None:
+        """`activity` is told which places lag by more than `lag_s_max`."""
         self._start = start
+        self._behind = activity.behind
+        self._lag_ms_max = int(lag_s_max * 1000)
         self._partitions = partitions
         self._catalog = catalog
         self._keys = keys
@@ -120,6 +134,13 @@ class Feeder:
 
     async def run(self, is_current: Callable[[], bool], log: Callable[..., None]) -> None:
         """Feed while `is_current`; it is asked when woken."""
+        try:
+            await self._run(is_current, log)
+        finally:
+            for place in self._tails:
+                self._behind.pop(place, None)
+
+    async def _run(self, is_current: Callable[[], bool], log: Callable[..., None]) -> None:
         retry_s = RETRY_S_MIN
         while is_current():
             self._woken.clear()
@@ -166,10 +187,21 @@ class Feeder:
                 except TrilithError as error:
                     tail.behind = True
                     failed[place] = error
+                self._judge(place, tail)
         for failure in failed.values():
             raise failure
         if self._note_at is not None and self._clock.monotonic() >= self._note_at:
             await self.note()
+
+    def _judge(self, place: Place, tail: _Tail) -> None:
+        """Whether the table may be written to: not from when indexes lag by too much until they lag
+        by half of that.
+        """
+        lag_ms = self._clock.wall_ms() - tail.oldest_ms if tail.oldest_ms else 0
+        if lag_ms > self._lag_ms_max:
+            self._behind[place] = tail.shard.end
+        elif lag_ms * 2 <= self._lag_ms_max:
+            self._behind.pop(place, None)
 
     async def _list_shards(self) -> None:
         rolls, is_settled = self._rolls, self._is_settled
@@ -188,6 +220,7 @@ class Feeder:
                 tail.behind = True
         for place in self._tails.keys() - places:
             del self._tails[place]
+            self._behind.pop(place, None)
         if is_settled:
             self.listed = rolls
 

@@ -66,16 +66,16 @@ class ItemsModel(_DispatchingModel):
         ledgers = ledger.LedgerRules(stage, locks)
         super().__init__(
             {
-                c.PutItem: while_unlocked(items.put_item),
-                c.UpdateItem: while_unlocked(items.update_item),
-                c.DeleteItem: while_unlocked(items.delete_item),
+                c.PutItem: while_unlocked(items.put_item, items),
+                c.UpdateItem: while_unlocked(items.update_item, items),
+                c.DeleteItem: while_unlocked(items.delete_item, items),
                 c.DropItems: drop_items,
                 c.SweepTraces: sweep_traces,
                 c.RollShards: items.changes.roll_shards,
                 c.DropFeeds: changes.drop_feeds,
                 c.CloseFeeds: changes.close_feeds,
                 c.TrimChanges: changes.trim_changes,
-                x.ExpireItem: while_unlocked(items.expire_item),
+                x.ExpireItem: while_unlocked(items.expire_item, items),
                 x.DropExpiry: expiry.drop_expiry,
                 x.FillExpiry: expiry.ExpiryRules(keys).fill,
                 x.ClearExpiry: expiry.clear_expiry,

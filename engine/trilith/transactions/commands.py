@@ -64,6 +64,7 @@ class Verdict(msgspec.Struct, frozen=True, array_like=True):
 CONFLICT = "TransactionConflict"
 CONDITION_FAILED = "ConditionalCheckFailed"
 INVALID = "ValidationError"
+THROTTLED = "ProvisionedThroughputExceeded"
 
 
 # --- locks: both keyspaces ------------------------------------------------------------------------

@@ -17,6 +17,10 @@ class Stage(Protocol):
 
     lock_family: int
 
+    def refusal(self, staged: c.Staged) -> c.Verdict | None:
+        """Why an action is not to be taken on now, whatever it would do; None: it may be."""
+        ...
+
     def perform(
         self, staged: c.Staged, view: View, effects: Effects, context: Context
     ) -> c.Verdict:
@@ -111,6 +115,10 @@ def weigh(
             if ahead is not None:
                 verdicts.append(c.Verdict(c.CONFLICT, lock=ahead))
                 continue
+        refused = stage.refusal(one)
+        if refused is not None:
+            verdicts.append(refused)
+            continue
         try:
             verdicts.append(stage.perform(one, view, effects, context))
         except InvalidRequest as error:

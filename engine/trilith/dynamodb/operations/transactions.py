@@ -16,7 +16,13 @@ from blake3 import blake3
 
 from trilith.dynamodb.attribute_values import item_from_wire
 from trilith.dynamodb.context import Context
-from trilith.dynamodb.errors import CONDITION_FAILED, TRANSACTION_ONGOING, DynamoDBError, validation
+from trilith.dynamodb.errors import (
+    CONDITION_FAILED,
+    INDEX_THROUGHPUT_EXCEEDED,
+    TRANSACTION_ONGOING,
+    DynamoDBError,
+    validation,
+)
 from trilith.dynamodb.operations.capacity import consumed_by_transaction, read_units, write_units
 from trilith.dynamodb.operations.collections import collection_metrics, wants_metrics
 from trilith.dynamodb.operations.items import (
@@ -48,7 +54,7 @@ from trilith.tables.transacting import (
 )
 from trilith.tables.values import Item
 from trilith.transactions.commands import CONDITION_FAILED as FAILED
-from trilith.transactions.commands import CONFLICT, INVALID, Verdict
+from trilith.transactions.commands import CONFLICT, INVALID, THROTTLED, Verdict
 from trilith.transactions.coordinator import Action, ClientToken
 
 BYTES_MAX = 4 << 20
@@ -239,6 +245,8 @@ def _reason(context: Context, table: Table, action: Action, verdict: Verdict) ->
     if verdict.code == FAILED:
         item = context.snapshots.failed_item(table, action.key, verdict)
         return Reason(FAILED, CONDITION_FAILED, item)
+    if verdict.code == THROTTLED:
+        return Reason(THROTTLED, INDEX_THROUGHPUT_EXCEEDED)
     return Reason(verdict.code, verdict.message)
 
 

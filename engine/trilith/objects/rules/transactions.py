@@ -78,6 +78,9 @@ class ObjectStage:
 
     lock_family = LOCK
 
+    def refusal(self, _staged: Staged) -> Verdict | None:
+        return None
+
     def perform(self, staged: Staged, view: View, effects: Effects, context: Context) -> Verdict:
         action = _decode(staged.action)
         write = action.write

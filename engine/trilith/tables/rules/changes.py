@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
+from trilith.errors import IndexThroughputExceeded
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables.changes import (
     BY_TTL,
@@ -40,6 +41,7 @@ from trilith.tables.commands import (
     Rolled,
     RollShards,
     Shards,
+    Terms,
     TrimChanges,
     Trimmed,
 )
@@ -116,6 +118,20 @@ class ChangeRules:
         sequence = context.sequence + self._ordinal(effects)
         effects.put(CHANGE, change_key(start, table_id, sequence), CHANGE_RECORD.encode(change))
         return feeds
+
+    @property
+    def is_any_behind(self) -> bool:
+        """Whether `require_fed` may refuse anything."""
+        return bool(self._activity.behind)
+
+    def require_fed(self, terms: Terms, key: bytes) -> None:
+        """Raises IndexThroughputExceeded for a write whose change would only wait for indexes that
+        are far behind: the log of those is to stay bounded.
+        """
+        activity = self._activity
+        if activity.behind and terms.global_indexes and activity.is_behind(terms.table_id, key):
+            activity.refused += 1
+            raise IndexThroughputExceeded
 
     def feeds_here(self, table_id: bytes, view: View, context: Context) -> Feeds | None:
         """What the partition knows to follow from a write whose sender knew of nothing.

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
+from trilith.errors import IndexThroughputExceeded
 from trilith.replication.state_machine import Context, Effects, View
 from trilith.tables.commands import (
     CheckItem,
@@ -21,7 +22,7 @@ from trilith.tables.definitions import TABLE_ID_SIZE
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.layout import LOCK
 from trilith.tables.rules.items import ItemRules
-from trilith.transactions.commands import CONDITION_FAILED, Staged, Verdict
+from trilith.transactions.commands import CONDITION_FAILED, THROTTLED, Staged, Verdict
 from trilith.transactions.reservations import require_its_turn, reservations_for
 from trilith.transactions.stage import require_unlocked
 
@@ -31,16 +32,22 @@ encode_action = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(ItemAction).decode
 _WAITING = (PutItem, UpdateItem, DeleteItem)
 _FAILED = "The conditional request failed"
+_INDEXES_BEHIND = "global indexes are too far behind"
 
 R = TypeVar("R")
 
 
 def while_unlocked(
     write: Callable[[Any, View, Effects, Context], R],
+    rules: ItemRules,
 ) -> Callable[[Any, View, Effects, Context], R]:
-    """An ordinary write, which leaves alone what a transaction is about to change, or waits for."""
+    """An ordinary write, which leaves alone what a transaction is about to change, or waits for.
+
+    Raises IndexThroughputExceeded, TransactionConflict.
+    """
 
     def evaluate(command: Any, view: View, effects: Effects, context: Context) -> R:
+        rules.changes.require_fed(command.terms, command.key)
         waiter = command.waiter if isinstance(command, _WAITING) else b""
         require_its_turn(view, command.key, waiter, context.now_ms)
         require_unlocked(view, LOCK, command.key)
@@ -60,6 +67,17 @@ class ItemStage:
     def __init__(self, rules: ItemRules, keys: ItemKeys) -> None:
         self._rules = rules
         self._keys = keys
+
+    def refusal(self, staged: Staged) -> Verdict | None:
+        if not self._rules.changes.is_any_behind:
+            return None
+        action = _decode(staged.action)
+        try:
+            if not isinstance(action, CheckItem):
+                self._rules.changes.require_fed(action.terms, action.key)
+        except IndexThroughputExceeded:
+            return Verdict(THROTTLED, _INDEXES_BEHIND)
+        return None
 
     def perform(self, staged: Staged, view: View, effects: Effects, context: Context) -> Verdict:
         action, rules = _decode(staged.action), self._rules
