@@ -201,6 +201,10 @@ class Partitions(Section, frozen=True, kw_only=True):
     commands_per_second_max: Annotated[
         Positive, Meta(description="writes to one partition; above it, sustained, it is split")
     ] = 2_000
+    reads_per_second_max: Annotated[
+        Positive,
+        Meta(description="reads of one partition, on all nodes; shares of both limits add up"),
+    ] = 6_000
     split_after_seconds: Annotated[
         Positive, Meta(description="a partition must be that hot for so long")
     ] = 30
@@ -215,8 +219,8 @@ class Partitions(Section, frozen=True, kw_only=True):
         NonNegative,
         Meta(
             description="a partition of items that a split made is merged with its neighbour when "
-            "both took under a tenth of commands_per_second_max for so long, and hold under half "
-            "of split_bytes together; 0: never"
+            "both took under a tenth of those limits for so long, and hold under half of "
+            "split_bytes together; 0: never"
         ),
     ] = 3600
 

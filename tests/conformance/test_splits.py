@@ -26,6 +26,12 @@ SMALL = {
     "TRILITH_PARTITIONS__MEASURE_INTERVAL_SECONDS": "2",
     "TRILITH_PARTITIONS__COMMANDS_PER_SECOND_MAX": "1000000",
 }
+READ = {
+    "TRILITH_PARTITIONS__READS_PER_SECOND_MAX": "30",
+    "TRILITH_PARTITIONS__COMMANDS_PER_SECOND_MAX": "1000000",
+    "TRILITH_PARTITIONS__SPLIT_AFTER_SECONDS": "2",
+    "TRILITH_PARTITIONS__PARTITIONS_MAX": "40",
+}
 WORKERS = 8
 LOAD_S_MAX = 150.0
 
@@ -213,6 +219,45 @@ def test_a_table_that_grows_too_large_becomes_more_partitions(
         _grow(cluster)
     finally:
         cluster.remove()
+
+
+def test_a_table_that_is_only_read_becomes_more_partitions_without_an_error(
+    start_cluster: Callable[..., Cluster],
+) -> None:
+    cluster = start_cluster(environment=READ)
+    try:
+        _read(cluster)
+    finally:
+        cluster.remove()
+
+
+def _read(cluster: Cluster) -> None:
+    dynamodb = _client(cluster, "dynamodb")
+    dynamodb.create_table(
+        TableName="read",
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    before = len(_partitions(cluster, "tables"))
+    for n in range(200):
+        dynamodb.put_item(TableName="read", Item={"id": {"S": f"{n}"}})
+
+    def work(worker: int, count: int) -> None:
+        key = {"id": {"S": f"{(worker * 31 + count) % 200}"}}
+        found = dynamodb.get_item(TableName="read", Key=key, ConsistentRead=True)
+        assert found["Item"] == key
+
+    load = _Load(work)
+    deadline = time.monotonic() + LOAD_S_MAX
+    while len(_partitions(cluster, "tables")) < before + 3 and time.monotonic() < deadline:
+        assert not load.failed()
+        time.sleep(0.2)
+    load.finish()
+    assert len(_partitions(cluster, "tables")) >= before + 3
+    pages = dynamodb.get_paginator("scan").paginate(TableName="read", ConsistentRead=True)
+    names = sorted(one["id"]["S"] for page in pages for one in page["Items"])
+    assert names == sorted(str(n) for n in range(200))
 
 
 def _grow(cluster: Cluster) -> None:

@@ -263,4 +263,5 @@ async def read_here(
         if not replica.can_read(clock.monotonic()):
             raise NotInSync("this replica lost its lease", leader=replica.leader_node)
         replica.require(key, until)
+    replica.reads.add(key)
     return replica.model.answer(query, replica.view)

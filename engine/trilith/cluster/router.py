@@ -146,8 +146,11 @@ class Router:
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
         replica = self._try_replica(keyspace, key)
+        if replica is None:
+            return None
+        replica.reads.add(key)
         try:
-            return None if replica is None else replica.model.answer(query, replica.view)
+            return replica.model.answer(query, replica.view)
         except WrongRange:
             return None
 
@@ -189,6 +192,7 @@ class Router:
                                 whole_range=whole_range,
                                 until=until,
                             )
+                replica.reads.add(key)
                 return replica.model.answer(query, replica.view)
             left_s = deadline - self._clock.monotonic()
             try:

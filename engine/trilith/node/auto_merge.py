@@ -2,9 +2,10 @@
 
 Splitting the other way round, and far from its thresholds, so that the two never take turns: a
 partition that a split made is merged when it and its neighbour have both been *calm* for
-`merge_after_seconds`, that is, each has taken less than a tenth of the commands at which one is
-split, and when together they hold less than half of the bytes at which one is split. A partition
-that has just been made, or has another leader, counts as calm from then on at the earliest.
+`merge_after_seconds`, that is, each has taken less than a tenth of the commands and reads at which
+one is split, and when together they hold less than half of the bytes at which one is split. A
+partition that has just been made, or has another leader, counts as calm from then on at the
+earliest.
 
 The leader of the right one decides; it asks the leader of the left one how long that has been
 calm. One merge at a time for each node.
@@ -21,6 +22,7 @@ import msgspec
 from trilith.config import Partitions
 from trilith.errors import Corruption, NotLeader, TrilithError
 from trilith.node.auto_split import MEASURE_BYTES_PER_SECOND, Marks, steps
+from trilith.node.read_heat import ReadHeat
 from trilith.peers.hub import PeerHub
 from trilith.replication.host import ReplicaHost
 from trilith.replication.leader import Leader
@@ -32,7 +34,7 @@ from trilith.runtime.workers import Workers
 from trilith.storage.ordered_store import OrderedStore
 
 METHOD = "node.partition_calm"
-CALM_SHARE = 0.1  # of the commands a second at which a partition is split
+CALM_SHARE = 0.1  # of the commands and reads a second at which a partition is split
 SIZE_SHARE = 0.5  # of the bytes at which a partition is split, for what a merge makes
 LOOK_S = 1.0
 ASK_S = 2.0
@@ -62,6 +64,7 @@ class AutoMerge:
         *,
         host: ReplicaHost,
         hub: PeerHub,
+        reads: ReadHeat,
         divisions: dict[int, Division],
         partitions: Partitions,
         clock: Clock,
@@ -72,6 +75,7 @@ class AutoMerge:
     ) -> None:
         self._host = host
         self._hub = hub
+        self._reads = reads
         self._mergeable = {keyspace for keyspace, one in divisions.items() if one.merges}
         self._partitions = partitions
         self._after_s = partitions.merge_after_seconds
@@ -113,7 +117,9 @@ class AutoMerge:
             return _Calm(leader, generation, leader.commands, now, now, not_before)
         rate = (leader.commands - calm.commands) / max(now - calm.at, 0.001)
         calm.commands, calm.at = leader.commands, now
-        if rate >= self._partitions.commands_per_second_max * CALM_SHARE:
+        heat = rate / self._partitions.commands_per_second_max
+        heat += self._reads.rate(replica.partition_id) / self._partitions.reads_per_second_max
+        if heat >= CALM_SHARE:
             calm.since = now
         return calm
 
@@ -153,6 +159,7 @@ class AutoMerge:
             if not await self._are_small(left, replica):
                 now = self._clock.monotonic()
                 calm.not_before = now + self._partitions.measure_interval_seconds
+                self._log("too_large_to_merge", partition=replica.partition_id)
                 return
             into = await self._host.merging.merge(replica.partition_id)
         except Corruption:

@@ -1,8 +1,9 @@
 """Which led partitions this node splits, and where (DESIGN: replication, rule 7).
 
-*Hot*: more commands per second than one partition is to take, for some time. It is split at the
-median of the keys that recent commands went to, so that each half has about half of the load. One
-key that is hot alone cannot be split: then it is left alone for a while.
+*Hot*: more commands and reads per second than one partition is to take, for some time; the shares
+that they have of their limits add up. It is split at the median of the keys that recent commands
+went to, or recent reads where they weigh more, so that each half has about half of the load. One
+key that is hot alone cannot be split: then it is left alone for a while. (Reads: read_heat.py.)
 
 *Big*: more bytes than the limit. Sizes are measured by reading the partition, slowly, and only
 while the whole store holds more than one partition may; the key in the middle of the bytes is the
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 from trilith.config import Partitions
 from trilith.errors import Corruption, InvalidRequest, NotLeader, TrilithError
+from trilith.node.read_heat import ReadHeat
 from trilith.replication.host import ReplicaHost
 from trilith.replication.leader import Leader
 from trilith.replication.ranges import Division, RangeRecord, ranges_of
@@ -54,6 +56,7 @@ class AutoSplit:
         self,
         *,
         host: ReplicaHost,
+        reads: ReadHeat,
         divisions: dict[int, Division],
         partitions: Partitions,
         clock: Clock,
@@ -63,6 +66,7 @@ class AutoSplit:
         log: Callable[..., None],
     ) -> None:
         self._host = host
+        self._reads = reads
         self._divisions = divisions
         self._partitions = partitions
         self._clock = clock
@@ -76,6 +80,7 @@ class AutoSplit:
         """Until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
+            await self._reads.look()
             for replica in list(self._host.replicas.values()):
                 if replica.leader is not None and replica.descriptor.keyspace in self._divisions:
                     await self._look(replica, replica.leader)
@@ -88,20 +93,27 @@ class AutoSplit:
             return
         rate = (leader.commands - heat.commands) / max(now - heat.at, 0.001)
         heat.commands, heat.at = leader.commands, now
-        if rate < partitions.commands_per_second_max:
+        reads = self._reads.rate(replica.partition_id)
+        by_writing = rate / partitions.commands_per_second_max
+        by_reading = reads / partitions.reads_per_second_max
+        if by_writing + by_reading < 1:
             heat.hot_since = None
         elif heat.hot_since is None:
             heat.hot_since = now
         elif now - heat.hot_since >= partitions.split_after_seconds and now >= heat.not_before:
             heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
             division = self._divisions[replica.descriptor.keyspace]
-            place = median(list(leader.recent_keys), division, replica.range)
+            written, read = list(leader.recent_keys), self._reads.places(replica.partition_id)
+            keys = written if by_writing >= by_reading else read
+            place = median(keys, division, replica.range)
+            why = f"{rate:.0f} commands and {reads:.0f} reads a second"
             if place is None:
                 heat.not_before = now + COOL_DOWN_S
-                self._log("cannot_split", partition=replica.partition_id, rate=round(rate))
+                self._log("cannot_split", partition=replica.partition_id, why=why)
                 return
             leader.recent_keys.clear()
-            await self._split(replica, place, why=f"{rate:.0f} commands a second")
+            self._reads.forget(replica.partition_id)
+            await self._split(replica, place, why=why)
 
     async def _split(self, replica: Replica, place: bytes, *, why: str) -> None:
         partitions = self._partitions

@@ -12,6 +12,7 @@ from trilith.config import Partitions
 from trilith.errors import ConditionalConflict, InvalidRequest, OutcomeUnknown
 from trilith.node.auto_merge import AutoMerge
 from trilith.node.auto_split import AutoSplit
+from trilith.node.read_heat import ReadHeat
 from trilith.peers.hub import PeerHub
 from trilith.replication.host import ReplicaHost
 from trilith.replication.ranges import Division
@@ -56,8 +57,12 @@ class PartitionChanges:
         self._host = host
         self._hub = hub
         self._clock = clock
+        reads = ReadHeat(
+            host=host, hub=hub, divisions=divisions, partitions=partitions, clock=clock
+        )
         self._splits = AutoSplit(
             host=host,
+            reads=reads,
             divisions=divisions,
             partitions=partitions,
             clock=clock,
@@ -69,6 +74,7 @@ class PartitionChanges:
         self._merges = AutoMerge(
             host=host,
             hub=hub,
+            reads=reads,
             divisions=divisions,
             partitions=partitions,
             clock=clock,

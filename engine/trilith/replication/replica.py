@@ -47,6 +47,7 @@ from trilith.replication.index_waiters import IndexWaiters
 from trilith.replication.log import ReplicaLog
 from trilith.replication.messages import Ack, Append, Commit, Grant, Reject
 from trilith.replication.ranges import Absorb, Close, Merge, RangeRecord, decode_range, range_key
+from trilith.replication.read_tally import ReadTally
 from trilith.replication.replica_ports import Readiness, ReplicaPorts
 from trilith.replication.view import StoreView
 from trilith.storage.ordered_store import PUT, Operation
@@ -68,6 +69,7 @@ class Replica:
         self.model = ports.model_of(descriptor.keyspace)
         self.log = ReplicaLog(ports.journal, self.partition_id, self._log_durable)
         self.leader: Leader | None = None
+        self.reads = ReadTally()
         self.leader_node = descriptor.leader
         recovered = ports.journal.recovered.get(self.partition_id)
         # A log that the journal has no record of may be what a lost region held, if it was begun
@@ -275,10 +277,7 @@ class Replica:
     # reads
 
     def can_read(self, now: float) -> bool:
-        """Whether this replica can prove that its log holds everything acknowledged.
-
-        Rule 8; MayRead in the model.
-        """
+        """Whether this replica can prove that its log holds all that was acknowledged (rule 8)."""
         if self.closing:
             return False
         if self.leader is not None:
