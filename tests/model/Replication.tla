@@ -431,6 +431,10 @@ OneLeaderAnEpoch ==
     /\ \A i, j \in 1..Last : history[i].epoch = history[j].epoch
                                 => history[i].leader = history[j].leader
 
+(* A node follows no epoch that the map does not name: so one that restarts, and reads it   *)
+(* first, needs no journal to know its epoch.                                               *)
+EpochsAreOfTheMap == \A n \in Nodes : epoch[n] <= Record.epoch
+
 (* The same entry in two logs: the same log before it. Committed entries are the same. *)
 LogsMatch ==
     \A n, m \in Nodes :

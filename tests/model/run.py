@@ -24,6 +24,7 @@ HOLDS = "no error"
 
 INVARIANTS = (
     "OneLeaderAnEpoch",
+    "EpochsAreOfTheMap",
     "LogsMatch",
     "InSyncIsComplete",
     "TwoCopies",

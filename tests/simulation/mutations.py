@@ -310,17 +310,20 @@ def _walk_references_by_the_map_alone() -> list[Patch]:
     return [(references, "query_part", query_part), (references, "execute_part", execute_part)]
 
 
-def _rejoin_before_a_split_is_told() -> list[Patch]:
+def _joins_at(level: Callable[[leader.Leader], int], *, told: bool) -> list[Patch]:
+    """A follower joins when it has this index; `told`: not before the last split is published."""
+
     async def add(self: in_sync_set.InSyncSet, lead: leader.Leader, progress: Any) -> None:
         held = lead.replica
         if (
             not await self._ready_to_join(held.partition_id, progress.node)
+            or (told and not held.is_published)
             or held.leader is not lead
             or progress.state is not State.STREAM
         ):
             return
         progress.joining = True
-        if progress.match_index < held.commit_index:
+        if progress.match_index < level(lead):
             return
         members = [*held.descriptor.in_sync, progress.node]
         wanted = msgspec.structs.replace(held.descriptor, in_sync=members)
@@ -330,6 +333,14 @@ def _rejoin_before_a_split_is_told() -> list[Patch]:
             lead.advance()
 
     return [(in_sync_set.InSyncSet, "_add", add)]
+
+
+def _rejoin_before_a_split_is_told() -> list[Patch]:
+    return _joins_at(lambda lead: max(lead.start_index, lead.replica.commit_index), told=False)
+
+
+def _join_without_the_inherited() -> list[Patch]:
+    return _joins_at(lambda lead: lead.replica.commit_index, told=True)
 
 
 def _forget_retries_at_a_split() -> list[Patch]:
@@ -485,6 +496,11 @@ def _mutations() -> Iterator[Mutation]:
         ("a retry not found in the child", _forget_retries_at_a_split, splits),
         ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
         ("a child led without its log", _lead_a_child_without_its_log, ["rot", "kill", "split"]),
+        (
+            "a rejoin without the inherited",
+            _join_without_the_inherited,
+            ["split", "merge_behind_a_cut"],
+        ),
         ("a closed partition answers", _answer_when_closed, ["split", "merge_behind_a_cut"]),
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
