@@ -43,8 +43,8 @@ SERVED = {
     "UploadPart",
     "UploadPartCopy",
 }
-# Views that clients ask for, and the removal of what is not there; test_truthful_views proves
-# that what they say is so.
+# Views that clients ask for, the removal of what is not there, and what may be put as it is;
+# test_truthful_views proves that what they say is so.
 VIEWS = {
     "DeleteBucketCors",
     "DeleteBucketEncryption",
@@ -76,6 +76,11 @@ VIEWS = {
     "GetObjectRetention",
     "GetPublicAccessBlock",
     "ListObjectVersions",
+    "PutBucketAcl",
+    "PutBucketEncryption",
+    "PutBucketOwnershipControls",
+    "PutBucketRequestPayment",
+    "PutObjectAcl",
 }
 # Requests that are others on the wire: `GET /`, and Object Lambda's own host name.
 ELSEWHERE = {"ListDirectoryBuckets", "WriteGetObjectResponse"}

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from trilith.s3 import (
     bucket_operations,
     copy_operations,
+    fixed_configurations,
     listing_operations,
     multipart_operations,
     object_operations,
@@ -53,5 +54,6 @@ HANDLERS: dict[str, Handler] = {
     "PutObjectTagging": tag_operations.put_object_tagging,
     "UploadPart": multipart_operations.upload_part,
     "UploadPartCopy": copy_operations.upload_part_copy,
+    **fixed_configurations.HANDLERS,
     **unset_configurations.HANDLERS,
 }
