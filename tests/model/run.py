@@ -16,11 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import merges
+from merges import HOLDS, Merge
+
 HERE = Path(__file__).parent
 BUILD = HERE.parents[1] / "build" / "model"
 JARS = HERE.parents[1] / "build" / "model-venv"
 HEAP = "2500m"
-HOLDS = "no error"
 
 INVARIANTS = (
     "OneLeaderAnEpoch",
@@ -49,7 +51,7 @@ class Run:
     torn: int = 0
     invariants: tuple[str, ...] = INVARIANTS
     module: str = "Replication"
-    options: tuple[str, ...] = field(default=())
+    options: tuple[str, ...] = field(default=("-deadlock",))  # to stop anywhere is no error
 
     def wrapper(self) -> str:
         """The root module: a configuration file has no literal for a sequence."""
@@ -196,12 +198,14 @@ def verdict(output: str) -> str:
     found = re.search(r"(?:Invariant|Action property|Property) (\w+) is violated", output)
     if found:
         return found[1]
+    if "Deadlock reached" in output:
+        return merges.STUCK
     if "Model checking completed. No error has been found" in output:
         return HOLDS
     return "TLC failed"
 
 
-def check(run: Run, jar: Path) -> bool:
+def check(run: Run | Merge, jar: Path) -> bool:
     """Run TLC; whether what was expected came of it. Its whole output stays below build/model."""
     slug = re.sub(r"\W+", "-", run.name)
     directory = BUILD / slug
@@ -211,7 +215,7 @@ def check(run: Run, jar: Path) -> bool:
     shutil.copy(HERE / f"{run.module}.tla", directory)
     command = [
         *("java", f"-Xmx{HEAP}", "-XX:+UseSerialGC", "-cp", str(jar), "tlc2.TLC"),
-        *("-deadlock", "-nowarning", "-cleanup", "-workers", "1", "-metadir", str(directory)),
+        *("-nowarning", "-cleanup", "-workers", "1", "-metadir", str(directory)),
         *(*run.options, "Root.tla"),
     ]
     started = time.monotonic()
@@ -232,7 +236,12 @@ def check(run: Run, jar: Path) -> bool:
 
 def main(arguments: list[str]) -> int:
     jar = find_jar()
-    groups = {"quick": QUICK, "main": MAIN, "mutants": MUTANTS + LEASE_MUTANTS, "reached": REACHED}
+    groups: dict[str, tuple[Run | Merge, ...]] = {
+        "quick": QUICK + merges.QUICK,
+        "main": MAIN + merges.MAIN,
+        "mutants": MUTANTS + LEASE_MUTANTS + merges.MUTANTS,
+        "reached": REACHED + merges.REACHED,
+    }
     arguments = arguments or [*groups]
     wanted = [
         run for group, runs in groups.items() for run in runs if {group, run.name} & {*arguments}

@@ -39,6 +39,8 @@ log gets it from B's leader; when B's descriptor is marked nobody leads B any mo
 gets a snapshot of A, which takes the place of both (snapshot.py). The marked descriptor stays: a
 survivor of two lost zones (`trilith recover`) may have nothing but B's own log, and then B is B
 again, and closed, or not, as that log says. Ids are never used twice.
+
+tests/model/Merging.tla is the specification; "in the model" below names its actions.
 """
 
 from __future__ import annotations
@@ -119,6 +121,8 @@ class Merging:
 
     async def merge(self, partition_id: int) -> int:
         """Merge a partition that this node leads into its left neighbour, whose id is returned.
+
+        Close in the model, which does not need `_require_whole`.
 
         Raises NotLeader, InvalidRequest (it has none, or this kind is not merged),
         ConditionalConflict (not now: nothing was done) and CoordinatorUnavailable. TimeoutError,
@@ -222,6 +226,7 @@ class Merging:
                     break
 
     def _absorb(self, left: Replica, right: Replica) -> None:
+        """Absorb in the model."""
         leader, record, gone = left.leader, left.range, right.range
         division = self._division_of(left.descriptor.keyspace)
         if (
@@ -263,7 +268,8 @@ class Merging:
 
     def absorbable(self, merge: Absorb) -> Readiness:
         """Whether all of the log that the entry speaks of is applied here; what is merely logged
-        here is applied now, since it is known to be committed.
+        here is applied now, since it is known to be committed (Takes, Lost and MadeReady in the
+        model).
         """
         replica = self._replicas.get(merge.partition)
         missing = Readiness.LOST if merge.partition in self._marked else Readiness.AWAITED
@@ -281,7 +287,7 @@ class Merging:
 
     def make_ready(self, left: Replica, index: int) -> bool:
         """Apply what is before each entry up to `index` that absorbs a partition, and look whether
-        all of that one is applied here; False: apply no more now.
+        all of that one is applied here; False: apply no more now (Apply in the model).
         """
         for entry in list(left.absorbs):
             if entry.index > index:
@@ -307,7 +313,7 @@ class Merging:
 
     def replay(self) -> bool:
         """At a start: whoever has an entry that absorbs had applied here all that it speaks of, and
-        so has it in the journal, or is damaged. Whether anything was applied.
+        so has it in the journal, or is damaged. Whether anything was applied. Up in the model.
         """
         progress = False
         for left in self._replicas.values():
@@ -349,7 +355,7 @@ class Merging:
     def _apply_what_is_told(self, left: Replica) -> None:
         """A mark proves that the entry was committed, which a leader may have forgotten in a crash:
         left alone in sync, it could neither commit it again, nor take in anybody, who would have to
-        absorb what nobody leads any more.
+        absorb what nobody leads any more. ApplyTold in the model.
         """
         for entry in list(left.absorbs):
             assert isinstance(entry.merge, Absorb)
@@ -398,6 +404,7 @@ class Merging:
         self._spawn(run())
 
     async def _mark(self, replica: Replica, owner: Replica) -> None:
+        """Mark in the model."""
         seen = await self._swaps.refresh(replica.partition_id)
         if seen is None or seen[0].absorbed_by or owner.leader is None:
             return
@@ -406,7 +413,8 @@ class Merging:
 
     async def _testify(self, replica: Replica) -> None:
         """Its tombstone proves that the entry was committed, and nobody else may know it any more:
-        the leader is waiting for us to take the entry, which we cannot do a second time.
+        the leader is waiting for us to take the entry, which we cannot do a second time (Testify in
+        the model).
         """
         seen = await self._swaps.refresh(replica.partition_id)
         if seen is None or seen[0].absorbed_by or not self._is_set_back(replica):
@@ -416,6 +424,7 @@ class Merging:
             self._log("merge_remembered", partition=wanted.absorbed_by, gone=replica.partition_id)
 
     async def _widen(self, replica: Replica) -> None:
+        """Mark and Widen in the model: whoever takes over in between goes on with the second."""
         record = replica.range
         seen = await self._swaps.refresh(replica.partition_id)
         if seen is None or seen[0].leader != self._node_id or replica.leader is None:
@@ -478,7 +487,7 @@ class Merging:
 
     def forget(self, replicas: Iterable[Replica]) -> None:
         """The store was flushed. One whose mark an operator took away meanwhile (`trilith recover`)
-        stays, so that it is marked again.
+        stays, so that it is marked again. Forget in the model.
         """
         for replica in [one for one in replicas if one in self.over()]:
             if self._drop(replica.partition_id):

@@ -153,7 +153,8 @@ class Snapshots:
 
         It has yet to apply a split, or this snapshot was taken before one. What was absorbed gives
         way to who absorbed it, or to a child of that one: those replicas are returned. Nor may a
-        snapshot take the place of what a neighbour here is about to absorb.
+        snapshot take the place of what a neighbour here is about to absorb. Snapshot in the model
+        of merges.
         """
         gone = []
         for other in self._replicas.values():
@@ -174,6 +175,7 @@ class Snapshots:
         """Whether another than `replica` has the entry that absorbs it, and is yet to apply it.
 
         One that nobody leads any more applies it only if it is needed itself, by one to its left.
+        Needed in the model of merges.
         """
         return any(
             isinstance(entry.merge, Absorb)
