@@ -30,7 +30,7 @@ SMALL_CHUNKS = ChunksConfig(
     min_bytes=KIB, avg_bytes=4 * KIB, max_bytes=16 * KIB, inflight_bytes_max=256 * KIB
 )
 DEADLINE_S = 60.0
-SILENT_S = 0.05  # for tests in which nodes do not answer; other tests must never get there
+SILENT_S = 1.0  # for tests in which nodes do not answer; other tests must never get there
 
 
 class LocalNode:
