@@ -204,7 +204,7 @@ class Partitions(Section, frozen=True, kw_only=True):
     reads_per_second_max: Annotated[
         Positive,
         Meta(description="reads of one partition, on all nodes; shares of both limits add up"),
-    ] = 6_000
+    ] = 10_000
     split_after_seconds: Annotated[
         Positive, Meta(description="a partition must be that hot for so long")
     ] = 30
