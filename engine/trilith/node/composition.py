@@ -9,7 +9,6 @@ cleanly: what it could still write cannot be trusted.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -78,6 +77,7 @@ from trilith.replication.host import ReplicaHost, Timing
 from trilith.replication.joined_model import JoinedModel
 from trilith.replication.ranges import Division
 from trilith.replication.state_machine import Model
+from trilith.runtime import memory
 from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
 from trilith.runtime.ports import Runtime
@@ -99,7 +99,6 @@ from trilith.tables.transacting import Snapshots
 from trilith.tables.usage import TableUsage
 
 SYNC_BOUNDS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
-GC_YOUNG_OBJECTS = 20_000  # requests make few cycles: look for them seldom
 BACKGROUND_PAUSE_S = 5.0
 EXIT_UNUSABLE = 78  # EX_CONFIG
 
@@ -281,10 +280,11 @@ class Node:
             self._spawn(self._keep_up(work))
         await self._open_edges()
         self._spawn(self.tables.catalog.resume_deletions())
-        # The modules and tables made so far live as long as the process.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(GC_YOUNG_OBJECTS, 20, 100)
+        memory.settle()
+        buffer_bytes = options.config.storage.write_buffer_bytes
+        self._spawn(
+            memory.keep_ahead(self.store.memtable_bytes, buffer_bytes, self._runtime.workers)
+        )
         self.events("node_started", zone=options.zone, address=self._address)
 
     def _connect(self) -> None:

@@ -266,6 +266,12 @@ class RocksOrderedStore:
             found += self._database.property_int_value(f"rocksdb.{name}") or 0
         return found
 
+    def memtable_bytes(self) -> int:
+        """Of records that are not flushed; 0 of a closed store."""
+        if self._closed:
+            return 0
+        return self._database.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
+
     def snapshot(self) -> OrderedReader:
         return RocksSnapshot(self._database.iter(), self._translate)
 
