@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from boto3.s3.transfer import TransferConfig
@@ -156,3 +158,28 @@ def test_s3cmd_puts_lists_gets_and_deletes(
     assert digest_of_file(place / "large.back") == digest
     run(*base, "del", "--recursive", "--force", f"s3://{bucket}/json/", environment=environment)
     assert not run(*base, "ls", f"s3://{bucket}/json/", environment=environment).strip()
+
+
+def fetched(url: str) -> bytes:
+    with urlopen(url.strip()) as answer:
+        return bytes(answer.read())
+
+
+def test_urls_that_programs_sign_are_good(
+    server: Server, s3: Any, bucket: str, place: Path, environment: Mapping[str, str]
+) -> None:
+    """`aws s3 presign` and `s3cmd signurl` sign with Signature Version 2 by default."""
+    s3.put_object(Bucket=bucket, Key="a b", Body=b"shared")
+    aws = need("aws", "awscli")
+    # pyenv's shims need the real home
+    real = {**environment, "HOME": server.environment().get("HOME", str(place))}
+    signed = run(
+        *[aws, "--endpoint-url", server.endpoint, "s3", "presign", f"s3://{bucket}/a b"],
+        environment=real,
+    )
+    assert fetched(signed) == b"shared"
+    host = urlsplit(server.endpoint).netloc
+    (place / "s3cfg").write_text(f"[default]\nhost_base = {host}\nhost_bucket = {host}\n")
+    base = [need("s3cmd"), "--config", place / "s3cfg", "--no-ssl"]
+    signed = run(*base, "signurl", f"s3://{bucket}/a b", "+600", environment=environment)
+    assert fetched(signed) == b"shared"
