@@ -97,7 +97,7 @@ def test_a_node_that_dies_is_started_again_by_its_supervisor(
     let_run(load)
     victim = own_cluster.node_pids()["az3"]
     kill([victim])
-    wait_until(lambda: not is_alive(victim), deadline_s=10, what="the node is dead")
+    wait_until(lambda: not is_alive(victim), deadline_s=60, what="the node is dead")
     wait_until(
         lambda: own_cluster.node_pids()["az3"] not in {victim, None},
         deadline_s=30,

@@ -45,7 +45,7 @@ def resource_of(cluster: Cluster, attempts: int = 1) -> Any:
         config=Config(
             retries={"total_max_attempts": attempts, "mode": "standard"},
             connect_timeout=5,
-            read_timeout=15,
+            read_timeout=30,
         ),
     )
 

@@ -120,7 +120,7 @@ def test_each_request_has_one_log_line_with_its_id(
         request_id = answer.headers["x-amz-request-id"]
         wait_until(
             lambda: bool(log_lines(cluster.data_dir, request_id)),  # noqa: B023 - used at once
-            deadline_s=10,
+            deadline_s=60,
             what=f"request {request_id} is logged",
         )
         (line,) = log_lines(cluster.data_dir, request_id)
@@ -146,7 +146,7 @@ def test_generated_credentials_are_printed_once_and_kept_for_their_owner(tmp_pat
         secret = json.loads(kept.read_text())["secret_key"]
         wait_until(
             lambda: secret in generating.log_tail(100_000),
-            deadline_s=10,
+            deadline_s=60,
             what="the generated secret is printed",
         )
         assert generating.stop() == 0
@@ -154,7 +154,7 @@ def test_generated_credentials_are_printed_once_and_kept_for_their_owner(tmp_pat
         generating.start()
         wait_until(
             lambda: generating.log_tail(100_000).count("is ready") == 2,
-            deadline_s=10,
+            deadline_s=60,
             what="the second start is announced",
         )
         assert generating.stop() == 0

@@ -71,7 +71,7 @@ class World:
         context = ssl.create_default_context(cafile=str(self.authority.ca_file))
         context.set_alpn_protocols(protocols)
         with (
-            socket.create_connection(("127.0.0.1", port), timeout=10) as plain,
+            socket.create_connection(("127.0.0.1", port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname="127.0.0.1") as connection,
         ):
             raw = connection.getpeercert(binary_form=True)
@@ -215,7 +215,7 @@ def _check(channel: grpc.Channel, service: str) -> int:
         health_pb2.HealthCheckRequest.SerializeToString,
         health_pb2.HealthCheckResponse.FromString,
     )
-    answer = ask(health_pb2.HealthCheckRequest(service=service), timeout=10)
+    answer = ask(health_pb2.HealthCheckRequest(service=service), timeout=60)
     return int(answer.status)
 
 

@@ -33,7 +33,7 @@ def client_of(cluster: Cluster, attempts: int = 1) -> Any:
         config=Config(
             retries={"total_max_attempts": attempts},
             connect_timeout=5,
-            read_timeout=15,
+            read_timeout=30,
             max_pool_connections=20,
         ),
     )

@@ -33,7 +33,7 @@ class Running:
         self.port = server.port
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def exchange(self, *pieces: bytes, end: bool = False) -> bytes:
         """All that comes back until the server closes."""
@@ -92,7 +92,7 @@ def serving(app: Any, **changed: Any) -> Iterator[Running]:
 
     thread = threading.Thread(target=lambda: uvloop.run(serve()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     running, stop = state
     try:
         yield running

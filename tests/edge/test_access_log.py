@@ -76,7 +76,7 @@ def test_a_slow_disk_costs_lines_not_memory() -> None:
     gate = threading.Event()
 
     def write(data: bytes) -> None:
-        assert gate.wait(10)
+        assert gate.wait(60)
         written.append(data)
 
     async def run() -> tuple[int, int]:

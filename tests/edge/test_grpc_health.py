@@ -55,7 +55,7 @@ class World:
             wire.HealthCheckRequest.SerializeToString,
             wire.HealthCheckResponse.FromString,
         )
-        answer = await ask(wire.HealthCheckRequest(service=service), timeout=10)
+        answer = await ask(wire.HealthCheckRequest(service=service), timeout=60)
         return int(answer.status)
 
     def watch(self, service: str = "") -> Any:
@@ -100,7 +100,7 @@ def test_all_services_are_listed() -> None:
             wire.HealthListRequest.SerializeToString,
             wire.HealthListResponse.FromString,
         )
-        answer = await ask(wire.HealthListRequest(), timeout=10)
+        answer = await ask(wire.HealthListRequest(), timeout=60)
         assert {name: one.status for name, one in answer.statuses.items()} == {
             "": SERVING,
             ADMIN: SERVING,

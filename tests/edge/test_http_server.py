@@ -244,14 +244,14 @@ def test_nobody_streams_to_a_client_that_left() -> None:
             connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
             assert connection.recv(1000)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        assert app.gone.wait(10)
+        assert app.gone.wait(60)
 
 
 def test_nobody_streams_to_a_client_that_stopped_reading() -> None:
     app = Streams()
     with serving(app, body_timeout_s=0.05) as running, running.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
-        assert app.gone.wait(10)
+        assert app.gone.wait(60)
 
 
 class Fails:
@@ -315,7 +315,7 @@ def test_a_stopping_server_lets_a_request_finish_and_takes_no_more() -> None:
     app = Waits()
     with serving(app) as running, running.connect() as connection, running.connect() as idle:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
-        assert app.began.wait(10)
+        assert app.began.wait(60)
         stopping = threading.Thread(target=running.stop, args=(10.0,))
         stopping.start()
         assert idle.recv(100) == b""
@@ -330,7 +330,7 @@ def test_a_stopping_server_cuts_what_does_not_finish() -> None:
     app = Waits()
     with serving(app) as running, running.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
-        assert app.began.wait(10)
+        assert app.began.wait(60)
         running.stop(0.05)
         with suppress(ConnectionResetError):
             assert read_all(connection) == b""
@@ -342,7 +342,7 @@ def test_a_pipelined_body_that_is_never_read_gives_its_budget_back() -> None:
     with serving(app) as running, running.connect() as connection:
         body = b"POST /b HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc"
         connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n" + body + b"no request\r\n\r\n")
-        assert app.began.wait(10)
+        assert app.began.wait(60)
         running.loop.call_soon_threadsafe(app.go.set)
         assert read_all(connection).endswith(b"finished")
         running.stop(10.0)

@@ -86,7 +86,7 @@ class LocalS3:
 
     def raw(self, request: bytes, *, end: bool = True) -> bytes:
         """Everything the server answers to these bytes until it closes the connection."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request)
             if end:
                 connection.shutdown(socket.SHUT_WR)
@@ -112,7 +112,7 @@ def running(s3: LocalS3) -> Iterator[LocalS3]:
 
     thread = threading.Thread(target=lambda: uvloop.run(serve()), daemon=True)
     thread.start()
-    assert started.wait(10)
+    assert started.wait(60)
     try:
         yield s3
     finally:

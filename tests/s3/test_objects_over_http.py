@@ -92,7 +92,7 @@ def test_an_empty_body_that_expects_a_100_gets_one(s3: LocalS3) -> None:
     request = f"PUT {target} HTTP/1.1\r\nHost: 127.0.0.1:{s3.port}\r\n"
     request += "Content-Length: 0\r\nExpect: 100-continue\r\n\r\n"
     answer = b""
-    with socket.create_connection(("127.0.0.1", s3.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", s3.port), timeout=60) as connection:
         connection.sendall(request.encode())
         while b"content-length:" not in answer:
             answer += connection.recv(65536)
@@ -333,7 +333,7 @@ def test_beyond_its_limit_a_node_sheds_requests_at_once() -> None:
             f"PUT {url.removeprefix(busy.endpoint)} HTTP/1.1\r\nhost: 127.0.0.1:{busy.port}\r\n"
             "content-length: 2\r\nexpect: 100-continue\r\n\r\n"
         )
-        with socket.create_connection(("127.0.0.1", busy.port), timeout=10) as slow:
+        with socket.create_connection(("127.0.0.1", busy.port), timeout=60) as slow:
             slow.sendall(head.encode())
             assert slow.recv(1000).startswith(b"HTTP/1.1 100 ")
             assert failure(client.list_objects_v2, Bucket="bucket") == ("SlowDown", 503)
@@ -351,7 +351,7 @@ def test_an_upload_that_is_cut_off_is_recorded_as_the_clients(s3: LocalS3) -> No
         f"PUT {url.removeprefix(s3.endpoint)} HTTP/1.1\r\nhost: 127.0.0.1:{s3.port}\r\n"
         "content-length: 100\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", s3.port), timeout=10) as cut:
+    with socket.create_connection(("127.0.0.1", s3.port), timeout=60) as cut:
         cut.sendall(head.encode() + b"x" * 50)
         cut.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     deadline = time.monotonic() + 10
