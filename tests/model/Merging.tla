@@ -469,6 +469,10 @@ Trim(n, p) ==
 --------------------------------------------------------------------------------
 (* Faults. A slow message, or a link that is cut, is an action that does not happen.       *)
 
+Synced(n, p) ==     \* what it took from others, it has acknowledged
+    Max({App(n, p)} \cup {i \in log[n][p].base + 1..Last(log[n][p]) :
+                             At(log[n][p], i).e # desc[p].epoch})
+
 (* A node stops: its store may fall back to what was flushed, the log of what it led to    *)
 (* what was committed.                                                                    *)
 Down(n) ==
@@ -476,9 +480,9 @@ Down(n) ==
     /\ up' = [up EXCEPT ![n] = FALSE]
     /\ \E s \in {store[n], flushed[n]} :
          /\ store' = [store EXCEPT ![n] = s] /\ flushed' = [flushed EXCEPT ![n] = s]
-         /\ \E cut \in SUBSET {p \in Parts : Leads(n, p) /\ Pending(n, p) # {}} :
+         /\ \E cut \in SUBSET {p \in Parts : Leads(n, p) /\ Synced(n, p) < Last(log[n][p])} :
               log' = [log EXCEPT ![n] = [p \in Parts |->
-                   IF p \in cut THEN CutTo(@[p], App(n, p))
+                   IF p \in cut THEN CutTo(@[p], Synced(n, p))
                    ELSE IF p = "C" /\ ~desc["C"].there /\ ~s.rng["C"].there THEN NoLog
                    ELSE @[p]]]
     /\ leading' = [p \in Parts |-> leading[p] /\ desc[p].leader # n]
