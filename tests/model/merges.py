@@ -84,6 +84,14 @@ MUTANTS = (
     mutant("absorbs only what is here", expect=STUCK, drops=1, writes=2),
     mutant("kept while it is needed", expect=STUCK, splits=1),
     mutant("lost when marked", expect=STUCK, downs=1, ups=1),
+    mutant(
+        "join with the inherited",
+        expect="ReadsAreCurrent",
+        alike=True,
+        takeovers=1,
+        drops=1,
+        writes=2,
+    ),
 )
 
 REACHED = (
