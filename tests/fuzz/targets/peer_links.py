@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -27,11 +28,15 @@ HELLO = msgspec.msgpack.encode(Hello(1, "cluster", "a", "b", CONTROL, b"s", b"n"
 DEEP = b"\x91" * 2000
 
 
+# Connections are asked what kind of socket they have.
+SOCKET, _OTHER_END = socket.socketpair()
+
+
 class Pipe(asyncio.Transport):
     """The transport of a connection whose other end is the input."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__({"socket": SOCKET})
         self.aborted = False
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
