@@ -32,12 +32,25 @@ from trilith.objects.repair_queue import RepairQueue
 from trilith.peers.hub import PeerHub
 from trilith.replication.descriptor import IN_SYNC_MIN
 from trilith.replication.host import ReplicaHost
+from trilith.replication.state_machine import Model, View
 from trilith.runtime.network import Buffer
 from trilith.runtime.ports import Runtime
 
 COUNTED_MAX = 10_000
 REBUILT = "repair.rebuilt"
 REBUILT_DEADLINE_S = 1.0
+
+
+async def is_missing_chunks(model: Model, view: View, start: bytes, zone: str) -> bool:
+    """Whether the partition that begins at `start` has an entry of the zone's, by its view."""
+    while True:
+        found = cast(Keys, model.answer(ListRepairs(start, zone, 1), view))
+        if found.keys:
+            return True
+        if not found.next_start:
+            return False
+        start = found.next_start  # behind many of other zones
+        await asyncio.sleep(0)
 
 
 class RepairStation:
@@ -134,8 +147,13 @@ class RepairStation:
             return False
         if answer != b"\x01":
             return False  # it lost its disk, and does not have its zone's chunks yet
-        query = ListRepairs(replica.range.start, self._map.zone_of(node), 1)
-        return not cast(Keys, replica.model.answer(query, replica.view)).keys
+        if replica.leader is None:
+            return False
+        # Of what is logged, too: a commit waits for the node from when it joins, not before.
+        view = replica.leader.view
+        return not await is_missing_chunks(
+            replica.model, view, replica.range.start, self._map.zone_of(node)
+        )
 
     async def pending_by_zone(self) -> dict[str, int] | None:
         """Chunks that each zone still lacks, counted up to a bound; None: nobody can tell now."""
