@@ -15,7 +15,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EAGAIN, EINTR, EIO, errno
 from libc.stdint cimport uint64_t
-from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 from posix.types cimport off_t
 import os
 
@@ -85,7 +84,6 @@ cdef struct Channel:
     int stage
     bint closing
     int outcome          # errno of the last finished submission, 0 for success
-    timespec finished    # when that was
     iovec* vectors
     Py_ssize_t count
     off_t offset
@@ -143,7 +141,6 @@ cdef void* serve(void* argument) noexcept nogil:
             outcome = sync_data(channel.fd)
         pthread_mutex_lock(&channel.mutex)
         channel.outcome = outcome
-        clock_gettime(CLOCK_MONOTONIC, &channel.finished)
         channel.stage = STAGE_DONE
         # The counter is at most 1 (one submission at a time), so this cannot block.
         told = write(channel.event_fd, &one, 8)
@@ -175,14 +172,12 @@ cdef class SyncedFile:
     cdef pthread_t thread
     cdef bint running
     cdef int failed_errno
-    cdef double last_wait_s
     cdef Py_buffer* exports
     cdef Py_ssize_t export_count
 
     def __cinit__(self, int fd):
         self.running = False
         self.failed_errno = 0
-        self.last_wait_s = 0.0
         self.exports = NULL
         self.export_count = 0
         self.channel.fd = fd
@@ -224,11 +219,6 @@ cdef class SyncedFile:
         """The errno that ended this file's use, or 0."""
         return self.failed_errno
 
-    @property
-    def waited_s(self):
-        """How long the last outcome waited for its `result`, in seconds: how busy the owner was."""
-        return self.last_wait_s
-
     def submit(self, object buffers, off_t offset):
         """Starts writing `buffers`, end to end, at `offset`, and syncing them.
 
@@ -258,16 +248,10 @@ cdef class SyncedFile:
         """
         cdef uint64_t drained
         cdef int stage, outcome
-        cdef timespec now
         pthread_mutex_lock(&self.channel.mutex)
         stage = self.channel.stage
         outcome = self.channel.outcome
         if stage == STAGE_DONE:
-            clock_gettime(CLOCK_MONOTONIC, &now)
-            self.last_wait_s = (
-                <double>(now.tv_sec - self.channel.finished.tv_sec)
-                + <double>(now.tv_nsec - self.channel.finished.tv_nsec) / 1e9
-            )
             self.channel.stage = STAGE_IDLE
             if self.channel.event_fd >= 0:
                 while read(self.channel.event_fd, &drained, 8) < 0 and errno == EINTR:

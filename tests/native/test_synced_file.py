@@ -4,7 +4,6 @@ import os
 import resource
 import select
 import threading
-import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,18 +70,6 @@ def test_an_empty_submission_is_a_sync(tmp_path: Path) -> None:
     with opened(tmp_path / "file") as (_, synced):
         synced.submit([], 0)
         assert finish(synced) == 0
-
-
-def test_it_tells_how_long_an_outcome_waited_for_its_owner(tmp_path: Path) -> None:
-    with opened(tmp_path / "file") as (_, synced):
-        assert synced.waited_s == 0.0
-        synced.submit([b"x"], 0)
-        assert select.select([synced.event_fd], [], [], WAIT_S)[0]
-        since = time.monotonic()
-        while time.monotonic() - since < 0.02:  # an owner that does something else
-            pass
-        assert synced.result() == 0
-        assert 0.02 <= synced.waited_s < WAIT_S
 
 
 def test_the_event_is_readable_exactly_between_completion_and_result(tmp_path: Path) -> None:

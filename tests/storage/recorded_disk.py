@@ -129,10 +129,6 @@ class _AppendFile:
     def size(self) -> int:
         return self._size
 
-    @property
-    def outcome_waited_s(self) -> float:
-        return 0.0
-
     def append_and_sync(self, buffers: Sequence[Buffer], done: SyncDone) -> None:
         if self._done is not None or not self._open:
             raise RuntimeError("an append is outstanding, or the file is closed")

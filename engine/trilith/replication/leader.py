@@ -502,7 +502,7 @@ class Leader:
                 outcome.release()
         for _, outcomes in self._outcomes:
             under_way += len(outcomes)
-        self._pacing.committed(under_way, now, self._ports.journal.loop_waited_s)
+        self._pacing.committed(under_way, now)
         self._ports.on_commit(replica.partition_id)
         if self._proposals:
             self._evaluate_soon()

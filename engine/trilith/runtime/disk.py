@@ -23,11 +23,6 @@ class AppendFile(Protocol):
         """Bytes handed over so far, durable or not."""
         ...
 
-    @property
-    def outcome_waited_s(self) -> float:
-        """How long the last outcome waited for the loop before `done` was called."""
-        ...
-
     def append_and_sync(self, buffers: Sequence[Buffer], done: SyncDone) -> None:
         """Write at the end and fdatasync, off the loop without the GIL; then call `done` on it.
 

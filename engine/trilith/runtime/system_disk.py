@@ -38,10 +38,6 @@ class _SystemAppendFile:
     def size(self) -> int:
         return self._size
 
-    @property
-    def outcome_waited_s(self) -> float:
-        return 0.0 if self._synced_file is None else self._synced_file.waited_s
-
     def append_and_sync(self, buffers: Sequence[Buffer], done: SyncDone) -> None:
         if self._done is not None:
             raise RuntimeError("an append is outstanding already")

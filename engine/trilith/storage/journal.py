@@ -106,7 +106,7 @@ class Journal:
         # a log that was made anew from a snapshot, too.
         self.torn_end = self.filled = False
         self.bytes_since_trim = 0
-        self.loop_waited_s = 0.0  # how long what was synced last waited for the loop
+        self.sync_seconds_last = 0.0
         self.sync_started_at: float | None = None  # monotonic; None while none runs
 
     @classmethod
@@ -327,8 +327,7 @@ class Journal:
             self._fail(error)
             return
         assert self.sync_started_at is not None
-        took_s = self._runtime.clock.monotonic() - self.sync_started_at
-        self.loop_waited_s = self._files[group.segment.number].outcome_waited_s
+        self.sync_seconds_last = self._runtime.clock.monotonic() - self.sync_started_at
         self.sync_started_at = None
         self._writing = None
         self._pending_bytes -= group.size
@@ -341,7 +340,7 @@ class Journal:
             self._went_idle(group)
         self._reader.shrink()
         if self._on_sync is not None:
-            self._on_sync(took_s, group.size)
+            self._on_sync(self.sync_seconds_last, group.size)
         for callback in group.callbacks:
             try:
                 callback()
