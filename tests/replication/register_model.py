@@ -44,6 +44,7 @@ class Anywhere:
 
     route_bytes_max = 64
     merges = True
+    anchored: frozenset[int] = frozenset()
 
     def boundary(self, key: bytes) -> bytes | None:
         return key[: self.route_bytes_max]

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.objects.local_partitions import LocalPartitions
 
-from trilith.node.auto_split import median
+from trilith.node.auto_split import Marks, median
 from trilith.objects.commands import CloseBucket
 from trilith.objects.division import ObjectsDivision
 from trilith.objects.keys import FENCE, OBJECTS_KEYSPACE, stem_of
 from trilith.replication.ranges import RangeRecord
 from trilith.tables.division import TableDivision
-from trilith.tables.layout import anchored, item_key, slot_ranges
+from trilith.tables.layout import CHANGE, ITEM, anchored, item_key, slot_ranges
 from trilith.tables.layout import stem_of as item_stem
 
 BUCKET = b"b" * 16
@@ -63,3 +63,20 @@ def test_a_place_halves_the_load_and_one_hot_key_has_none() -> None:
     assert median(keys[:1] * 200, tables, whole) is None
     assert median(keys[:10], tables, whole) is None
     assert median(keys, tables, RangeRecord(b"", min(keys))) is None
+
+
+def test_a_days_changes_at_a_partitions_start_do_not_hide_where_its_items_halve() -> None:
+    start = item_stem(TABLE, {"S": "user-0"})[:25]
+    record = RangeRecord(start, b"")
+    keys = sorted(item_key(TABLE, {"S": f"user-{n}"}, None) for n in range(400))
+    keys = [key for key in keys if key >= start]
+    marks = Marks()
+    for number in range(4000):
+        change = anchored(start, TABLE) + number.to_bytes(8, "big")
+        marks.add(change, 1000, is_anchored=CHANGE in tables.anchored)
+    for key in keys:
+        marks.add(key, 500, is_anchored=ITEM in tables.anchored)
+    place = median(marks.keys, tables, record)
+    assert place is not None
+    assert 0.4 < sum(key < place for key in keys) / len(keys) < 0.6
+    assert (marks.movable, marks.size) == (500 * len(keys), 500 * len(keys) + 4_000_000)

@@ -167,7 +167,8 @@ class AutoSplit:
         """By reading it all, slowly. Raises Corruption."""
         marks, keyspace = Marks(), replica.descriptor.keyspace
         reader, number = self._store.snapshot(), replica.partition_id
-        sizes = steps(reader, keyspace, number, replica.range, marks)
+        anchored = self._divisions[keyspace].anchored
+        sizes = steps(reader, keyspace, number, replica.range, marks, anchored)
         while (size := await self._workers.run(next, sizes, None)) is not None:
             await asyncio.sleep(size / MEASURE_BYTES_PER_SECOND)
         return marks
@@ -175,25 +176,32 @@ class AutoSplit:
     async def _measure(self, replica: Replica) -> None:
         record, division = replica.range, self._divisions[replica.descriptor.keyspace]
         marks = await self._marks(replica)
-        if marks.size < self._partitions.split_bytes or replica.leader is None:
+        if marks.movable < self._partitions.split_bytes or replica.leader is None:
             return
         place = median(marks.keys, division, record)
         if place is not None:
-            await self._split(replica, place, why=f"{marks.size} bytes")
+            await self._split(replica, place, why=f"{marks.movable} bytes")
 
 
 class Marks:
-    """Keys that lie evenly in the bytes of what is read, however much that is."""
+    """Keys that lie evenly in the bytes of what is read, however much that is.
+
+    `movable`: bytes of what a split may move. The rest, a day of a stream's changes for one, stays
+    where it is whatever the place, and has no say in it.
+    """
 
     def __init__(self) -> None:
-        self.size = 0
+        self.size = self.movable = 0
         self.keys: list[bytes] = []
         self._step = 64
         self._next = 0
 
-    def add(self, key: bytes, size: int) -> None:
+    def add(self, key: bytes, size: int, *, is_anchored: bool = False) -> None:
         self.size += size
-        while self.size >= self._next:
+        if is_anchored:
+            return
+        self.movable += size
+        while self.movable >= self._next:
             self.keys.append(key)
             self._next += self._step
         while len(self.keys) >= 2 * MARKS:
@@ -202,14 +210,19 @@ class Marks:
 
 
 def steps(
-    reader: OrderedReader, keyspace: int, partition_id: int, record: RangeRecord, marks: Marks
+    reader: OrderedReader,
+    keyspace: int,
+    partition_id: int,
+    record: RangeRecord,
+    marks: Marks,
+    anchored: frozenset[int] = frozenset(),
 ) -> Iterator[int]:
     """Read everything that a partition holds; the sizes of what each step read."""
     step = 0
     for start, end in ranges_of(reader, keyspace, partition_id, record):
         for key, value in reader.scan(start, end):
             size = len(key) + len(value)
-            marks.add(key[2:], size)
+            marks.add(key[2:], size, is_anchored=key[1] in anchored)
             step += size
             if step >= MEASURE_BYTES_PER_STEP:
                 yield step

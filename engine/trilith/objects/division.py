@@ -19,6 +19,7 @@ class ObjectsDivision:
 
     route_bytes_max = ROUTE_BYTES_MAX
     merges = False
+    anchored: frozenset[int] = frozenset()
 
     def boundary(self, key: bytes) -> bytes | None:
         try:

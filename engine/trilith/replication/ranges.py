@@ -100,6 +100,7 @@ class Division(Protocol):
 
     route_bytes_max: int  # no boundary is longer
     merges: bool  # whether partitions may be merged again
+    anchored: frozenset[int]  # families whose records stay with the left half wherever it is split
 
     def boundary(self, key: bytes) -> bytes | None:
         """The greatest key at or below `key` that a partition may begin at; None: there is none."""

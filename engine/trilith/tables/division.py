@@ -20,6 +20,7 @@ class TableDivision:
 
     route_bytes_max = BOUNDARY_SIZE
     merges = True
+    anchored = frozenset({layout.CHANGE, layout.FED, layout.SHARD, layout.EXPIRY})
 
     def boundary(self, key: bytes) -> bytes | None:
         """The token that a key is of, or its slot when it has none, as what is anchored at a slot
