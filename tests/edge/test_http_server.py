@@ -247,6 +247,39 @@ def test_nobody_streams_to_a_client_that_left() -> None:
         assert app.gone.wait(60)
 
 
+class NeverWaits:
+    """Holds the loop until the client has left, and then has much to send that is all at hand."""
+
+    def __init__(self) -> None:
+        self.left, self.ended = threading.Event(), threading.Event()
+        self.sent = 0
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        headers = [(b"content-length", b"%d" % (1 << 40))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        message = {"type": "http.response.body", "body": bytes(1 << 20), "more_body": True}
+        try:
+            await send(message)
+            assert self.left.wait(60)
+            while self.sent < 100:
+                await send(message)
+                self.sent += 1
+        finally:
+            self.ended.set()
+
+
+def test_a_sender_that_never_waits_learns_that_its_client_left() -> None:
+    app = NeverWaits()
+    with serving(app) as running:
+        with running.connect() as connection:
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
+            assert connection.recv(1000)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        app.left.set()
+        assert app.ended.wait(60)
+    assert app.sent < 100
+
+
 def test_nobody_streams_to_a_client_that_stopped_reading() -> None:
     app = Streams()
     with serving(app, body_timeout_s=0.05) as running, running.connect() as connection:

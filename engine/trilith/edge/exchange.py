@@ -195,6 +195,10 @@ class Exchange:
             return
         if self.complete:
             raise RuntimeError("the answer is already complete")
+        if protocol.transport.is_closing():
+            # A write has failed at once, and the loop is yet to tell us: a sender that never waits
+            # would keep it from ever doing so.
+            raise ClientGoneError("the connection is closed")
         self._send_body(message.get("body", b""), more=message.get("more_body", False))
 
     def answer(self, status: int, headers: Headers, body: bytes) -> bool:
