@@ -64,8 +64,7 @@ class Following:
         """The stream has these shards; `is_running`: there may be more. Raises ChangesTrimmed."""
         self._known = {shard.name: shard for shard in shards}
         self._is_running = is_running
-        is_waiting = any(self._may_be_read(shard) for shard in self._known.values())
-        self._look_s = now_s + (LOOK_S if is_waiting else PAUSE_S_MAX)
+        self._look_s = now_s + (LOOK_S if self._readable() else PAUSE_S_MAX)
         gone = [name for name in self._at if name not in self._known]
         if any(self._at[name] != _END for name in gone):
             raise ChangesTrimmed("a shard that was not read to its end is no longer kept")
@@ -83,19 +82,18 @@ class Following:
     def has_begun(self, shard: str) -> bool:
         return shard in self._at
 
-    def _may_be_read(self, shard: ShardInfo) -> bool:
-        if self._at.get(shard.name) == _END:
-            return False
-        parent = shard.parent
-        return parent not in self._known or self._at.get(parent) == _END
+    def _readable(self) -> list[str]:
+        """Shards that are not read to their end, and whose parents are."""
+        return [
+            name
+            for name, shard in self._known.items()
+            if self._at.get(name) != _END
+            and (shard.parent not in self._known or self._at.get(shard.parent) == _END)
+        ]
 
     def due(self, now_s: float) -> str | None:
         """The shard that waits longest for its turn, None while all pause."""
-        waiting = [
-            (self._due_s.get(shard.name, 0.0), shard.name)
-            for shard in self._known.values()
-            if self._may_be_read(shard)
-        ]
+        waiting = [(self._due_s.get(name, 0.0), name) for name in self._readable()]
         due_s, name = min(waiting, default=(now_s + 1.0, None))
         return name if due_s <= now_s else None
 
@@ -104,11 +102,7 @@ class Following:
 
     def pause_s(self, now_s: float) -> float:
         """How long until a shard is due, or the stream is looked at again."""
-        times = [
-            self._due_s.get(shard.name, 0.0)
-            for shard in self._known.values()
-            if self._may_be_read(shard)
-        ]
+        times = [self._due_s.get(name, 0.0) for name in self._readable()]
         return max(0.0, min([self._look_s, *times]) - now_s)
 
     @property
@@ -121,9 +115,7 @@ class Following:
         if self._last_change_s is None:
             self._last_change_s = now_s
         return now_s - self._last_change_s >= wait_s and all(
-            self._pause_s.get(shard.name)
-            for shard in self._known.values()
-            if self._may_be_read(shard)
+            self._pause_s.get(name) for name in self._readable()
         )
 
     # --- changes ---------------------------------------------------------------------------------

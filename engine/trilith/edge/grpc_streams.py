@@ -13,7 +13,7 @@ from trilith.dynamodb.operations.streams import Iterator, iterator_text, parse_i
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_table_descriptions import VIEW_NUMBERS
 from trilith.edge.grpc_tables import TablesService, domain_error
-from trilith.edge.grpc_values import Document, fill_item
+from trilith.edge.grpc_values import Document, fill_given, fill_item
 from trilith.errors import InvalidRequest, TrilithError
 from trilith.tables.streams import sequence_of, sequence_text
 from trilith.wire.v1 import streams_pb2 as wire
@@ -149,7 +149,5 @@ def _fill_change(message: wire.Change, record: Document) -> None:
     message.time_s = int(change["ApproximateCreationDateTime"])
     message.is_expiry = "userIdentity" in record
     fill_item(message.keys, change["Keys"])
-    for image, name in ((message.old_image, "OldImage"), (message.new_image, "NewImage")):
-        if name in change:
-            image.SetInParent()
-            fill_item(image, change[name])
+    fill_given(message.old_image, change.get("OldImage"))
+    fill_given(message.new_image, change.get("NewImage"))

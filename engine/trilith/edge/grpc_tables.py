@@ -26,6 +26,7 @@ from trilith.edge.grpc_table_descriptions import (
 )
 from trilith.edge.grpc_values import (
     Document,
+    fill_given,
     fill_item,
     item_document,
     item_message,
@@ -173,7 +174,7 @@ class TablesService:
         document = {"TableName": request.table, "Key": item_document(request.key)}
         answer = await self._ask("GetItem", document | reading_document(request))
         response = wire.GetItemResponse()
-        _fill_given(response.item, answer.get("Item"))
+        fill_given(response.item, answer.get("Item"))
         return response
 
     async def put_item(self, call: Call, request: wire.PutItemRequest) -> wire.WriteItemResponse:
@@ -213,9 +214,9 @@ class TablesService:
                 raise domain_error(error) from None
             # An item is too large for the metadata that errors travel in.
             response.refused = True
-            _fill_given(response.attributes, _engine_document(error.fields.get("Item")))
+            fill_given(response.attributes, _engine_document(error.fields.get("Item")))
             return response
-        _fill_given(response.attributes, answer.get("Attributes"))
+        fill_given(response.attributes, answer.get("Attributes"))
         return response
 
     async def batch_get_item(
@@ -302,7 +303,7 @@ class TablesService:
         response = wire.PageResponse(count=answer["Count"], scanned_count=answer["ScannedCount"])
         for item in answer.get("Items", ()):
             fill_item(response.items.add(), item)
-        _fill_given(response.last_key, answer.get("LastEvaluatedKey"))
+        fill_given(response.last_key, answer.get("LastEvaluatedKey"))
         return response
 
 
@@ -314,12 +315,6 @@ def reading_document(request: Any) -> Document:
     if request.projection:
         document["ProjectionExpression"] = request.projection
     return document
-
-
-def _fill_given(message: Any, item: Document | None) -> None:
-    if item is not None:
-        message.SetInParent()
-        fill_item(message, item)
 
 
 def _engine_document(item: Any) -> Document | None:

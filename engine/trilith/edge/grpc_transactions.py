@@ -18,7 +18,7 @@ from trilith.edge.grpc_bodies import CHECKSUM
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_objects import conditions_of, metadata_of, named
 from trilith.edge.grpc_tables import TablesService, domain_error, reading_document
-from trilith.edge.grpc_values import Document, fill_item, item_document, placeholders_document
+from trilith.edge.grpc_values import Document, fill_given, item_document, placeholders_document
 from trilith.errors import InvalidRequest, TransactionCancelled, TrilithError
 from trilith.objects.transactions import (
     CopyPart,
@@ -65,9 +65,7 @@ class TransactionsService:
                 client = None if token is None else self._client_token(request, token)
                 await self._together(parts, client)
         except DynamoDBError as error:
-            if error.name == CANCELLED:
-                raise _cancelled(error) from None
-            raise domain_error(error) from None
+            raise _refused(error) from None
         return wire.TransactResponse()
 
     async def transact_get_items(
@@ -84,15 +82,10 @@ class TransactionsService:
                 "TransactGetItems", {"TransactItems": [{"Get": get} for get in gets]}
             )
         except DynamoDBError as error:
-            if error.name == CANCELLED:
-                raise _cancelled(error) from None
-            raise domain_error(error) from None
+            raise _refused(error) from None
         response = wire.TransactGetItemsResponse()
         for one in answer["Responses"]:
-            found = response.found.add()
-            if "Item" in one:
-                found.item.SetInParent()
-                fill_item(found.item, one["Item"])
+            fill_given(response.found.add().item, one.get("Item"))
         return response
 
     def _client_token(self, request: wire.TransactRequest, token: bytes) -> ClientToken:
@@ -173,8 +166,10 @@ def _item_document(kind: str, request: Any) -> Document:
     return document | placeholders_document(terms.placeholders)
 
 
-def _cancelled(error: DynamoDBError) -> TrilithError:
-    """Nothing was done; a conflict alone is worth another attempt."""
+def _refused(error: DynamoDBError) -> TrilithError:
+    """A cancelled transaction has done nothing; a conflict alone is worth another attempt."""
+    if error.name != CANCELLED:
+        return domain_error(error)
     reasons = error.fields.get("CancellationReasons") or []
     codes = [reason["Code"] for reason in reasons]
     said = next((one["Message"] for one in reasons if one.get("Message")), error.message)

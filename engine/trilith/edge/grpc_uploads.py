@@ -19,12 +19,10 @@ from trilith.errors import InvalidPart, InvalidPartOrder, InvalidRequest
 from trilith.objects.types import CompletedPart, Objects, PartInfo, UploadInfo
 from trilith.s3.checksums import FULL_OBJECT
 from trilith.s3.errors import S3Error
+from trilith.s3.object_operations import OBJECT_BYTES_MAX, PARTS_MAX
 from trilith.s3.upload_checksum import completed_checksum
 from trilith.wire.v1 import objects_pb2
 from trilith.wire.v1 import uploads_pb2 as wire
-
-PARTS_MAX = 10_000
-PART_BYTES_MAX = 5 << 30
 
 
 class UploadsService:
@@ -55,7 +53,7 @@ class UploadsService:
             raise InvalidRequest(f"part numbers are 1 to {PARTS_MAX}, not {head.number}")
         upload = await self._objects.get_upload(bucket, key, head.upload_id)
         checksum = upload.checksum_algorithm
-        body = ReceivedBody(call, messages, first, size_max=PART_BYTES_MAX, checksum=checksum)
+        body = ReceivedBody(call, messages, first, size_max=OBJECT_BYTES_MAX, checksum=checksum)
         return _part(await self._objects.put_part(bucket, key, head.upload_id, head.number, body))
 
     async def list_parts(

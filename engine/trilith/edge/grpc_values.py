@@ -54,6 +54,13 @@ def fill_item(item: wire.Item, document: Mapping[str, Any]) -> None:
         _fill(attributes[name], value)
 
 
+def fill_given(item: wire.Item, document: Mapping[str, Any] | None) -> None:
+    """As `fill_item`; None: there is no item. An empty one is one."""
+    if document is not None:
+        item.SetInParent()
+        fill_item(item, document)
+
+
 def _fill(message: wire.AttributeValue, document: Mapping[str, Any]) -> None:
     for kind, content in document.items():
         _FILLS[kind](message, content)

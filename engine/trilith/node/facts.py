@@ -16,6 +16,7 @@ from trilith.replication.descriptor import Descriptor
 from trilith.replication.followers import Progress, State
 from trilith.replication.host import ReplicaHost
 from trilith.replication.leader import Leader
+from trilith.replication.takeover import is_only_filled
 from trilith.runtime.clock import Clock
 from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.journal import Journal
@@ -177,7 +178,7 @@ class NodeFacts:
             facts["commit_index"] = replica.commit_index
             facts["log_index"] = replica.log.last_index
             facts["damaged"] = replica.damaged
-            facts["filled"] = not replica.proven and self._journal.filled
+            facts["filled"] = is_only_filled(replica)
         return facts
 
     def node(self) -> dict[str, Any]:

@@ -33,6 +33,15 @@ from trilith.runtime.clock import Clock
 STAGGER_S = 0.15  # the n-th candidate waits n times this, so that swaps seldom collide
 
 
+def is_only_filled(replica: Replica) -> bool:
+    """Whether it was filled by a snapshot, perhaps while the coordinator did not answer and it
+    still counted as in sync, and no leader has proven since that it has all: one that is lost may
+    not have lived to give it all. As the sole source it says so itself, since the descriptor does
+    not.
+    """
+    return not replica.proven and replica.ports.journal.filled
+
+
 class Takeover:
     """Elections of one node's replicas."""
 
@@ -120,7 +129,7 @@ class Takeover:
             await self._yield_to(longest, old, revision)
             return
         complete = {n: t for n, t in old.complete_until_ms.items() if n not in lost}
-        if old.recovered and not others and self._may_lack_what_it_had(replica):
+        if old.recovered and not others and is_only_filled(replica):
             complete[self._node_id] = NOT_KNOWN_MS
         wanted = msgspec.structs.replace(
             old,
@@ -130,13 +139,6 @@ class Takeover:
         )
         if await self._swaps.swap_from(wanted, revision):
             self.lead(replica, wanted, deposed=None)
-
-    def _may_lack_what_it_had(self, replica: Replica) -> bool:
-        """Whether it was filled by a snapshot, perhaps while the coordinator did not answer and it
-        still counted as in sync, and its leader was lost before it had given it all: as the sole
-        source it says so itself, since the descriptor does not.
-        """
-        return not replica.proven and replica.ports.journal.filled
 
     async def _yield_to(self, node: str, old: Descriptor, revision: int) -> None:
         wanted = msgspec.structs.replace(

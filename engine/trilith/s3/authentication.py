@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 from enum import Enum
 
-from trilith.iam.credentials import Credential, Identity
+from trilith.iam.credentials import Credential, CredentialSource, Identity
 from trilith.iam.signing_keys import SigningKey
 from trilith.s3.errors import S3Error
 
@@ -82,14 +82,23 @@ class Authentication:
         self.chunk_signer = chunk_signer
 
 
-def check_token(credential: Credential, session_token: str | None) -> None:
-    """Temporary credentials come with their token, others without. Raises InvalidToken."""
+def credential_of(
+    credentials: CredentialSource, access_key_id: str, session_token: str | None
+) -> Credential:
+    """Temporary credentials come with their token, others without.
+
+    Raises InvalidAccessKeyId, InvalidToken.
+    """
+    credential = credentials.find(access_key_id)
+    if credential is None:
+        raise S3Error("InvalidAccessKeyId", elements={"AWSAccessKeyId": access_key_id})
     expected = credential.session_token
     if expected is None and session_token is None:
-        return
+        return credential
     if (
         expected is None
         or session_token is None
         or not hmac.compare_digest(expected.encode(), session_token.encode())
     ):
         raise S3Error("InvalidToken")
+    return credential

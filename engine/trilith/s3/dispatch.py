@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from trilith.s3 import (
     bucket_operations,
     copy_operations,
@@ -15,11 +13,7 @@ from trilith.s3 import (
     tag_operations,
     unset_configurations,
 )
-from trilith.s3.answer import Answer
-from trilith.s3.context import Context
-from trilith.s3.request import Request
-
-Handler = Callable[[Context, Request], Awaitable[Answer]]
+from trilith.s3.context import Handler
 
 HANDLERS: dict[str, Handler] = {
     "AbortMultipartUpload": multipart_operations.abort_multipart_upload,

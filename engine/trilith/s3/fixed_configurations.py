@@ -6,17 +6,14 @@ with 501 by name.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from xml.etree.ElementTree import Element
 
 from trilith.s3.answer import Answer, empty_answer
-from trilith.s3.context import Context
+from trilith.s3.context import Context, Handler
 from trilith.s3.errors import S3Error, not_implemented
 from trilith.s3.object_operations import check_version
 from trilith.s3.request import Request
 from trilith.s3.xml import parse
-
-Handler = Callable[[Context, Request], Awaitable[Answer]]
 
 DOCUMENT_BYTES_MAX = 64 << 10
 ACL = b"x-amz-acl"  # its values are screened before: headers.py

@@ -11,14 +11,14 @@ Reference, "POST Object". Memory: the fields, under FIELDS_BYTES_MAX; of the fil
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from email.message import Message
 from typing import Any
 
 from trilith.objects.types import Checksum
 from trilith.s3 import checksums
 from trilith.s3.checksums import Announced, Hasher
-from trilith.s3.errors import ClientDisconnectedError, S3Error
+from trilith.s3.errors import ClientDisconnectedError, S3Error, invalid_argument
 
 FIELDS_BYTES_MAX = 20 << 10
 BOUNDARY_CHARACTERS_MAX = 70  # RFC 2046
@@ -43,6 +43,19 @@ def boundary_of(content_type: str) -> bytes:
 
 def malformed() -> S3Error:
     return S3Error("MalformedPOSTRequest")
+
+
+def form_field(fields: Mapping[str, str], name: str) -> str:
+    """A field that a signed form must have. Raises InvalidArgument."""
+    value = fields.get(name.lower())
+    if value is None:
+        raise invalid_argument(
+            f"Bucket POST must contain a field named '{name}'.  If it is specified, please check "
+            "the order of the fields.",
+            name,
+            "",
+        )
+    return value
 
 
 class PostForm:
@@ -210,8 +223,4 @@ _DEFAULT = checksums.ALGORITHMS["CRC64NVME"]
 
 
 def _no_file() -> S3Error:
-    return S3Error(
-        "InvalidArgument",
-        "POST requires exactly one file upload per request.",
-        elements={"ArgumentName": "file", "ArgumentValue": "0"},
-    )
+    return invalid_argument("POST requires exactly one file upload per request.", "file", "0")

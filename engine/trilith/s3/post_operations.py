@@ -17,7 +17,7 @@ from trilith.s3.errors import invalid_argument
 from trilith.s3.headers import ENCRYPTED, checksum_headers, read_metadata, refuse_unsupported
 from trilith.s3.names import check_key_length
 from trilith.s3.object_operations import OBJECT_BYTES_MAX
-from trilith.s3.post_form import PostForm, boundary_of, malformed
+from trilith.s3.post_form import PostForm, boundary_of, form_field, malformed
 from trilith.s3.post_policy import check_policy
 from trilith.s3.request import Request
 from trilith.s3.request_head import RequestHead
@@ -70,16 +70,9 @@ async def post_object(context: Context, request: Request) -> Answer:
 
 
 def _key(fields: dict[str, str], filename: str) -> str:
-    template = fields.get("key")
-    if template is None:
-        raise invalid_argument(
-            "Bucket POST must contain a field named 'key'.  If it is specified, please check the "
-            "order of the fields.",
-            "key",
-            "",
-        )
     # Browsers of old sent the whole path.
-    key = template.replace("${filename}", filename.replace("\\", "/").rpartition("/")[2])
+    filename = filename.replace("\\", "/").rpartition("/")[2]
+    key = form_field(fields, "key").replace("${filename}", filename)
     if not key:
         raise invalid_argument("User key must have a length greater than 0.", "key", "")
     check_key_length(key)

@@ -20,11 +20,11 @@ from urllib.parse import unquote_to_bytes
 from trilith.iam.credentials import Credential, CredentialSource
 from trilith.runtime.clock import Clock
 from trilith.s3 import sigv4_claims as claims_of
-from trilith.s3.authentication import Authentication, PayloadKind, check_token
-from trilith.s3.errors import S3Error, invalid_argument, not_implemented
+from trilith.s3.authentication import Authentication, PayloadKind, credential_of
+from trilith.s3.errors import S3Error, not_implemented
+from trilith.s3.post_form import form_field
 from trilith.s3.request_head import RequestHead
 
-SKEW_MAX_MS = 15 * 60 * 1000
 PARAMETERS = frozenset({"AWSAccessKeyId", "Expires", "Signature"})
 # Headers that a presigned URL may carry as parameters, beside x-amz-*.
 HEADER_PARAMETERS = frozenset({"content-md5", "content-type"})
@@ -70,16 +70,9 @@ class SigV2Authenticator:
             raise S3Error(
                 "AccessDenied", f"Invalid date (should be seconds since epoch): {expires}"
             )
-        now_ms = self._clock.wall_ms()
-        if now_ms > int(expires) * 1000:
-            raise S3Error(
-                "AccessDenied",
-                "Request has expired",
-                elements={
-                    "Expires": claims_of.iso_instant(int(expires) * 1000),
-                    "ServerTime": claims_of.iso_instant(now_ms),
-                },
-            )
+        now_ms, expires_ms = self._clock.wall_ms(), int(expires) * 1000
+        if now_ms > expires_ms:
+            raise claims_of.expired(expires_ms, now_ms, {})
         headers = dict(head.header_map)
         for name, value in head.query.pairs:
             lower = name.lower()
@@ -103,19 +96,10 @@ class SigV2Authenticator:
             text = claims_of.timestamp_of_date_header(date.decode("latin-1"))
             signed_ms = claims_of.parse_timestamp(text)
         except (ValueError, OverflowError):
-            raise S3Error(
-                "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header"
-            ) from None
+            raise claims_of.invalid_date() from None
         now_ms = self._clock.wall_ms()
-        if abs(now_ms - signed_ms) > SKEW_MAX_MS:
-            raise S3Error(
-                "RequestTimeTooSkewed",
-                elements={
-                    "RequestTime": date.decode("latin-1"),
-                    "ServerTime": claims_of.iso_instant(now_ms),
-                    "MaxAllowedSkewMilliseconds": SKEW_MAX_MS,
-                },
-            )
+        if abs(now_ms - signed_ms) > claims_of.SKEW_MAX_MS:
+            raise claims_of.too_skewed(date.decode("latin-1"), now_ms)
         credential = self._credential(access_key_id, headers)
         signed_date = b"" if b"x-amz-date" in headers else date
         return _verified(credential, head, headers, signed_date, host_bucket, signature)
@@ -140,25 +124,9 @@ class SigV2Authenticator:
         return Authentication(credential.identity, kind, kind.value)
 
     def _credential(self, access_key_id: str, headers: dict[bytes, bytes]) -> Credential:
-        credential = self._credentials.find(access_key_id)
-        if credential is None:
-            raise S3Error("InvalidAccessKeyId", elements={"AWSAccessKeyId": access_key_id})
         token = headers.get(b"x-amz-security-token")
-        check_token(credential, None if token is None else token.decode("latin-1"))
-        return credential
-
-
-def form_field(fields: Mapping[str, str], name: str) -> str:
-    """A field that a signed form must have. Raises InvalidArgument."""
-    value = fields.get(name.lower())
-    if value is None:
-        raise invalid_argument(
-            f"Bucket POST must contain a field named '{name}'.  If it is specified, please check "
-            "the order of the fields.",
-            name,
-            "",
-        )
-    return value
+        session_token = None if token is None else token.decode("latin-1")
+        return credential_of(self._credentials, access_key_id, session_token)
 
 
 def signature(secret_key: str, text: bytes) -> str:

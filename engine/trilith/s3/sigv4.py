@@ -21,13 +21,13 @@ from trilith.iam.credentials import CredentialSource
 from trilith.iam.signing_keys import SigningKey, SigningKeys
 from trilith.runtime.clock import Clock
 from trilith.s3 import sigv4_claims as claims_of
-from trilith.s3.authentication import Authentication, ChunkSigner, PayloadKind, check_token
+from trilith.s3.authentication import Authentication, ChunkSigner, PayloadKind, credential_of
 from trilith.s3.errors import S3Error, invalid_argument, not_implemented
+from trilith.s3.post_form import form_field
 from trilith.s3.request_head import Pairs, RequestHead, canonical_path
-from trilith.s3.sigv2 import SigV2Authenticator, form_field
-from trilith.s3.sigv4_claims import Claims, SignedHeaders
+from trilith.s3.sigv2 import SigV2Authenticator
+from trilith.s3.sigv4_claims import SKEW_MAX_MS, Claims, SignedHeaders
 
-SKEW_MAX_MS = 15 * 60 * 1000
 SERVICE = "s3"
 
 _QUERY_SIGNATURE = frozenset({"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature"})
@@ -121,9 +121,7 @@ class SigV4Authenticator:
                 text = claims_of.timestamp_of_date_header(head.header(b"date") or "")
             signed_ms = claims_of.parse_timestamp(text)
         except (ValueError, OverflowError):
-            raise S3Error(
-                "AccessDenied", "AWS authentication requires a valid Date or x-amz-date header"
-            ) from None
+            raise claims_of.invalid_date() from None
         if not text.startswith(claims.date):
             raise claims_of.header_malformed(
                 f'Invalid credential date "{claims.date}". This date is not the same as '
@@ -131,14 +129,7 @@ class SigV4Authenticator:
             )
         now_ms = self._clock.wall_ms()
         if abs(now_ms - signed_ms) > SKEW_MAX_MS:
-            raise S3Error(
-                "RequestTimeTooSkewed",
-                elements={
-                    "RequestTime": text,
-                    "ServerTime": claims_of.iso_instant(now_ms),
-                    "MaxAllowedSkewMilliseconds": SKEW_MAX_MS,
-                },
-            )
+            raise claims_of.too_skewed(text, now_ms)
         return text
 
     def authenticate_form(self, fields: Mapping[str, str]) -> Authentication:
@@ -222,28 +213,15 @@ class SigV4Authenticator:
                 f'X-Amz-Date: "{text[:8]}".'
             )
         expires_s = claims_of.expires_seconds(parameters["X-Amz-Expires"])
-        now_ms = self._clock.wall_ms()
-        if now_ms > signed_ms + expires_s * 1000:
-            raise S3Error(
-                "AccessDenied",
-                "Request has expired",
-                elements={
-                    "X-Amz-Expires": expires_s,
-                    "Expires": claims_of.iso_instant(signed_ms + expires_s * 1000),
-                    "ServerTime": claims_of.iso_instant(now_ms),
-                },
-            )
+        now_ms, expires_ms = self._clock.wall_ms(), signed_ms + expires_s * 1000
+        if now_ms > expires_ms:
+            raise claims_of.expired(expires_ms, now_ms, {"X-Amz-Expires": expires_s})
         if signed_ms > now_ms + SKEW_MAX_MS:
             raise S3Error("AccessDenied", "Request is not valid yet")
         return text
 
     def _key(self, claims: Claims, session_token: str | None) -> SigningKey:
-        access_key_id = claims.access_key_id
-        credential = self._credentials.find(access_key_id)
-        if credential is None:
-            raise S3Error("InvalidAccessKeyId", elements={"AWSAccessKeyId": access_key_id})
-        if session_token is not None or credential.session_token is not None:
-            check_token(credential, session_token)
+        credential = credential_of(self._credentials, claims.access_key_id, session_token)
         return self._keys.get(credential, claims.date, claims.region, SERVICE)
 
 

@@ -18,6 +18,7 @@ from trilith.s3.errors import S3Error, invalid_argument
 ALGORITHM = "AWS4-HMAC-SHA256"
 ECDSA_ALGORITHM = "AWS4-ECDSA-P256-SHA256"
 EXPIRES_SECONDS_MAX = 604_800
+SKEW_MAX_MS = 15 * 60 * 1000
 
 # Longer claims than these are parsed without the caches, which thereby stay small.
 _CACHED_CHARACTERS_MAX = 1024
@@ -83,6 +84,35 @@ def unsupported_mechanism(found: str) -> S3Error:
         "InvalidRequest",
         f"The authorization mechanism you have provided ({found}) is not supported. "
         f"Please use {ALGORITHM}.",
+    )
+
+
+def invalid_date() -> S3Error:
+    return S3Error("AccessDenied", "AWS authentication requires a valid Date or x-amz-date header")
+
+
+def too_skewed(request_time: str, now_ms: int) -> S3Error:
+    """Of a request that was signed too long ago, or ahead of time."""
+    return S3Error(
+        "RequestTimeTooSkewed",
+        elements={
+            "RequestTime": request_time,
+            "ServerTime": iso_instant(now_ms),
+            "MaxAllowedSkewMilliseconds": SKEW_MAX_MS,
+        },
+    )
+
+
+def expired(expires_ms: int, now_ms: int, parameters: dict[str, int]) -> S3Error:
+    """Of a presigned URL; `parameters` that say when it ends are repeated."""
+    return S3Error(
+        "AccessDenied",
+        "Request has expired",
+        elements={
+            **parameters,
+            "Expires": iso_instant(expires_ms),
+            "ServerTime": iso_instant(now_ms),
+        },
     )
 
 

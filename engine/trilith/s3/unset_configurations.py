@@ -7,16 +7,12 @@ To take away what is not there succeeds, as it does there.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from trilith.s3.answer import Answer, empty_answer, xml_answer
-from trilith.s3.context import Context
+from trilith.s3.context import Context, Handler
 from trilith.s3.errors import S3Error
 from trilith.s3.object_operations import check_version
 from trilith.s3.request import Request
 from trilith.s3.xml import NAMESPACE
-
-Handler = Callable[[Context, Request], Awaitable[Answer]]
 
 _ABSENT = {
     "GetBucketCors": "NoSuchCORSConfiguration",
