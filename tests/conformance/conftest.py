@@ -19,7 +19,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from trilith.client import Client
+
 from .cluster import Cluster
+from .sdk import connected
 from .sigv4 import Credentials
 from .trees import copy_python_library
 from .wire import Caller
@@ -92,6 +95,13 @@ def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
     if OUTSIDE in os.environ:
         pytest.skip(f"needs the processes, not only {OUTSIDE}")
     return start_cluster()
+
+
+@pytest.fixture(scope="module")
+def db(cluster: Cluster) -> Iterator[Client]:
+    """The SDK's client of the shared cluster."""
+    with connected(cluster) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")

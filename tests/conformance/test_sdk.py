@@ -17,40 +17,16 @@ import pytest
 
 import trilith
 from trilith import errors
-from trilith.client import AsyncClient, Client, Index, Reading
+from trilith.client import Client, Index, Reading
 from trilith.client.access import Access, new_request_token
 from trilith.client.object_calls import GET_OBJECT, PUT_OBJECT
 from trilith.wire.v1 import objects_pb2, tables_pb2
 
 from .cluster import Cluster
 from .processes import wait_until
+from .sdk import connected, connected_async
 
 MIB = 1 << 20
-
-
-def connected(cluster: Cluster, **options: Any) -> Client:
-    credentials = cluster.credentials
-    return trilith.connect(
-        f"127.0.0.1:{cluster.ports['grpc']}",
-        access_key=credentials.access_key,
-        secret_key=credentials.secret_key,
-        **options,
-    )
-
-
-async def connected_async(cluster: Cluster) -> AsyncClient:
-    credentials = cluster.credentials
-    return await trilith.connect_async(
-        f"127.0.0.1:{cluster.ports['grpc']}",
-        access_key=credentials.access_key,
-        secret_key=credentials.secret_key,
-    )
-
-
-@pytest.fixture(scope="module")
-def db(cluster: Cluster) -> Iterator[Client]:
-    with connected(cluster) as client:
-        yield client
 
 
 @pytest.fixture

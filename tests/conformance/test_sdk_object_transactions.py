@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,15 +17,9 @@ from trilith.client import Client
 
 from .cluster import Cluster
 from .processes import wait_until
-from .test_sdk import connected, connected_async
+from .sdk import connected, connected_async
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def db(cluster: Cluster) -> Iterator[Client]:
-    with connected(cluster) as client:
-        yield client
 
 
 @pytest.fixture

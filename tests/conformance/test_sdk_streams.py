@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -20,7 +20,7 @@ from trilith.client.types import Change
 
 from .cluster import Cluster
 from .processes import wait_until
-from .test_sdk import connected, connected_async
+from .sdk import connected, connected_async
 
 WRITERS = 8
 # Partitions split under a light load.
@@ -31,12 +31,6 @@ HOT = {
 }
 READ_MAX = 2000
 VIEW = "NEW_AND_OLD_IMAGES"
-
-
-@pytest.fixture(scope="module")
-def db(cluster: Cluster) -> Iterator[Client]:
-    with connected(cluster) as client:
-        yield client
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,13 +15,7 @@ from trilith.client import ON_DEMAND, Client, Get, Index
 
 from .cluster import Cluster
 from .processes import wait_until
-from .test_sdk import connected, connected_async
-
-
-@pytest.fixture(scope="module")
-def db(cluster: Cluster) -> Iterator[Client]:
-    with connected(cluster) as client:
-        yield client
+from .sdk import connected_async
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,13 +13,7 @@ from trilith import errors
 from trilith.client import Client
 
 from .cluster import Cluster
-from .test_sdk import connected, connected_async
-
-
-@pytest.fixture(scope="module")
-def db(cluster: Cluster) -> Iterator[Client]:
-    with connected(cluster) as client:
-        yield client
+from .sdk import connected_async
 
 
 @pytest.fixture

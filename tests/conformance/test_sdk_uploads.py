@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,10 @@ from trilith.client.upload_calls import PARTS_MAX, parts_of
 
 from .cluster import Cluster
 from .conftest import Server
-from .test_sdk import connected, connected_async
+from .sdk import connected, connected_async
 
 MIB = 1 << 20
 PART = 5 * MIB
-
-
-@pytest.fixture(scope="module")
-def db(cluster: Cluster) -> Iterator[Client]:
-    with connected(cluster) as client:
-        yield client
 
 
 @pytest.fixture
