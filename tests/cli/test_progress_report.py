@@ -96,3 +96,8 @@ def test_a_node_that_says_nothing_is_no_error() -> None:
 def test_nodes_that_keep_partitions_from_being_merged_are_named() -> None:
     lines = health_lines({"partitions": [PARTITION], "repair_queue": {}, "unable_to_merge": ["n2"]})
     assert "Merges: none, while n2 runs a version that cannot merge partitions" in lines
+
+
+def test_a_node_that_does_not_answer_is_not_passed_over() -> None:
+    lines = health_lines({"partitions": [PARTITION], "not_answering": ["n2"], "answered_by": "n1"})
+    assert any(line.startswith("Not shown: n2 does not answer n1 now") for line in lines)

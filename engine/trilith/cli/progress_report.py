@@ -19,7 +19,7 @@ NOT_YET = "-"
 def health_lines(found: Mapping[str, Any]) -> list[str]:
     """What is under-replicated or damaged, and why; one line that says so when nothing is."""
     lines = [*_recovered(found), *_under_replicated(found), *_quarantine(found)]
-    lines += [*_settings(found), *_older(found)]
+    lines += [*_not_answering(found), *_settings(found), *_older(found)]
     queue = found.get("repair_queue")
     if queue is None:
         lines.append("Repair queue: cannot be read now (a partition has no leader that answers)")
@@ -73,6 +73,15 @@ def _quarantine(found: Mapping[str, Any]) -> Iterator[str]:
         )
     if len(damaged) > QUARANTINED_SHOWN:
         yield f"Quarantine: {len(damaged) - QUARANTINED_SHOWN} more; see --json"
+
+
+def _not_answering(found: Mapping[str, Any]) -> Iterator[str]:
+    """Nodes of which nothing is known now: a picture without them may look better than it is."""
+    for node in found.get("not_answering") or []:
+        yield (
+            f"Not shown: {node} does not answer {found.get('answered_by', 'the others')} now; "
+            "its work, settings and damage are not known"
+        )
 
 
 def _settings(found: Mapping[str, Any]) -> Iterator[str]:

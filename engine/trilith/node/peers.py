@@ -83,7 +83,7 @@ class NodePeers:
         return [(node, self._map.zone_of(node), text) for node, text in sorted(texts.items())]
 
     async def status(self) -> dict[str, Any]:
-        """The cluster as this node and those that answer it see it."""
+        """The cluster as this node and those that answer it see it; who does not is named."""
         nodes = {self._hub.node_id: self._own_facts()}
         for node, body in (await self._ask_all(FACTS)).items():
             nodes[node] = msgspec.json.decode(body)
@@ -101,6 +101,7 @@ class NodePeers:
             "partitions": self._facts.partitions(),
             "under_replicated": [behind[key] for key in sorted(behind)],
             "quarantine": sorted(damaged, key=lambda entry: int(entry["since_ms"])),
+            "not_answering": sorted(set(self._map.nodes) - set(nodes)),
             "unable_to_merge": self._map.unable(MERGES, sorted(self._map.nodes)),
             "repair_queue": await self._repair_queue(),
             "node_facts": nodes,
