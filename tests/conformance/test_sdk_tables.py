@@ -116,7 +116,7 @@ def test_a_global_index_is_added_filled_and_removed(table: Any) -> None:
     ]
     found = table.query("colour = :c", values={":c": "red"}, index="by_colour")
     assert len(list(found)) == 10
-    with pytest.raises(errors.InvalidRequest, match="Duplicate index name"):
+    with pytest.raises(errors.InvalidRequest, match="an index which already exists"):
         table.update_table(add_index=by_colour)
     table.update_table(remove_index="by_colour")
     wait_until(

@@ -152,15 +152,6 @@ def test_a_malformed_body_is_the_callers_mistake(people: LocalApp, body: bytes) 
     assert reply.error in ("SerializationException", "ValidationException")
 
 
-def test_a_compressed_body_is_read(people: LocalApp) -> None:
-    body = gzip.compress(b'{"TableName": "people"}')
-    headers = {**signed_headers(PREFIX + "DescribeTable", body), "Content-Encoding": "gzip"}
-    assert people.send(body, headers).json()["Table"]["TableName"] == "people"
-    cut = body[:-5]
-    headers = {**signed_headers(PREFIX + "DescribeTable", cut), "Content-Encoding": "gzip"}
-    assert people.send(cut, headers).error == "SerializationException"
-
-
 def test_a_body_beyond_16_megabytes_is_refused_compressed_or_not(app: LocalApp) -> None:
     body = b" " * ((16 << 20) + 1)
     assert app.send(body, signed_headers(PREFIX + "ListTables", body)).status == 413

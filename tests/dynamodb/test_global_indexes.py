@@ -169,6 +169,11 @@ def test_an_index_of_a_new_table_is_active_and_described() -> None:
         "IndexSizeBytes": 18,
         "ItemCount": 1,
         "IndexArn": "arn:aws:dynamodb:us-east-1:000000000001:table/people/index/by_group",
+        "WarmThroughput": {
+            "ReadUnitsPerSecond": 5,
+            "WriteUnitsPerSecond": 5,
+            "Status": "ACTIVE",
+        },
     }
 
 
@@ -339,7 +344,11 @@ def test_an_index_is_added_and_removed(app: LocalApp) -> None:
             ),
         ),
         ([{"Delete": {"IndexName": "by_a"}}], "ResourceNotFoundException", "Index: by_a"),
-        ([{"Create": gsi()}], "ValidationException", "Duplicate index name: by_group"),
+        (
+            [{"Create": gsi()}],
+            "ValidationException",
+            "create an index which already exists: by_group",
+        ),
         (
             [{"Create": gsi("by_other", "other")}],
             "ValidationException",

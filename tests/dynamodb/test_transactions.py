@@ -161,6 +161,14 @@ def test_what_does_not_fit_the_table_or_the_item_cancels(
     assert item(app, "b") is None
 
 
+def test_only_the_first_action_that_does_not_fit_its_table_is_told(app: LocalApp) -> None:
+    wrong = {"Put": {"TableName": "people", "Item": {"pk": {"N": "1"}}}}
+    other = {"Put": {"TableName": "people", "Item": {"pk": {"N": "2"}}}}
+    reply = app.call("TransactWriteItems", TransactItems=[put("a"), wrong, other, put("b")])
+    codes = [one["Code"] for one in reply.json()["CancellationReasons"]]
+    assert codes == ["None", "ValidationError", "None", "None"]
+
+
 @pytest.mark.parametrize(
     ("items", "message"),
     [
@@ -172,7 +180,7 @@ def test_what_does_not_fit_the_table_or_the_item_cancels(
         ([{}], "TransactItems can only contain one of"),
         ([put("")], "The AttributeValue for a key attribute cannot contain an empty string"),
         ([put("a", v="x" * 410_000)], "Item size has exceeded the maximum allowed size"),
-        ([put(str(n), v="x" * 400_000) for n in range(11)], "4MB"),
+        ([put(str(n), v="x" * 400_000) for n in range(11)], "size cannot exceed"),
         ([put(str(n)) for n in range(101)], "less than or equal to 100"),
         ([], "greater than or equal to 1"),
         ([put("a", ConditionExpression="nonsense(")], "Invalid ConditionExpression"),

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from email.utils import formatdate
 from typing import Any
 
-from trilith.dynamodb import wire
+from trilith.dynamodb import compression, wire
 from trilith.dynamodb.authentication import Authenticator, verify
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, from_domain, serialization, validation
@@ -25,7 +26,9 @@ from trilith.runtime.entropy import Entropy
 log = logging.getLogger("trilith.dynamodb")
 
 CLIENT_GONE = 499
+SERVER = (b"server", b"Trilith")
 BODIES_BYTES_MAX = 128 << 20  # of all requests in work
+_DEFLATED_AT_ONCE_MAX = 64 << 10  # a millisecond; more is done beside the event loop
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 _PREFIX_CHARACTERS = 36
 
@@ -68,6 +71,8 @@ class DynamoDBApp:
         random_bytes = entropy.token_bytes(_PREFIX_CHARACTERS)
         self._request_prefix = "".join([_ALPHABET[byte % 36] for byte in random_bytes])
         self._request_count = 0
+        self._date_s = 0
+        self._date_header = (b"date", b"")
 
     @property
     def in_flight(self) -> int:
@@ -87,13 +92,17 @@ class DynamoDBApp:
         request = self._begin()
         headers: list[tuple[bytes, bytes]] = scope["headers"]
         header_map = dict(headers)
+        if len(header_map) != len(headers):
+            header_map = wire.merged(headers)
         code = ""
         self._in_flight += 1
         try:
             try:
                 if scope["method"] == "POST":
                     body = await self._serve(request, scope, header_map, receive)
-                    answer = wire.json_answer(200, body, request.request_id)
+                    answer = self._answer(200, body, request)
+                    if len(body) >= compression.DEFLATE_BYTES_MIN:
+                        answer = await self._deflated(answer, request, header_map)
                 else:
                     answer = self._without_operation(request, scope["method"], header_map)
             except Exception as error:  # noqa: BLE001 - every failure is answered
@@ -134,7 +143,7 @@ class DynamoDBApp:
         handler = handler_of(operation)
         encoding = header_map.get(b"content-encoding")
         if encoding is not None:
-            body = wire.inflate(body, encoding.decode("latin-1").strip().lower())
+            body = compression.inflate(body, encoding.decode("latin-1").strip().lower())
         document = validate(operation, wire.decode_body(body))
         request.table = document.get("TableName", "")
         return await handler(self._context, document)
@@ -154,8 +163,8 @@ class DynamoDBApp:
         receive: Callable[[], Awaitable[dict[str, Any]]],
     ) -> bytes:
         length = header_map.get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > wire.BODY_BYTES_MAX:
-            raise wire.too_large()
+        if length is not None and length.isdigit() and int(length) > compression.BODY_BYTES_MAX:
+            raise compression.too_large()
         message = await receive()
         pieces: list[bytes] = []
         while True:
@@ -164,8 +173,8 @@ class DynamoDBApp:
             piece = message["body"]
             request.bytes_in += len(piece)
             self._bodies_bytes += len(piece)
-            if request.bytes_in > wire.BODY_BYTES_MAX:
-                raise wire.too_large()
+            if request.bytes_in > compression.BODY_BYTES_MAX:
+                raise compression.too_large()
             if self._bodies_bytes > BODIES_BYTES_MAX:
                 raise DynamoDBError("ThrottlingException", "Rate exceeded")
             if not message["more_body"]:
@@ -185,14 +194,40 @@ class DynamoDBApp:
         """
         if method == "OPTIONS" and b"origin" in header_map:
             request.operation = "Preflight"
-            return wire.json_answer(200, b"", request.request_id)
+            return self._answer(200, b"", request)
         if method not in ("GET", "HEAD"):
             raise DynamoDBError("UnknownOperationException", f"{method} is not an operation")
         request.operation = "HealthCheck"
         host = header_map.get(b"host", b"").decode("latin-1")
-        return wire.json_answer(200, f"healthy: {host} ".encode(), request.request_id)
+        return self._answer(200, f"healthy: {host} ".encode(), request)
 
     # --- the way out -----------------------------------------------------------------------------
+
+    def _answer(
+        self, status: int, body: bytes, request: _Request, *further: tuple[bytes, bytes]
+    ) -> wire.Answer:
+        now_s = self._clock.wall_ms() // 1000
+        if now_s != self._date_s:  # SDKs correct their clocks by it
+            self._date_s = now_s
+            self._date_header = (b"date", formatdate(now_s, usegmt=True).encode())
+        return wire.json_answer(
+            status, body, request.request_id, SERVER, self._date_header, *further
+        )
+
+    async def _deflated(
+        self, answer: wire.Answer, request: _Request, header_map: dict[bytes, bytes]
+    ) -> wire.Answer:
+        """A long answer in the encoding that its caller prefers."""
+        accepted = header_map.get(b"accept-encoding", b"identity").decode("latin-1")
+        encoding = compression.preferred(accepted)
+        if not encoding:
+            return answer
+        if len(answer.body) <= _DEFLATED_AT_ONCE_MAX:
+            body = compression.deflate(answer.body, encoding)
+        else:
+            loop = asyncio.get_running_loop()
+            body = await loop.run_in_executor(None, compression.deflate, answer.body, encoding)
+        return self._answer(200, body, request, (b"content-encoding", encoding.encode()))
 
     def _error_answer(self, request: _Request, error: Exception) -> tuple[wire.Answer, str]:
         if isinstance(error, ConnectionError):
@@ -210,7 +245,7 @@ class DynamoDBApp:
         else:
             log.error("request %s failed", request.request_id, exc_info=error)
             found = DynamoDBError("InternalServerError", "Internal server error")
-        return wire.json_answer(found.status, found.to_json(), request.request_id), found.name
+        return self._answer(found.status, found.to_json(), request), found.name
 
     async def _send(
         self,
@@ -255,7 +290,7 @@ class DynamoDBApp:
         """The answer to what never became a request (edge/answer.py's `Refuse`)."""
         request = self._begin()
         error = DynamoDBError(_REFUSALS.get(code, code), message)
-        return wire.json_answer(status, error.to_json(), request.request_id)
+        return self._answer(status, error.to_json(), request)
 
 
 _REFUSALS = {

@@ -30,6 +30,7 @@ _EMPTY_SETS = {
     "NS": _INVALID + "An number set  may not be empty",
     "BS": _INVALID + "Binary sets should not be empty",
 }
+NAME_BYTES_MAX = 65535
 NOT_BASE64 = "only base-64-encoded strings are convertible to bytes"
 STRUCTURE = "Start of structure or map found where not expected"
 
@@ -52,6 +53,14 @@ def item_from_wire(wire: Any) -> Item:
         else:
             item[name] = value_from_wire(value)
     return item
+
+
+def require_short_name(name: str) -> None:
+    """Raises ValidationException for the name of an attribute that is too long."""
+    if len(name) * 4 > NAME_BYTES_MAX and len(name.encode()) > NAME_BYTES_MAX:
+        raise validation(
+            f"{_INVALID}Attribute name is too large, must be less than {NAME_BYTES_MAX + 1} bytes"
+        )
 
 
 def value_from_wire(wire: Any, levels: int = values.NESTING_LEVELS_MAX) -> Value:

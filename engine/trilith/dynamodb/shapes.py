@@ -15,7 +15,11 @@ from typing import Any
 
 import msgspec
 
-from trilith.dynamodb.attribute_values import boolean_from_wire, not_a_scalar
+from trilith.dynamodb.attribute_values import (
+    boolean_from_wire,
+    not_a_scalar,
+    require_short_name,
+)
 from trilith.dynamodb.errors import serialization
 from trilith.iam.credentials import ROOT_ACCOUNT_ID
 
@@ -110,6 +114,14 @@ class TableName(String):
             if named is not None:
                 return named[1]
         return value
+
+
+class AttributeName(String):
+    """An attribute's name: one that is too long has a message of its own."""
+
+    def rules_broken(self, value: str) -> list[str]:
+        require_short_name(value)
+        return []
 
 
 def _length_rules(length: int, least: int | None, most: int | None) -> list[str]:

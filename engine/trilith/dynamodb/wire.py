@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from trilith.dynamodb.errors import DynamoDBError, serialization
+from trilith.dynamodb.errors import serialization
 
-BODY_BYTES_MAX = 16 << 20
 CONTENT_TYPE = (b"content-type", b"application/x-amz-json-1.0")
 
 Headers = list[tuple[bytes, bytes]]
@@ -27,14 +26,23 @@ class Answer(NamedTuple):
     body: bytes = b""
 
 
-def json_answer(status: int, body: bytes, request_id: str) -> Answer:
+def json_answer(status: int, body: bytes, request_id: str, *further: tuple[bytes, bytes]) -> Answer:
     headers = [
         CONTENT_TYPE,
         (b"content-length", b"%d" % len(body)),
         (b"x-amzn-requestid", request_id.encode()),
         (b"x-amz-crc32", b"%d" % zlib.crc32(body)),
+        *further,
     ]
     return Answer(status, headers, body)
+
+
+def merged(headers: Headers) -> dict[bytes, bytes]:
+    """Headers by name; those that come several times are one list (RFC 9110, 5.3)."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        found[name] = found[name] + b"," + value if name in found else value
+    return found
 
 
 def cross_origin_headers(sent: Mapping[bytes, bytes]) -> Headers:
@@ -50,31 +58,6 @@ def cross_origin_headers(sent: Mapping[bytes, bytes]) -> Headers:
         if asked in sent:
             headers.append((allowed, sent[asked]))
     return headers
-
-
-def too_large() -> DynamoDBError:
-    """A body beyond 16 MB, compressed or not."""
-    error = DynamoDBError("RequestEntityTooLargeException", "Request body exceeds 16777216 bytes")
-    error.status = 413
-    return error
-
-
-def inflate(body: bytes, encoding: str) -> bytes:
-    """A body of one Content-Encoding. Raises DynamoDBError."""
-    if encoding in ("", "identity"):
-        return body
-    if encoding not in ("gzip", "x-gzip"):
-        raise serialization(f"Content-Encoding {encoding} is not supported")
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        plain = inflater.decompress(body, BODY_BYTES_MAX + 1)
-    except zlib.error:
-        raise serialization("The request body is not valid gzip") from None
-    if len(plain) > BODY_BYTES_MAX:
-        raise too_large()
-    if not inflater.eof:
-        raise serialization("The request body is not valid gzip")
-    return plain
 
 
 def decode_body(body: bytes) -> dict[str, Any]:

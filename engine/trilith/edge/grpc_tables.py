@@ -102,8 +102,9 @@ class TablesService:
 
     async def delete_table(self, call: Call, request: wire.DeleteTableRequest) -> wire.Table:
         call.resource = request.name
+        described = await self._ask("DescribeTable", {"TableName": request.name})
         answer = await self._ask("DeleteTable", {"TableName": request.name})
-        return table_message(answer["TableDescription"])
+        return table_message(described["Table"] | answer["TableDescription"])
 
     async def list_tables(
         self, _call: Call, request: wire.ListTablesRequest

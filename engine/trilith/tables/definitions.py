@@ -35,6 +35,16 @@ class LocalIndex(msgspec.Struct, frozen=True, array_like=True):
     included: tuple[str, ...] = ()
 
 
+class Warm(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What a table or index was asked to be warm for, in units a second; 0: not said.
+
+    It is remembered only: a partition that becomes hot splits, whatever was said before.
+    """
+
+    read_units: int = 0
+    write_units: int = 0
+
+
 class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
     """A global secondary index: a table of entries of its own, fed from the base table's changes.
 
@@ -56,6 +66,7 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
     write_units: int = 0
     filled: bytes = b""
     born: int = 0
+    warm: Warm = Warm()
 
     def key_attributes(self) -> tuple[KeyAttribute, ...]:
         return (self.partition,) if self.sort is None else (self.partition, self.sort)
@@ -117,7 +128,7 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
     read_units: int = 0
     write_units: int = 0
     is_protected: bool = False
-    table_class: str = "STANDARD"
+    table_class: str = ""  # empty: never said, so STANDARD
     tags: dict[str, str] = {}
     deleting: bool = False
     revision: int = 0
@@ -126,6 +137,8 @@ class TableRecord(msgspec.Struct, frozen=True, array_like=True):
     ttl_attribute: str = ""  # empty: items do not expire
     ttl_changed_ms: int = 0
     ttl_settled: bool = True  # False: entries of items are still being made or removed
+    table_class_changed_ms: int = 0
+    warm: Warm = Warm()
 
     def index(self, name: str) -> LocalIndex | None:
         for index in self.indexes:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from trilith.dynamodb.attribute_values import item_from_wire
+from trilith.dynamodb.attribute_values import item_from_wire, require_short_name
 from trilith.dynamodb.errors import DynamoDBError, serialization, validation
 from trilith.dynamodb.expressions.binding import Binding
 from trilith.dynamodb.expressions.condition_parser import parse_condition
@@ -154,6 +154,7 @@ def _check_names(names: Any) -> None:
             raise _too_long("ExpressionAttributeNames", key)
         if type(name) is not str:
             raise serialization("Unexpected field type")
+        require_short_name(name)
 
 
 def _checked_values(wire: Any) -> Mapping[str, Value]:

@@ -16,6 +16,7 @@ from trilith.dynamodb.operations.collections import collection_metrics, wants_me
 from trilith.dynamodb.operations.items import (
     check_new_item,
     find_table,
+    new_item_size,
     read_item,
     read_projection,
 )
@@ -25,7 +26,6 @@ from trilith.errors import ThroughputExceeded, Unavailable
 from trilith.tables.catalog import Table
 from trilith.tables.layout import stem_of
 from trilith.tables.service import Change, Wanted
-from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
 from trilith.tables.sources import item_key
 from trilith.tables.throughput import Kind
 from trilith.tables.values import Item
@@ -102,9 +102,7 @@ class _Write:
         self.table: Table
         if "PutRequest" in wire:
             self.item = item_from_wire(wire["PutRequest"]["Item"])
-            self.size = item_size(self.item)
-            if self.size > ITEM_BYTES_MAX:
-                raise validation("Item size has exceeded the maximum allowed size")
+            self.size = new_item_size(self.item)
         else:
             self.key = item_from_wire(wire["DeleteRequest"]["Key"])
 

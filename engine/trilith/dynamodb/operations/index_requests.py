@@ -11,6 +11,11 @@ from typing import Any
 import msgspec
 
 from trilith.dynamodb.errors import DynamoDBError, validation
+from trilith.dynamodb.operations.table_settings import (
+    INVALID,
+    changed_warm_throughput,
+    new_warm_throughput,
+)
 from trilith.tables.definitions import (
     ACTIVE,
     CREATING,
@@ -27,7 +32,6 @@ LOCAL_INDEXES_MAX = 5
 GLOBAL_INDEXES_MAX = 20
 INCLUDED_MAX = 100  # over all the indexes of a table
 
-INVALID = "One or more parameter values were invalid: "
 _ONE_AT_A_TIME = (
     "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per "
     "table"
@@ -146,9 +150,8 @@ def _global_index(
     one: dict[str, Any], attributes: Attributes, billing_mode: str, index_id: bytes, now_ms: int
 ) -> GlobalIndex:
     name = one["IndexName"]
-    for member in ("OnDemandThroughput", "WarmThroughput"):
-        if one.get(member):
-            raise not_served(member)
+    if one.get("OnDemandThroughput"):
+        raise not_served("OnDemandThroughput")
     partition, sort = key_schema(one["KeySchema"], attributes, is_index=True)
     projection, included = _projection(one["Projection"])
     read_units, write_units = _units(one.get("ProvisionedThroughput"), name, billing_mode)
@@ -163,6 +166,7 @@ def _global_index(
         now_ms,
         read_units,
         write_units,
+        warm=new_warm_throughput(one, billing_mode, read_units, write_units),
     )
 
 
@@ -194,7 +198,9 @@ def _projection(projection: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
         raise validation(
             f"{INVALID}ProjectionType is INCLUDE, but NonKeyAttributes is not specified"
         )
-    return kind, tuple(dict.fromkeys(included))
+    if len(set(included)) < len(included):
+        raise validation(f"{INVALID}Duplicate NonKeyAttributes: [{', '.join(included)}]")
+    return kind, tuple(included)
 
 
 def _require_new_name(name: str, others: Iterable[LocalIndex | GlobalIndex]) -> None:
@@ -266,7 +272,9 @@ def with_updates(
 def _with_new(
     record: TableRecord, document: dict[str, Any], one: dict[str, Any], index_id: bytes, now_ms: int
 ) -> TableRecord:
-    _require_new_name(one["IndexName"], (*record.indexes, *record.global_indexes))
+    name = one["IndexName"]
+    if record.index(name) is not None or record.global_index(name) is not None:
+        raise validation(f"{INVALID}Attempting to create an index which already exists: {name}")
     _require_no_other_work(record, "")
     if len(record.global_indexes) >= GLOBAL_INDEXES_MAX:
         raise DynamoDBError(
@@ -274,11 +282,10 @@ def _with_new(
             "Subscriber limit exceeded: Number of global secondary indexes exceeds per-table "
             f"limit of {GLOBAL_INDEXES_MAX}",
         )
-    # What is declared already keeps its type.
     declared = {attribute.name: attribute for attribute in record.attributes}
     given = attributes_of(document)
-    attributes = {name: declared.get(name, attribute) for name, attribute in given.items()}
-    index = _global_index(one, attributes, record.billing_mode, index_id, now_ms)
+    index = _global_index(one, given, record.billing_mode, index_id, now_ms)
+    _require_same_types(declared, index)
     index = msgspec.structs.replace(index, born=record.revision + 1)
     record = msgspec.structs.replace(record, global_indexes=(*record.global_indexes, index))
     require_few_included(record)
@@ -287,15 +294,36 @@ def _with_new(
     return msgspec.structs.replace(record, attributes=tuple(declared.values()))
 
 
+def _require_same_types(declared: Attributes, index: GlobalIndex) -> None:
+    """What is declared already keeps its type."""
+    for key in index.key_attributes():
+        before = declared.get(key.name, key)
+        if before.kind != key.kind:
+            kind = "HASH" if key is index.partition else "RANGE"
+            raise validation(
+                f"{INVALID}Attributes cannot be redefined. Please check that your attribute has "
+                "the same type as previously defined. Existing schema: Schema:[SchemaElement: "
+                f"key{{{key.name}:{before.kind}:{kind}}}] New schema: Schema:[SchemaElement: "
+                f"key{{{key.name}:{key.kind}:{kind}}}]"
+            )
+
+
 def _with_units(record: TableRecord, update: dict[str, Any]) -> TableRecord:
-    for member in ("OnDemandThroughput", "WarmThroughput"):
-        if update.get(member):
-            raise not_served(member)
+    if update.get("OnDemandThroughput"):
+        raise not_served("OnDemandThroughput")
     index = _existing(record, update["IndexName"])
     if index.status == DELETING:
         raise _in_use(record, index)
-    read, write = _units(update.get("ProvisionedThroughput"), index.name, record.billing_mode)
-    changed = msgspec.structs.replace(index, read_units=read, write_units=write)
+    mode, throughput = record.billing_mode, update.get("ProvisionedThroughput")
+    read, write = index.read_units, index.write_units
+    if throughput is not None or update.get("WarmThroughput") is None:
+        read, write = _units(throughput, index.name, mode)
+    changed = msgspec.structs.replace(
+        index,
+        read_units=read,
+        write_units=write,
+        warm=changed_warm_throughput(index.warm, update, mode, read, write),
+    )
     return _with_index(record, changed)
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from trilith.dynamodb import legacy
-from trilith.dynamodb.attribute_values import item_from_wire
+from trilith.dynamodb.attribute_values import (
+    NAME_BYTES_MAX,
+    item_from_wire,
+    require_short_name,
+)
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import CONDITION_FAILED, DynamoDBError, validation
 from trilith.dynamodb.expressions.request import RequestExpressions
@@ -87,15 +91,24 @@ async def put_item(context: Context, document: dict[str, Any]) -> bytes:
     show_old = _old_only(document)
     item = item_from_wire(document["Item"])
     condition = read_condition(document)
-    size = item_size(item)
-    if size > ITEM_BYTES_MAX:
-        raise validation("Item size has exceeded the maximum allowed size")
+    size = new_item_size(item)
     table = await find_table(context, document["TableName"])
     check_new_item(table, item)
     wanted = Wanted(condition, old=show_old, failed=shows_failed(document))
     context.meter.admit(table, Kind.WRITE, item)
     change = await context.tables.put_item(table, item, size, wanted, context.token)
     return await _written(context, document, table, item, change, change.old)
+
+
+def new_item_size(item: Item) -> int:
+    """Of an item that is to be put. Raises DynamoDBError when it, or a name in it, is too large."""
+    size = item_size(item)
+    if size > NAME_BYTES_MAX:
+        if size > ITEM_BYTES_MAX:
+            raise validation("Item size has exceeded the maximum allowed size")
+        for name in item:
+            require_short_name(name)
+    return size
 
 
 def check_new_item(table: Table, item: Item) -> None:

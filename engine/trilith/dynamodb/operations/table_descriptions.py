@@ -6,6 +6,7 @@ from typing import Any
 
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.operations.stream_settings import described
+from trilith.dynamodb.operations.table_settings import warm_description
 from trilith.tables.definitions import (
     CREATING,
     DELETING,
@@ -51,17 +52,37 @@ def description(context: Context, record: TableRecord, status: str) -> dict[str,
             "BillingMode": PAY_PER_REQUEST,
             "LastUpdateToPayPerRequestDateTime": record.created_ms / 1000,
         }
-    if record.table_class != "STANDARD":
-        found["TableClassSummary"] = {"TableClass": record.table_class}
+    if record.table_class:
+        summary: dict[str, Any] = {"TableClass": record.table_class}
+        found["TableClassSummary"] = summary
+        if record.table_class_changed_ms:
+            summary["LastUpdateDateTime"] = record.table_class_changed_ms / 1000
+    found["WarmThroughput"] = warm_description(
+        record.warm, record.billing_mode, record.read_units, record.write_units
+    )
     if record.indexes:
         found["LocalSecondaryIndexes"] = [
             _local_index(record, index, arn) for index in record.indexes
         ]
     if record.global_indexes:
         found["GlobalSecondaryIndexes"] = [
-            _global_index(index, arn, status) for index in record.global_indexes
+            _global_index(record, index, arn, status) for index in record.global_indexes
         ]
     return found
+
+
+def without_schema(described: dict[str, Any]) -> dict[str, Any]:
+    """A TableDescription as DeleteTable answers it: what the table was made of is not told."""
+    return {member: value for member, value in described.items() if member not in _OF_SCHEMA}
+
+
+_OF_SCHEMA = (
+    "AttributeDefinitions",
+    "KeySchema",
+    "CreationDateTime",
+    "LocalSecondaryIndexes",
+    "GlobalSecondaryIndexes",
+)
 
 
 def _local_index(record: TableRecord, index: LocalIndex, arn: str) -> dict[str, Any]:
@@ -75,7 +96,9 @@ def _local_index(record: TableRecord, index: LocalIndex, arn: str) -> dict[str, 
     }
 
 
-def _global_index(index: GlobalIndex, arn: str, table_status: str) -> dict[str, Any]:
+def _global_index(
+    record: TableRecord, index: GlobalIndex, arn: str, table_status: str
+) -> dict[str, Any]:
     """Those of a table that is being made or deleted share its fate."""
     status = index.status
     if table_status in (CREATING, DELETING):
@@ -93,6 +116,9 @@ def _global_index(index: GlobalIndex, arn: str, table_status: str) -> dict[str, 
         "IndexSizeBytes": 0,
         "ItemCount": 0,
         "IndexArn": f"{arn}/index/{index.name}",
+        "WarmThroughput": warm_description(
+            index.warm, record.billing_mode, index.read_units, index.write_units
+        ),
     }
     if index.status == CREATING:
         found["Backfilling"] = True

@@ -7,7 +7,6 @@ from typing import Any
 
 from trilith.dynamodb.errors import validation
 from trilith.dynamodb.operations.index_requests import (
-    INVALID,
     Attributes,
     attributes_of,
     global_indexes,
@@ -17,6 +16,12 @@ from trilith.dynamodb.operations.index_requests import (
     require_few_included,
 )
 from trilith.dynamodb.operations.stream_settings import first_streams
+from trilith.dynamodb.operations.table_settings import (
+    INVALID,
+    checked_tags,
+    new_warm_throughput,
+    table_class_of,
+)
 from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, Stream, TableRecord
 
 # Members of CreateTable whose effect is not built: refused by name, never ignored.
@@ -24,10 +29,11 @@ _NOT_SERVED = (
     "SSESpecification",
     "ResourcePolicy",
     "OnDemandThroughput",
-    "WarmThroughput",
     "GlobalTableSourceArn",
     "GlobalTableSettingsReplicationMode",
+    "VectorIndexes",
 )
+_NOT_ENCRYPTED = {"Enabled": False}  # with a key of the caller's
 
 
 def new_record(
@@ -42,7 +48,7 @@ def new_record(
     """
     name = document["TableName"]
     for member in _NOT_SERVED:
-        if document.get(member) and not _is_off(document[member]):
+        if document.get(member) and document[member] != _NOT_ENCRYPTED:
             raise not_served(member)
     attributes = attributes_of(document)
     partition, sort = key_schema(document["KeySchema"], attributes)
@@ -60,18 +66,15 @@ def new_record(
         read_units=read_units,
         write_units=write_units,
         is_protected=document.get("DeletionProtectionEnabled", False),
-        table_class=document.get("TableClass", "STANDARD"),
-        tags=tags_of(document),
+        table_class=table_class_of(document) or "",
+        tags=checked_tags(document),
         global_indexes=global_indexes(document, attributes, billing_mode, indexes, new_id, now_ms),
         streams=first_streams(document, now_ms, streams_before),
+        warm=new_warm_throughput(document, billing_mode, read_units, write_units),
     )
     _require_used(attributes, record)
     require_few_included(record)
     return record
-
-
-def _is_off(member: Any) -> bool:
-    return type(member) is dict and not (member.get("StreamEnabled") or member.get("Enabled"))
 
 
 def _billing(document: dict[str, Any], default: str) -> tuple[str, int, int]:
@@ -102,16 +105,6 @@ def _require_used(attributes: Attributes, record: TableRecord) -> None:
             else f"{INVALID}Some AttributeDefinitions are not used. AttributeDefinitions: "
             f"[{', '.join(attributes)}], keys used: [{', '.join(sorted(used))}]"
         )
-
-
-def tags_of(document: dict[str, Any]) -> dict[str, str]:
-    """`Tags` as a mapping. Raises DynamoDBError."""
-    tags: dict[str, str] = {}
-    for one in document.get("Tags", ()):
-        if one["Key"] in tags:
-            raise validation(f"{INVALID}Duplicate tag key: {one['Key']}")
-        tags[one["Key"]] = one["Value"]
-    return tags
 
 
 def changed_billing(document: dict[str, Any], record: TableRecord) -> tuple[str, int, int]:

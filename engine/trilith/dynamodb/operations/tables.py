@@ -16,25 +16,32 @@ from trilith.dynamodb.operations.index_requests import (
     with_updates,
 )
 from trilith.dynamodb.operations.stream_settings import changed_streams
-from trilith.dynamodb.operations.table_descriptions import description
+from trilith.dynamodb.operations.table_descriptions import description, without_schema
 from trilith.dynamodb.operations.table_requests import (
     changed_billing,
     new_record,
-    tags_of,
+)
+from trilith.dynamodb.operations.table_settings import (
+    INVALID,
+    changed_warm_throughput,
+    checked_tags,
+    with_table_class,
+    with_tags,
 )
 from trilith.dynamodb.wire import encode
 from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable
 from trilith.tables.definitions import Stream, TableRecord, ended
 
 LIST_LIMIT_MAX = 100
-TAGS_MAX = 50
 _UPDATE_NOT_SERVED = (
     "SSESpecification",
     "ReplicaUpdates",
     "MultiRegionConsistency",
     "GlobalTableWitnessUpdates",
     "OnDemandThroughput",
-    "WarmThroughput",
+    "GlobalTableSettingsReplicationMode",
+    "DisassociationProtectionEnabled",
+    "VectorIndexUpdates",
 )
 
 
@@ -88,6 +95,7 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
         "TableClass",
         "GlobalSecondaryIndexUpdates",
         "StreamSpecification",
+        "WarmThroughput",
     )
     if all(document.get(member) in (None, []) for member in members):
         raise validation(
@@ -106,11 +114,12 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
             read_units=read_units,
             write_units=write_units,
             is_protected=document.get("DeletionProtectionEnabled", record.is_protected),
-            table_class=document.get("TableClass", record.table_class),
+            warm=changed_warm_throughput(record.warm, document, mode, read_units, write_units),
             streams=changed_streams(
                 document, record, context.clock.wall_ms(), context.streams.retention_ms
             ),
         )
+        changed = with_table_class(changed, document, context.clock.wall_ms())
         changed = with_billing(changed, document, record.billing_mode)
         return with_updates(changed, document, index_id, context.clock.wall_ms())
 
@@ -136,20 +145,18 @@ async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
         return msgspec.structs.replace(record, deleting=True, streams=streams)
 
     record = await _changed(context, name, mark)
-    return encode({"TableDescription": description(context, record, "DELETING")})
+    described = without_schema(description(context, record, "DELETING"))
+    return encode({"TableDescription": described})
 
 
 async def tag_resource(context: Context, document: dict[str, Any]) -> bytes:
     name = _resource(document)
-    tags = tags_of(document)
+    tags = checked_tags(document)
     if not tags:
         raise validation("Atleast one Tag needs to be provided as Input.")
 
     def change(record: TableRecord) -> TableRecord:
-        merged = {**record.tags, **tags}
-        if len(merged) > TAGS_MAX:
-            raise validation(f"A resource can have at most {TAGS_MAX} tags")
-        return msgspec.structs.replace(record, tags=merged)
+        return msgspec.structs.replace(record, tags=with_tags(record.tags, tags))
 
     await _changed(context, name, change)
     return b""
@@ -193,9 +200,17 @@ async def describe_endpoints(context: Context, _document: dict[str, Any]) -> byt
 def _resource(document: dict[str, Any]) -> str:
     """The name of the table whose ARN is given."""
     arn: str = document["ResourceArn"]
-    if ":table/" not in arn:
+    if not arn.startswith("arn:"):
+        raise validation(f"{INVALID}ARNs must start with 'arn:': {arn}")
+    _, found, name = arn.rpartition(":table/")
+    if not found:
         raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
-    return arn.rpartition(":table/")[2]
+    if "/" in name:
+        raise validation(
+            f"{INVALID}Invalid resource arn provided, only table or stream is accepted. "
+            f"Provided resource arn: {arn}"
+        )
+    return name
 
 
 async def _record(context: Context, name: str) -> TableRecord:

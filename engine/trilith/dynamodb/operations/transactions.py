@@ -28,6 +28,7 @@ from trilith.dynamodb.operations.collections import collection_metrics, wants_me
 from trilith.dynamodb.operations.items import (
     check_new_item,
     find_table,
+    new_item_size,
     read_condition,
     read_item,
     read_projection,
@@ -43,7 +44,7 @@ from trilith.tables.catalog import Table
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.updates import Update
 from trilith.tables.service import Wanted
-from trilith.tables.sizes import ITEM_BYTES_MAX, item_size
+from trilith.tables.sizes import item_size
 from trilith.tables.throughput import Kind
 from trilith.tables.transacting import (
     change_of,
@@ -61,8 +62,7 @@ BYTES_MAX = 4 << 20
 _KINDS = ("ConditionCheck", "Put", "Delete", "Update")
 _ONE_KIND = "TransactItems can only contain one of Check, Put, Update or Delete"
 _TWICE = "Transaction request cannot include multiple operations on one item"
-_TOO_LARGE = "Item size has exceeded the maximum allowed size"
-_TOGETHER_TOO_LARGE = "Transaction request exceeds the 4MB transaction size limit"
+_TOGETHER_TOO_LARGE = "Transaction payload size cannot exceed 4194304 bytes"
 _encode_payload = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -121,17 +121,18 @@ class _Write:
         else:
             self._condition = read_condition(request)
         self._failed = shows_failed(request)
-        self._size = item_size(self.item)
-        if is_put and self._size > ITEM_BYTES_MAX:
-            raise validation(_TOO_LARGE)
+        self._size = new_item_size(self.item) if is_put else item_size(self.item)
         self.size = self._size
         values = request.get("ExpressionAttributeValues")
         if values is not None:
             self.size += item_size(item_from_wire(values))
         self.table: Table
 
-    def check(self, table: Table) -> Reason | None:
-        """What of the table's schema it does not fit. Raises ValidationException."""
+    def check(self, table: Table, *, told: bool) -> Reason | None:
+        """What of the table's schema it does not fit. Raises ValidationException.
+
+        `told`: another action has a reason already, so this one has none.
+        """
         self.table = table
         require_filled_keys(table, self.item)
         try:
@@ -141,7 +142,7 @@ class _Write:
                 require_key(table, self.item)
                 require_no_keys_updated(table, self._update)
         except (DynamoDBError, InvalidRequest) as error:
-            return Reason(INVALID, error.message)
+            return None if told else Reason(INVALID, error.message)
         return None
 
     def action(self) -> Action:
@@ -185,10 +186,10 @@ class ItemWrites:
         if sum(write.size for write in writes) > BYTES_MAX:
             raise validation(_TOGETHER_TOO_LARGE)
         names = [wire["TableName"] for one in items for wire in one.values()]
-        unfit = [
-            write.check(await find_table(context, name))
-            for write, name in zip(writes, names, strict=True)
-        ]
+        unfit: list[Reason | None] = []
+        for write, name in zip(writes, names, strict=True):
+            # As with AWS, only the first of those that do not fit is told.
+            unfit.append(write.check(await find_table(context, name), told=any(unfit)))
         _require_distinct([(write.table, write.item) for write in writes])
         return cls(context, writes, unfit)
 
