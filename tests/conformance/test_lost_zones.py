@@ -12,7 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from subprocess import CalledProcessError
 from typing import Any
 
+import boto3
 import pytest
+from boto3.dynamodb.conditions import Key
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .cluster import Cluster, chunk_bytes_on_disk, run_trilith
@@ -88,9 +91,11 @@ def test_two_zones_burn_and_the_third_goes_on(own_cluster: Cluster) -> None:
     recover = ("recover", "--from-zone", "az1", "--yes", "--data", str(own_cluster.data_dir))
     with pytest.raises(CalledProcessError):
         run_trilith(*recover)  # the others run
+    table = _table_with_an_item(own_cluster)
     for zone in ("az2", "az3"):
         own_cluster.zone("kill", zone)
         shutil.rmtree(own_cluster.data_dir / zone)
+    _reads_of_a_moment_ago_go_on(table)
     assert "everything that was ever acknowledged" in run_trilith(*recover)
     wait_until(lambda: succeeds(read_all), deadline_s=READABLE_S_MAX, what="reads from az1 alone")
     assert not succeeds(lambda: s3.put_object(Bucket="survivor", Key="no", Body=b"x"))
@@ -100,6 +105,38 @@ def test_two_zones_burn_and_the_third_goes_on(own_cluster: Cluster) -> None:
     s3.put_object(Bucket="survivor", Key="new", Body=b"x")
     own_cluster.zone("kill", "az1")
     wait_until(lambda: succeeds(read_all), deadline_s=60, what="reads from the rebuilt zones")
+
+
+def _table_with_an_item(cluster: Cluster) -> Any:
+    table = boto3.resource(
+        "dynamodb",
+        endpoint_url=f"http://127.0.0.1:{cluster.ports['dynamodb']}",
+        aws_access_key_id=cluster.credentials.access_key,
+        aws_secret_access_key=cluster.credentials.secret_key,
+        region_name=cluster.credentials.region,
+        config=Config(retries={"total_max_attempts": 1}),
+    ).create_table(
+        TableName="survivor",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    table.put_item(Item={"id": "item"})
+    return table
+
+
+def _reads_of_a_moment_ago_go_on(table: Any) -> None:
+    """Before anybody recovers; nothing proves that they are current."""
+    item = {"id": "item"}
+
+    def refused() -> bool:
+        return not succeeds(lambda: table.get_item(Key=item, ConsistentRead=True))
+
+    wait_until(refused, deadline_s=60, what="the leases are over")
+    assert not succeeds(lambda: table.put_item(Item=item))
+    assert table.get_item(Key=item)["Item"] == item
+    assert table.scan()["Items"] == [item]
+    assert table.query(KeyConditionExpression=Key("id").eq("item"))["Items"] == [item]
 
 
 def test_the_zone_that_is_left_has_all_it_had_before_splits_it_missed(

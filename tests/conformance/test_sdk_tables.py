@@ -145,6 +145,19 @@ def test_indexes_of_a_provisioned_table_have_units_of_their_own(db: Client, tabl
         table.update_table(add_index=Index("by_c", ("c", "N"), throughput=(1, 1)))
 
 
+def test_indexes_that_are_given_no_units_have_their_tables(table: Any) -> None:
+    table.update_table(add_index=Index("one", ("a", "S")))
+    table.wait_active()
+    table.update_table(throughput=(4, 5))
+    info = table.wait_active()
+    assert (info.read_units, info.write_units) == (4, 5)
+    assert info.global_indexes[0].throughput == (4, 5)
+    table.update_table(throughput=(6, 7))
+    assert table.describe().global_indexes[0].throughput == (4, 5), "it has units of its own now"
+    table.update_table(add_index=Index("two", ("b", "S")))
+    assert table.wait_active().global_indexes[1].throughput == (6, 7)
+
+
 def test_a_protected_table_is_not_deleted(db: Client, table: Any) -> None:
     info = table.update_table(deletion_protection=True)
     assert info.deletion_protection

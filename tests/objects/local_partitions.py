@@ -15,7 +15,14 @@ from typing import Any
 
 import msgspec
 
-from trilith.errors import TrilithError, WrongRange, from_wire, to_wire
+from trilith.errors import (
+    NotEnoughZones,
+    NotInSync,
+    TrilithError,
+    WrongRange,
+    from_wire,
+    to_wire,
+)
 from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.replication.state_machine import SEQUENCE_FREE_BITS, Context, Model
 
@@ -202,6 +209,7 @@ class LocalPartitions:
         self.gate: Gate | None = None
         self.fast_reads = True
         self.lose_answers_to: type | None = None
+        self.is_cut_off = False  # from the other zones: only reads of some recent moment go on
 
     def new_token(self) -> bytes:
         self._tokens += 1
@@ -311,6 +319,8 @@ class LocalPartitions:
         deadline_s: float | None = None,
     ) -> Any:
         self._require_reach(keyspace, key, until)
+        if self.is_cut_off:
+            raise NotEnoughZones
         if self.gate is not None:
             await self.gate(command)
         result, effects = self.evaluate(keyspace, key, command, token)
@@ -339,18 +349,20 @@ class LocalPartitions:
     ) -> Any:
         self._require_reach(keyspace, key, until)
         await asyncio.sleep(0)
+        if consistent and self.is_cut_off:
+            raise NotInSync
         while consistent and self._waiting:
             await asyncio.sleep(0)
         is_of_key = consistent and touched is None
         return self.ask_with_view(keyspace, key, query, is_of_key=is_of_key)[0]
 
     def try_query(self, keyspace: int, key: bytes, query: msgspec.Struct) -> Any | None:
-        if not self.fast_reads or self._waiting:
+        if not self.fast_reads or self._waiting or self.is_cut_off:
             return None
         return self.ask_with_view(keyspace, key, query, is_of_key=True)[0]
 
     def try_mark(self, keyspace: int, key: bytes) -> tuple[int, int] | None:
-        if not self.fast_reads or self._waiting:
+        if not self.fast_reads or self._waiting or self.is_cut_off:
             return None
         return self.partition_of(keyspace, key), self._commits
 

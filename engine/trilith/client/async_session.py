@@ -79,8 +79,10 @@ class AsyncSession:
             send = channel.unary_unary(call.rpc.path, call.rpc.encode, call.rpc.decode)
             return await send(call.request, timeout=attempt_s, metadata=self._access.metadata())
 
-        await self._find_nodes()
-        return call.parse(await self.attempts(attempt, timeout_s, repeatable=call.repeatable))
+        until_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        await self._find_nodes(until_s)
+        left_s = max(0.001, until_s - time.monotonic())
+        return call.parse(await self.attempts(attempt, left_s, repeatable=call.repeatable))
 
     async def send(self, rpc: Rpc, body: AsyncBodyStream, timeout_s: float | None) -> Any:
         """The answer to a stream of ours, however long it takes unless `timeout_s` is given.
@@ -99,7 +101,7 @@ class AsyncSession:
                     raise body.failure from None
                 raise
 
-        await self._find_nodes()
+        await self._find_nodes(time.monotonic() + (timeout_s or self._timeout_s))
         return await self.attempts(
             attempt, timeout_s or STREAM_S_MAX, repeatable=body.is_repeatable, retry_s=RETRY_S
         )
@@ -164,16 +166,18 @@ class AsyncSession:
 
     async def address(self) -> str:
         """The node that is asked now."""
-        await self._find_nodes()
+        await self._find_nodes(time.monotonic() + self._timeout_s)
         return self._endpoints.current
 
-    async def _find_nodes(self) -> None:
-        """Once: where else the cluster serves, should this node fail."""
+    async def _find_nodes(self, until_s: float) -> None:
+        """Once: where else the cluster serves, should this node fail. In half of the time that the
+        call has for which it is asked.
+        """
         if not self._discover:
             return
         self._discover = False
         try:
-            nodes = await self.run(object_calls.list_nodes())
+            nodes = await self.run(object_calls.list_nodes(), (until_s - time.monotonic()) / 2)
         except TrilithError as error:
             if not error.retryable:
                 raise

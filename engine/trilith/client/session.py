@@ -83,8 +83,10 @@ class Session:
             send = channel.unary_unary(call.rpc.path, call.rpc.encode, call.rpc.decode)
             return send(call.request, timeout=attempt_s, metadata=self._access.metadata())
 
-        self._find_nodes()
-        return call.parse(self.attempts(attempt, timeout_s, repeatable=call.repeatable))
+        until_s = time.monotonic() + (self._timeout_s if timeout_s is None else timeout_s)
+        self._find_nodes(until_s)
+        left_s = max(0.001, until_s - time.monotonic())
+        return call.parse(self.attempts(attempt, left_s, repeatable=call.repeatable))
 
     def send(self, rpc: Rpc, body: BodyStream, timeout_s: float | None) -> Any:
         """The answer to a stream of ours, however long it takes unless `timeout_s` is given.
@@ -101,7 +103,7 @@ class Session:
                     raise body.failure from None
                 raise
 
-        self._find_nodes()
+        self._find_nodes(time.monotonic() + (timeout_s or self._timeout_s))
         return self.attempts(
             attempt, timeout_s or STREAM_S_MAX, repeatable=body.is_repeatable, retry_s=RETRY_S
         )
@@ -160,17 +162,19 @@ class Session:
 
     def address(self) -> str:
         """The node that is asked now."""
-        self._find_nodes()
+        self._find_nodes(time.monotonic() + self._timeout_s)
         return self._endpoints.current
 
-    def _find_nodes(self) -> None:
-        """Once: where else the cluster serves, should this node fail."""
+    def _find_nodes(self, until_s: float) -> None:
+        """Once: where else the cluster serves, should this node fail. In half of the time that the
+        call has for which it is asked.
+        """
         with self._lock:
             discover, self._discover = self._discover, False
         if not discover:
             return
         try:
-            nodes = self.run(object_calls.list_nodes())
+            nodes = self.run(object_calls.list_nodes(), (until_s - time.monotonic()) / 2)
         except TrilithError as error:
             if not error.retryable:
                 raise

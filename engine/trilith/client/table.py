@@ -231,10 +231,11 @@ class Table:
         """Change what is given, and nothing else.
 
         `throughput` (read, write) units, or ON_DEMAND; `index_throughput` the same of global
-        indexes by name. One index at a time is added or removed, while the table is used:
-        `wait_active` waits for it. `stream` KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES
-        begins one, None ends it. Raises InvalidRequest, TableNotFound (an index, too), TableInUse,
-        LimitExceeded; OutcomeUnknown, then `describe` tells.
+        indexes by name: those of a table that was on demand get its own where it says none. One
+        index at a time is added or removed, while the table is used: `wait_active` waits for it.
+        `stream` KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES begins one, None ends it.
+        Raises InvalidRequest, TableNotFound (an index, too), TableInUse, LimitExceeded;
+        OutcomeUnknown, then `describe` tells.
         """
         call = definition_calls.update_table(
             self.name,

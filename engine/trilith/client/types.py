@@ -88,7 +88,7 @@ class Index:
 
     A local index has the table's partition key. `projection`: ALL, KEYS_ONLY, or INCLUDE with the
     names in `included`. `throughput`: of a global index of a provisioned table, (read, write)
-    units; a table that is made gives its own where there is none.
+    units; its table gives its own where there is none.
     """
 
     name: str

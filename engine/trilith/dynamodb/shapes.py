@@ -108,12 +108,16 @@ class TableName(String):
     """A table's name. For the ARN of a table of this account, the name in it."""
 
     def convert(self, value: Any, shape: str) -> Any:
-        value = super().convert(value, shape)
-        if value.startswith("arn:"):
-            named = _TABLE_ARN.fullmatch(value)
-            if named is not None:
-                return named[1]
-        return value
+        return table_named(super().convert(value, shape))
+
+
+def table_named(name_or_arn: str) -> str:
+    """The name in the ARN of a table of this account; whatever else is given, as it is."""
+    if name_or_arn.startswith("arn:"):
+        named = _TABLE_ARN.fullmatch(name_or_arn)
+        if named is not None:
+            return named[1]
+    return name_or_arn
 
 
 class AttributeName(String):
@@ -248,7 +252,7 @@ class MapOf:
         keys, shape = SHAPES[self.key], SHAPES[self.value]
         assert isinstance(keys, String)
         for key, one in value.items():
-            if keys.rules_broken(key):
+            if keys.rules_broken(keys.convert(key, self.key)):
                 rule = f"Map keys must satisfy constraint: [{', '.join(keys.all_rules())}]"
                 faults.append(fault(value, path, rule))
             shape.check(one, f"{path}.{key}.member", faults)

@@ -103,6 +103,34 @@ def update_document(request: wire.UpdateTableRequest) -> Document:
     return document
 
 
+def share_units(document: Document, description: Document) -> None:
+    """Give global indexes that are named no units those of their table, in UpdateTable's request:
+    all of a table that was on demand, and the one that is added.
+    """
+    before = _provisioned(_throughput(description))
+    after = before if "BillingMode" not in document else _provisioned_in(document)
+    if not after:
+        return
+    updates = document.setdefault("GlobalSecondaryIndexUpdates", [])
+    named = {one["IndexName"] for update in updates for one in update.values()}
+    for update in updates:
+        if "Create" in update:
+            update["Create"] = after | update["Create"]
+    if not before:
+        updates += [
+            {"Update": {"IndexName": one["IndexName"]} | after}
+            for one in description.get("GlobalSecondaryIndexes", ())
+            if one["IndexName"] not in named
+        ]
+    if not updates:
+        del document["GlobalSecondaryIndexUpdates"]
+
+
+def _provisioned_in(document: Document) -> Document:
+    name = "ProvisionedThroughput"
+    return {name: document[name]} if name in document else {}
+
+
 def tags_document(tags: Mapping[str, str]) -> list[Document]:
     return [{"Key": key, "Value": value} for key, value in tags.items()]
 

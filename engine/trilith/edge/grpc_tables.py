@@ -20,6 +20,7 @@ from trilith.dynamodb.validation import validate
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_table_descriptions import (
     creation_document,
+    share_units,
     table_message,
     tags_document,
     update_document,
@@ -121,7 +122,11 @@ class TablesService:
 
     async def update_table(self, call: Call, request: wire.UpdateTableRequest) -> wire.Table:
         call.resource = request.name
-        answer = await self._ask("UpdateTable", update_document(request))
+        document = update_document(request)
+        if "ProvisionedThroughput" in document or request.HasField("add_index"):
+            described = await self._ask("DescribeTable", {"TableName": request.name})
+            share_units(document, described["Table"])
+        answer = await self._ask("UpdateTable", document)
         return table_message(answer["TableDescription"])
 
     async def describe_time_to_live(

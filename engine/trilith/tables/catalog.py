@@ -52,6 +52,7 @@ _CACHE_MAX = 4096
 _AT_WORK_MAX = 1000
 _REPLACE_ATTEMPTS = 4
 _RETRY_S = 1.0
+_CURRENT_WAIT_S = 1.0  # for a definition as it is, by a read that may be of a moment ago, too
 
 
 class Table:
@@ -103,6 +104,7 @@ class Catalog:
         self._decoded: dict[str, tuple[bytes, Table]] = {}
         self._served: dict[str, tuple[bytes, tuple[int, int], Table]] = {}  # key, as of, table
         self._names: dict[bytes, str] = {}  # by table id: a table keeps its name
+        self._is_cut_off = False  # nobody could tell, the last time that it was asked for
 
     def new_table_id(self) -> bytes:
         """Never begins with a zero byte (layout.py says why)."""
@@ -116,6 +118,7 @@ class Catalog:
         mark = self._partitions.try_mark(SYSTEM_KEYSPACE, key)
         if mark is None:
             return None
+        self._is_cut_off = False
         if served is not None and served[1] == mark:
             return served[2]  # asked for each request: nothing was written there since
         found = self._partitions.try_query(SYSTEM_KEYSPACE, key, GetTable(name))
@@ -127,9 +130,25 @@ class Catalog:
         self._served[name] = (key, mark, table)
         return table
 
-    async def table(self, name: str) -> Table:
-        """Raises TableNotFound, also for one that is being deleted."""
-        return self._serving(name, await self._find(name))
+    async def table(self, name: str, *, consistent: bool = True) -> Table:
+        """Raises TableNotFound, also for one that is being deleted.
+
+        Not `consistent`: as it was at some recent moment, for reads that go on where nobody can
+        tell how it is now. That it did not exist then says nothing.
+        """
+        if consistent:
+            return self._serving(name, await self._find(name))
+        if not self._is_cut_off:
+            try:
+                return self._serving(name, await self._find(name, deadline_s=_CURRENT_WAIT_S))
+            except Unavailable:
+                self._is_cut_off = True
+        found = await self._partitions.query(
+            SYSTEM_KEYSPACE, name.encode(), GetTable(name), consistent=False
+        )
+        if found.raw is None:
+            found = await self._find(name)
+        return self._serving(name, found)
 
     async def describe(self, name: str) -> TableRecord:
         """The record, of a table that is being deleted too. Raises TableNotFound."""
@@ -158,11 +177,11 @@ class Catalog:
         page = await self._partitions.query(SYSTEM_KEYSPACE, b"", query, touched=(b"", b"\xff"))
         return cast(TableNames, page).names
 
-    async def _find(self, name: str) -> FoundTable:
+    async def _find(self, name: str, *, deadline_s: float | None = None) -> FoundTable:
         key, query = name.encode(), GetTable(name)
         found = self._partitions.try_query(SYSTEM_KEYSPACE, key, query)
         if found is None:
-            found = await self._partitions.query(SYSTEM_KEYSPACE, key, query)
+            found = await self._partitions.query(SYSTEM_KEYSPACE, key, query, deadline_s=deadline_s)
         return cast(FoundTable, found)
 
     def _serving(self, name: str, found: FoundTable) -> Table:

@@ -1,6 +1,8 @@
 """BatchGetItem and BatchWriteItem: many single operations, each on its own.
 
-What cannot be done now comes back as unprocessed; a batch in which nothing was done fails.
+What cannot be done now comes back as unprocessed; a batch in which nothing was done fails. (Unless
+transactions were in the way of all of it: there is no exception for that in a batch.) Answers name
+a table as their request did, by its name or its ARN.
 """
 
 from __future__ import annotations
@@ -21,8 +23,15 @@ from trilith.dynamodb.operations.items import (
     read_projection,
 )
 from trilith.dynamodb.operations.keys import require_key
+from trilith.dynamodb.shapes import table_named
 from trilith.dynamodb.wire import encode
-from trilith.errors import ThroughputExceeded, Unavailable
+from trilith.errors import (
+    OutcomeUnknown,
+    ThroughputExceeded,
+    TransactionConflict,
+    TrilithError,
+    Unavailable,
+)
 from trilith.tables.catalog import Table
 from trilith.tables.layout import stem_of
 from trilith.tables.service import Change, Wanted
@@ -35,6 +44,10 @@ WRITES_MAX = 25
 ANSWER_BYTES_MAX = 16 << 20
 _DUPLICATES = "Provided list of item keys contains duplicates"
 _PLAIN = Wanted()
+# What leaves one request of a batch to be sent again, and has no say in the others. Of a put or a
+# deletion that includes an unknown outcome: doing it again settles it.
+_Left = Unavailable | TransactionConflict | OutcomeUnknown
+_LEFT = (Unavailable, TransactionConflict, OutcomeUnknown)
 
 
 async def batch_get_item(context: Context, document: dict[str, Any]) -> bytes:
@@ -54,23 +67,27 @@ async def batch_get_item(context: Context, document: dict[str, Any]) -> bytes:
     unprocessed: dict[str, dict[str, Any]] = {}
     capacities = []
     total = processed = 0
+    failure: TrilithError | None = None
+    is_cut_short = False  # by a read that waited in vain: the others are not to wait in turn
     for name, one, keys, projection in plans:
-        table = await find_table(context, name)
+        consistent = one.get("ConsistentRead", False)
+        table = await find_table(context, table_named(name), consistent=consistent)
         for key in keys:
             require_key(table, key)
-        consistent = one.get("ConsistentRead", False)
         found = responses.setdefault(name, [])
         units = 0.0
-        throttled: ThroughputExceeded | None = None
         for position, key in enumerate(keys):
-            try:
-                context.meter.admit(table, Kind.READ, key)
-            except ThroughputExceeded as error:
-                throttled = error
-            if total > ANSWER_BYTES_MAX or throttled is not None:
+            read = None
+            if total <= ANSWER_BYTES_MAX and not is_cut_short:
+                try:
+                    context.meter.admit(table, Kind.READ, key)
+                    read = await read_item(context, table, key, consistent=consistent)
+                except _LEFT as error:
+                    failure = error
+                    is_cut_short = not isinstance(error, ThroughputExceeded)
+            if read is None:
                 unprocessed[name] = {**one, "Keys": one["Keys"][position:]}
                 break
-            read = await read_item(context, table, key, consistent=consistent)
             item_units = read_units(read.size, consistent=consistent)
             context.meter.spend(table, Kind.READ, item_units, key)
             units += item_units
@@ -78,9 +95,9 @@ async def batch_get_item(context: Context, document: dict[str, Any]) -> bytes:
             total += read.size
             if read.item is not None:
                 found.append(read.item if projection is None else projection.of(read.item))
-        if throttled is not None and processed == 0:
-            raise throttled
         capacities.append(consumed(mode, table, units))
+    if failure is not None and not processed and not isinstance(failure, TransactionConflict):
+        raise failure
     answer: dict[str, Any] = {"Responses": responses, "UnprocessedKeys": unprocessed}
     if mode != "NONE":
         answer["ConsumedCapacity"] = capacities
@@ -115,7 +132,7 @@ class _Write:
         check_new_item(table, self.item)
         return item_key(table, self.item)
 
-    async def run(self, context: Context) -> Change | Unavailable:
+    async def run(self, context: Context) -> Change | _Left:
         attributes = self.key if self.item is None else self.item
         try:
             context.meter.admit(self.table, Kind.WRITE, attributes)
@@ -127,7 +144,7 @@ class _Write:
                 change = await context.tables.put_item(
                     self.table, self.item, self.size, _PLAIN, context.token
                 )
-        except Unavailable as error:
+        except _LEFT as error:
             return error
         units = write_units(change.old_size, change.new_size)
         context.meter.spend(self.table, Kind.WRITE, units, attributes, change.index_units)
@@ -142,18 +159,20 @@ async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:
     planned = [(name, _Write(wire)) for name, wires in requested.items() for wire in wires]
     keys: set[bytes] = set()
     for name, write in planned:
-        key = write.check(await find_table(context, name))
+        key = write.check(await find_table(context, table_named(name)))
         if key in keys:
             raise validation(_DUPLICATES)
         keys.add(key)
     changes = await asyncio.gather(*(write.run(context) for _, write in planned))
-    failures = [change for change in changes if isinstance(change, Unavailable)]
-    if len(failures) == len(changes):
-        raise failures[0]
+    if all(isinstance(change, _LEFT) for change in changes):
+        failures = [one for one in changes if isinstance(one, Unavailable | OutcomeUnknown)]
+        if failures:
+            # Nobody may be told that nothing was done where that is not known.
+            raise next((one for one in failures if isinstance(one, OutcomeUnknown)), failures[0])
     unprocessed: dict[str, list[dict[str, Any]]] = {}
     spent: dict[str, tuple[Table, float, dict[str, int]]] = {}
     for (name, write), change in zip(planned, changes, strict=True):
-        if isinstance(change, Unavailable):
+        if isinstance(change, _LEFT):
             unprocessed.setdefault(name, []).append(write.wire)
             continue
         table, units, indexes = spent.get(name, (write.table, 0.0, {}))
@@ -173,13 +192,13 @@ async def _collections(
     context: Context,
     document: dict[str, Any],
     planned: list[tuple[str, _Write]],
-    changes: list[Change | Unavailable],
+    changes: list[Change | _Left],
 ) -> dict[str, list[dict[str, Any]]]:
     """By table, each collection that was written once."""
     found: dict[str, list[dict[str, Any]]] = {}
     seen = set()
     for (name, write), change in zip(planned, changes, strict=True):
-        if isinstance(change, Unavailable) or not wants_metrics(document, write.table):
+        if isinstance(change, _LEFT) or not wants_metrics(document, write.table):
             continue
         attributes = write.key if write.item is None else write.item
         stem = stem_of(write.table.table_id, attributes[write.table.partition_name])

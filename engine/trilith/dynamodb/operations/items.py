@@ -36,18 +36,20 @@ _EXPECTED = ("Expected", "ConditionalOperator")
 _UPDATES = ("AttributeUpdates", *_EXPECTED)
 
 
-async def find_table(context: Context, name: str) -> Table:
-    """Raises TableNotFound."""
+async def find_table(context: Context, name: str, *, consistent: bool = True) -> Table:
+    """Raises TableNotFound. Not `consistent`: for a read that may be of a moment ago, too."""
     table = context.catalog.try_table(name)
-    return table if table is not None else await context.catalog.table(name)
+    if table is not None:
+        return table
+    return await context.catalog.table(name, consistent=consistent)
 
 
 async def get_item(context: Context, document: dict[str, Any]) -> bytes:
     projection = read_projection(document)
     key = item_from_wire(document["Key"])
-    table = await find_table(context, document["TableName"])
-    require_key(table, key)
     consistent = document.get("ConsistentRead", False)
+    table = await find_table(context, document["TableName"], consistent=consistent)
+    require_key(table, key)
     context.meter.admit(table, Kind.READ, key)
     read = await read_item(context, table, key, consistent=consistent)
     units = read_units(read.size, consistent=consistent)

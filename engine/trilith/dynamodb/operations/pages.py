@@ -212,7 +212,7 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
             "Either the KeyConditions or KeyConditionExpression parameter must be specified in "
             "the request."
         )
-    table = await find_table(context, document["TableName"])
+    table = await find_table(context, document["TableName"], consistent=reading.is_consistent)
     index = reading.index_of(table)
     after = start_key(table, index, document)
     condition, names = _key_condition(reading.key_terms, table, index)
@@ -255,7 +255,7 @@ async def scan(context: Context, document: dict[str, Any]) -> bytes:
     check_expression_members(document, _SCAN_EXPRESSIONS, _SCAN_LEGACY)
     check_segments(document)
     reading = _Reading(document, "ScanFilter")
-    table = await find_table(context, document["TableName"])
+    table = await find_table(context, document["TableName"], consistent=reading.is_consistent)
     index = reading.index_of(table)
     context.meter.admit_read(table, index)
     page = await context.tables.scan(
