@@ -126,6 +126,35 @@ def test_a_global_index_is_added_filled_and_removed(table: Any) -> None:
         table.update_table(remove_index="by_colour")
 
 
+def test_keys_of_a_global_index_may_be_of_several_attributes(db: Client) -> None:
+    index = Index(
+        "by_place",
+        ("country", "S"),
+        ("year", "N"),
+        more_partition=(("city", "S"),),
+        more_sort=(("name", "S"),),
+    )
+    name = f"sdk-{secrets.token_hex(6)}"
+    made = db.create_table(name, ("id", "S"), global_indexes=[index])
+    (described,) = made.describe().global_indexes
+    assert (described.more_partition, described.more_sort) == ((("city", "S"),), (("name", "S"),))
+    made.batch_write(
+        {"id": str(n), "country": "no", "city": "Oslo", "year": n % 3, "name": f"n{n}"}
+        for n in range(9)
+    )
+
+    def found() -> list[str]:
+        pages = made.query(
+            "country = :c AND city = :t AND #y = :y AND #n > :n",
+            names={"#y": "year", "#n": "name"},
+            values={":c": "no", ":t": "Oslo", ":y": 1, ":n": "n1"},
+            index="by_place",
+        )
+        return [item["id"] for item in pages]
+
+    wait_until(lambda: found() == ["4", "7"], deadline_s=60, what="the index has its entries")
+
+
 def test_indexes_of_a_provisioned_table_have_units_of_their_own(db: Client, table: Any) -> None:
     indexes = [
         Index("one", ("a", "S"), throughput=(2, 3)),

@@ -65,6 +65,10 @@ def test_key_terms_become_a_condition_on_the_schema() -> None:
     ("terms", "message"),
     [
         ({"sk": ABOVE}, "Query condition missed key schema element: pk"),
+        (
+            {"pk": ONE, "sk": ABOVE, "z": ABOVE},
+            "Conditions can be of length 1 or 2 only",
+        ),
         ({"pk": ONE, "z": ABOVE}, "Query condition missed key schema element: sk"),
         ({"pk": KeyTerm(">", ({"S": "x"},))}, NOT_SUPPORTED),
         ({"pk": KeyTerm("=", ({"N": "1"},))}, WRONG_TYPE),
@@ -81,10 +85,9 @@ def test_key_terms_that_do_not_fit_the_schema_are_refused(
 
 def test_a_starting_key_outside_of_the_condition_is_named() -> None:
     condition = KeyCondition({"S": "x"}, ABOVE)
-    start: Item = {"pk": {"S": "x"}, "sk": {"N": "2"}}
-    assert condition.refusal_of_start(start, "pk", "sk") is None
-    below = condition.refusal_of_start({**start, "sk": {"N": "1"}}, "pk", "sk")
+    assert condition.refusal_of_start({"S": "x"}, {"N": "2"}) is None
+    below = condition.refusal_of_start({"S": "x"}, {"N": "1"})
     assert below == "The provided starting key does not match the range key predicate"
-    elsewhere = KeyCondition({"S": "y"}).refusal_of_start(start, "pk", "sk")
+    elsewhere = KeyCondition({"S": "y"}).refusal_of_start({"S": "x"}, None)
     assert elsewhere is not None
     assert "outside query boundaries" in elsewhere

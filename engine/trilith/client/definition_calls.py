@@ -77,6 +77,8 @@ def _index(index: types.Index) -> wire.Index:
         projection=types.PROJECTIONS[index.projection],
         included=index.included,
         throughput=None if index.throughput is None else _units(index.throughput),
+        more_partition_keys=[types.key_message(key) for key in index.more_partition],
+        more_sort_keys=[types.key_message(key) for key in index.more_sort],
     )
 
 

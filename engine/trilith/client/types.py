@@ -88,7 +88,8 @@ class Index:
 
     A local index has the table's partition key. `projection`: ALL, KEYS_ONLY, or INCLUDE with the
     names in `included`. `throughput`: of a global index of a provisioned table, (read, write)
-    units; its table gives its own where there is none.
+    units; its table gives its own where there is none. `more_partition` and `more_sort`: the
+    further attributes that a global index's keys are made of, up to three each.
     """
 
     name: str
@@ -98,6 +99,8 @@ class Index:
     included: tuple[str, ...] = ()
     status: str = ""
     throughput: tuple[int, int] | None = None
+    more_partition: tuple[tuple[str, str], ...] = ()
+    more_sort: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +272,8 @@ def _index(message: tables_pb2.Index) -> Index:
         (message.throughput.read_units, message.throughput.write_units)
         if message.HasField("throughput")
         else None,
+        tuple([_key(key) for key in message.more_partition_keys]),
+        tuple([_key(key) for key in message.more_sort_keys]),
     )
 
 

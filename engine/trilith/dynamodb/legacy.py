@@ -17,7 +17,11 @@ from trilith.dynamodb.errors import DynamoDBError, validation
 from trilith.tables import values
 from trilith.tables.expressions import conditions as model
 from trilith.tables.expressions import updates
-from trilith.tables.expressions.key_conditions import KeyTerm, KeyTerms
+from trilith.tables.expressions.key_conditions import (
+    TERMS_OF_COMPOSITE_MAX,
+    KeyTerm,
+    KeyTerms,
+)
 from trilith.tables.expressions.operands import Attribute, Literal
 from trilith.tables.expressions.projections import Projection
 from trilith.tables.values import SET_TYPES, Value, type_of
@@ -91,7 +95,7 @@ def key_terms(wire: Mapping[str, Mapping[str, Any]]) -> KeyTerms:
         name: _checked_condition(one["ComparisonOperator"], one.get("AttributeValueList"))
         for name, one in wire.items()
     }
-    if not 1 <= len(checked) <= 2:
+    if not 1 <= len(checked) <= TERMS_OF_COMPOSITE_MAX:
         raise validation("Conditions can be of length 1 or 2 only")
     terms: KeyTerms = {}
     for name, (operator, operands) in checked.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from trilith.edge.grpc_values import Document
 from trilith.errors import InvalidRequest
@@ -166,9 +165,12 @@ def _key_schema(
     keys: wire.CreateTableRequest | wire.Index,
     partition: wire.KeyAttribute,
 ) -> list[Document]:
-    schema = [{"AttributeName": attributes.name(partition), "KeyType": "HASH"}]
-    if keys.HasField("sort_key"):
-        schema.append({"AttributeName": attributes.name(keys.sort_key), "KeyType": "RANGE"})
+    hashes, ranges = [partition], [keys.sort_key] if keys.HasField("sort_key") else []
+    if isinstance(keys, wire.Index):
+        hashes += keys.more_partition_keys
+        ranges += keys.more_sort_keys
+    schema = [{"AttributeName": attributes.name(key), "KeyType": "HASH"} for key in hashes]
+    schema += [{"AttributeName": attributes.name(key), "KeyType": "RANGE"} for key in ranges]
     return schema
 
 
@@ -188,13 +190,13 @@ def table_message(description: Document) -> wire.Table:
     types = {
         one["AttributeName"]: one["AttributeType"] for one in description["AttributeDefinitions"]
     }
-    partition, sort = _keys(description["KeySchema"], types)
+    (partition,), sort = _keys(description["KeySchema"], types)
     stream = description.get("StreamSpecification", {}).get("StreamViewType")
     return wire.Table(
         name=description["TableName"],
         status=description["TableStatus"],
         partition_key=partition,
-        sort_key=sort,
+        sort_key=sort[0] if sort else None,
         local_indexes=_indexes(description.get("LocalSecondaryIndexes", ()), types),
         global_indexes=_indexes(description.get("GlobalSecondaryIndexes", ()), types),
         throughput=_throughput(description),
@@ -225,8 +227,10 @@ def _indexes(descriptions: Iterable[Document], types: dict[str, str]) -> list[wi
         indexes.append(
             wire.Index(
                 name=one["IndexName"],
-                partition_key=partition,
-                sort_key=sort,
+                partition_key=partition[0],
+                sort_key=sort[0] if sort else None,
+                more_partition_keys=partition[1:],
+                more_sort_keys=sort[1:],
                 projection=_PROJECTION_NUMBERS[projection["ProjectionType"]],
                 included=projection.get("NonKeyAttributes", ()),
                 status=one.get("IndexStatus", "ACTIVE"),
@@ -236,12 +240,12 @@ def _indexes(descriptions: Iterable[Document], types: dict[str, str]) -> list[wi
     return indexes
 
 
-def _keys(schema: list[Document], types: dict[str, str]) -> tuple[Any, Any]:
-    """Partition key and sort key; None without one."""
-    keys: dict[str, Any] = {
-        one["KeyType"]: wire.KeyAttribute(
-            name=one["AttributeName"], type=_TYPE_NUMBERS[types[one["AttributeName"]]]
-        )
-        for one in schema
-    }
-    return keys["HASH"], keys.get("RANGE")
+def _keys(
+    schema: list[Document], types: dict[str, str]
+) -> tuple[list[wire.KeyAttribute], list[wire.KeyAttribute]]:
+    """What the partition key and the sort key are made of."""
+    keys: dict[str, list[wire.KeyAttribute]] = {"HASH": [], "RANGE": []}
+    for one in schema:
+        name = one["AttributeName"]
+        keys[one["KeyType"]].append(wire.KeyAttribute(name=name, type=_TYPE_NUMBERS[types[name]]))
+    return keys["HASH"], keys["RANGE"]

@@ -67,9 +67,19 @@ class GlobalIndex(msgspec.Struct, frozen=True, array_like=True):
     filled: bytes = b""
     born: int = 0
     warm: Warm = Warm()
+    more_partition: tuple[KeyAttribute, ...] = ()
+    more_sort: tuple[KeyAttribute, ...] = ()
+
+    def partition_attributes(self) -> tuple[KeyAttribute, ...]:
+        """What its partition key is made of: of one attribute, or of several."""
+        return (self.partition, *self.more_partition)
+
+    def sort_attributes(self) -> tuple[KeyAttribute, ...]:
+        """What its sort key is made of, the most significant first; empty without one."""
+        return () if self.sort is None else (self.sort, *self.more_sort)
 
     def key_attributes(self) -> tuple[KeyAttribute, ...]:
-        return (self.partition,) if self.sort is None else (self.partition, self.sort)
+        return (*self.partition_attributes(), *self.sort_attributes())
 
 
 class Stream(msgspec.Struct, frozen=True, array_like=True):

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from trilith.tables import layout
-from trilith.tables.definitions import GlobalIndex, LocalIndex
+from trilith.tables.definitions import GlobalIndex, KeyAttribute, LocalIndex
 from trilith.tables.key_codec import (
     PARTITION_KEY_BYTES_MAX,
     SORT_KEY_BYTES_MAX,
     encode_key_value,
+    joined,
 )
 from trilith.tables.sizes import item_size
-from trilith.tables.values import Item
+from trilith.tables.values import Item, Value
 
 _UNIT_BYTES = 1024
 
@@ -36,9 +37,18 @@ def entry_of(
     """The entry of the item that lives at `item_key`; None when it has none."""
     if item is None or not _fits(index, item):
         return None
-    sort = None if index.sort is None else item[index.sort.name]
-    key = layout.entry_key(index.index_id, item[index.partition.name], sort, item_key)
+    partition, sort = key_values(index, item)
+    key = layout.entry_key(index.index_id, partition, sort, item_key)
     return Entry(key, projected(index, key_names, item))
+
+
+def key_values(index: GlobalIndex, item: Item) -> tuple[Value, Value | None]:
+    """Partition and sort key in an index of an item that has all its key attributes."""
+    if not index.more_partition and not index.more_sort:
+        return item[index.partition.name], None if index.sort is None else item[index.sort.name]
+    sort = [item[key.name] for key in index.sort_attributes()]
+    partition = joined([item[key.name] for key in index.partition_attributes()])
+    return partition, joined(sort) if sort else None
 
 
 def projected(index: GlobalIndex | LocalIndex, key_names: Sequence[str], item: Item) -> Item:
@@ -56,12 +66,21 @@ def held_names(index: GlobalIndex | LocalIndex, key_names: Sequence[str]) -> dic
 
 
 def _fits(index: GlobalIndex, item: Item) -> bool:
-    for place, key in enumerate(index.key_attributes()):
+    return _fit(index.partition_attributes(), item, PARTITION_KEY_BYTES_MAX) and _fit(
+        index.sort_attributes(), item, SORT_KEY_BYTES_MAX
+    )
+
+
+def _fit(keys: tuple[KeyAttribute, ...], item: Item, bytes_max: int) -> bool:
+    """Whether the item has all of these, and they are not too large together."""
+    total = 0
+    for key in keys:
         value = item.get(key.name)
         if value is None or key.kind not in value:
             return False
-        bytes_max = SORT_KEY_BYTES_MAX if place else PARTITION_KEY_BYTES_MAX
-        if not 0 < len(encode_key_value(value)) <= bytes_max:
+        size = len(encode_key_value(value))
+        total += size
+        if not size or total > bytes_max:
             return False
     return True
 

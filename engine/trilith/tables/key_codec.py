@@ -10,6 +10,8 @@ The sort key is the last part and is not escaped; an item of a table without one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xxhash import xxh3_64_digest, xxh3_64_intdigest
 
 from trilith.tables import numbers
@@ -31,6 +33,15 @@ def encode_key_value(value: Value) -> bytes:
             return numbers.encode(content)
         return content  # type: ignore[no-any-return]  # B
     raise ValueError("an empty value")
+
+
+def joined(values: Sequence[Value]) -> Value:
+    """The value of a key of several attributes: binary, in the order of the tuples of values. That
+    of a key of one attribute is its own.
+    """
+    if len(values) == 1:
+        return values[0]
+    return {"B": b"".join([escape_bytes(encode_key_value(value)) for value in values])}
 
 
 def decode_key_value(kind: str, encoded: bytes) -> Value:

@@ -6,6 +6,7 @@ from trilith.tables import layout
 from trilith.tables.catalog import Table
 from trilith.tables.definitions import GlobalIndex, KeyAttribute, LocalIndex
 from trilith.tables.expressions.key_conditions import KeyCondition
+from trilith.tables.global_entries import key_values
 from trilith.tables.key_codec import encode_key_value
 from trilith.tables.layout import GLOBAL, INDEX, ITEM
 from trilith.tables.values import Item
@@ -48,8 +49,7 @@ class Source:
         if index is None:
             return item
         if isinstance(index, GlobalIndex):
-            sort_value = None if index.sort is None else key[index.sort.name]
-            return layout.entry_key(index.index_id, key[index.partition.name], sort_value, item)
+            return layout.entry_key(index.index_id, *key_values(index, key), item)
         stem, sort = layout.split_key(item)
         return stem + escape_bytes(encode_key_value(key[index.sort.name])) + sort
 

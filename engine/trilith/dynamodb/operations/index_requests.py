@@ -30,12 +30,15 @@ from trilith.tables.definitions import (
 
 LOCAL_INDEXES_MAX = 5
 GLOBAL_INDEXES_MAX = 20
+KEY_ATTRIBUTES_MAX = 4  # of a global index's partition key, and of its sort key
 INCLUDED_MAX = 100  # over all the indexes of a table
 
 _ONE_AT_A_TIME = (
     "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per "
     "table"
 )
+_SAME_NAME = "Both the Hash Key and the Range Key element in the KeySchema have the same name"
+_SOME_SAME_NAME = "Invalid KeySchema: Some elements of the KeySchema have the same name"
 _ACTIONS = ("Update", "Create", "Delete")
 
 Attributes = dict[str, KeyAttribute]
@@ -61,24 +64,57 @@ def key_schema(
 ) -> tuple[KeyAttribute, KeyAttribute | None]:
     """Partition and sort key. The order of the checks is the service's."""
     names = [element["AttributeName"] for element in schema]
-    if schema[0]["KeyType"] != "HASH":
-        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    _require_hash_first(schema)
+    if len(names) > 2:
+        raise validation(f"{INVALID}Too many KeySchemaElements: at most two are allowed here")
     if len(names) == 2 and names[0] == names[1]:
-        raise validation(
-            "Both the Hash Key and the Range Key element in the KeySchema have the same name"
-        )
+        raise validation(_SAME_NAME)
     if len(names) == 2 and schema[1]["KeyType"] != "RANGE":
         raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
-    if is_index and len(names) > 2:
-        raise not_served("A key schema of more than two attributes")
-    if any(name not in attributes for name in names):
-        if not is_index:
-            raise validation("Invalid KeySchema: Some index key attribute have no definition")
-        raise validation(
-            f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(attributes)}]"
-        )
+    _require_defined(names, attributes, is_index=is_index)
     return attributes[names[0]], attributes[names[1]] if len(names) == 2 else None
+
+
+def _global_key_schema(
+    schema: list[dict[str, str]], attributes: Attributes
+) -> tuple[list[KeyAttribute], list[KeyAttribute]]:
+    """What the partition and the sort key of a global index are made of.
+
+    Source: AWS, "Multi-attribute key schema".
+    """
+    names = [element["AttributeName"] for element in schema]
+    _require_hash_first(schema)
+    if len(set(names)) < len(names):
+        raise validation(_SAME_NAME if len(names) == 2 else _SOME_SAME_NAME)
+    types = [element["KeyType"] for element in schema]
+    hashes = types.count("HASH")
+    for kind, count in (("HASH", hashes), ("RANGE", len(types) - hashes)):
+        if count > KEY_ATTRIBUTES_MAX:
+            raise validation(
+                f"{INVALID}Too many {kind} elements in the KeySchema: {count}, "
+                f"at most {KEY_ATTRIBUTES_MAX} are allowed"
+            )
+    if "RANGE" in types[:hashes]:
+        raise validation("Invalid KeySchema: All HASH elements must precede the RANGE elements")
+    _require_defined(names, attributes, is_index=True)
+    keys = [attributes[name] for name in names]
+    return keys[:hashes], keys[hashes:]
+
+
+def _require_hash_first(schema: list[dict[str, str]]) -> None:
+    if schema[0]["KeyType"] != "HASH":
+        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+
+
+def _require_defined(names: list[str], attributes: Attributes, *, is_index: bool) -> None:
+    if all(name in attributes for name in names):
+        return
+    if not is_index:
+        raise validation("Invalid KeySchema: Some index key attribute have no definition")
+    raise validation(
+        f"{INVALID}Some index key attributes are not defined in AttributeDefinitions. "
+        f"Keys: [{', '.join(names)}], AttributeDefinitions: [{', '.join(attributes)}]"
+    )
 
 
 def local_indexes(
@@ -152,14 +188,14 @@ def _global_index(
     name = one["IndexName"]
     if one.get("OnDemandThroughput"):
         raise not_served("OnDemandThroughput")
-    partition, sort = key_schema(one["KeySchema"], attributes, is_index=True)
+    partition, sort = _global_key_schema(one["KeySchema"], attributes)
     projection, included = _projection(one["Projection"])
     read_units, write_units = _units(one.get("ProvisionedThroughput"), name, billing_mode)
     return GlobalIndex(
         name,
         index_id,
-        partition,
-        sort,
+        partition[0],
+        sort[0] if sort else None,
         projection,
         included,
         CREATING,
@@ -167,6 +203,8 @@ def _global_index(
         read_units,
         write_units,
         warm=new_warm_throughput(one, billing_mode, read_units, write_units),
+        more_partition=tuple(partition[1:]),
+        more_sort=tuple(sort[1:]),
     )
 
 
@@ -299,7 +337,7 @@ def _require_same_types(declared: Attributes, index: GlobalIndex) -> None:
     for key in index.key_attributes():
         before = declared.get(key.name, key)
         if before.kind != key.kind:
-            kind = "HASH" if key is index.partition else "RANGE"
+            kind = "HASH" if key in index.partition_attributes() else "RANGE"
             raise validation(
                 f"{INVALID}Attributes cannot be redefined. Please check that your attribute has "
                 "the same type as previously defined. Existing schema: Schema:[SchemaElement: "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -23,13 +23,19 @@ from trilith.dynamodb.wire import encode
 from trilith.tables.catalog import Table
 from trilith.tables.definitions import ACTIVE, CREATING, GlobalIndex
 from trilith.tables.expressions.conditions import Condition
-from trilith.tables.expressions.key_conditions import KeyCondition, KeyTerms, for_schema
+from trilith.tables.expressions.key_conditions import (
+    KeyCondition,
+    KeyTerms,
+    for_composite,
+    for_schema,
+)
 from trilith.tables.expressions.operands import Attribute
 from trilith.tables.expressions.projections import Projection
-from trilith.tables.global_entries import held_names
+from trilith.tables.global_entries import held_names, key_values
 from trilith.tables.paths import Path
 from trilith.tables.service import ItemsPage
 from trilith.tables.sources import Index
+from trilith.tables.values import Item, Value
 
 _INVALID = "One or more parameter values were invalid: "
 _LIMIT_NONE = 1 << 31
@@ -136,7 +142,7 @@ class _Reading:
             return False
         return self.select == "ALL_ATTRIBUTES" or bool(self._names_not_held(table, index))
 
-    def refuse_filter_on(self, names: tuple[str | None, ...], member: str) -> None:
+    def refuse_filter_on(self, names: Collection[str], member: str) -> None:
         if self.filter is None:
             return
         for path in _paths_in(self.filter):
@@ -215,11 +221,11 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
     table = await find_table(context, document["TableName"], consistent=reading.is_consistent)
     index = reading.index_of(table)
     after = start_key(table, index, document)
-    condition, names = _key_condition(reading.key_terms, table, index)
+    condition = _key_condition(reading.key_terms, table, index)
     member = "QueryFilter" if "QueryFilter" in document else "Filter Expression"
-    reading.refuse_filter_on(names, member)
+    reading.refuse_filter_on(_key_names(table, index), member)
     if after is not None:
-        refusal = condition.refusal_of_start(after, *names)
+        refusal = condition.refusal_of_start(*_key_values(table, index, after))
         if refusal is not None:
             raise validation(refusal)
     key = {table.partition_name: condition.partition} if index is None else None
@@ -238,17 +244,36 @@ async def query(context: Context, document: dict[str, Any]) -> bytes:
     return reading.answer(table, index, page)
 
 
-def _key_condition(
-    terms: KeyTerms, table: Table, index: Index | None
-) -> tuple[KeyCondition, tuple[str, str | None]]:
-    """The condition and the names of the partition and the sort key that it is on."""
-    record = table.record
-    partition = index.partition if isinstance(index, GlobalIndex) else record.partition
-    sort = record.sort if index is None else index.sort
-    condition = for_schema(
-        terms, (partition.name, partition.kind), None if sort is None else (sort.name, sort.kind)
+def _key_condition(terms: KeyTerms, table: Table, index: Index | None) -> KeyCondition:
+    if isinstance(index, GlobalIndex):
+        partition = [(key.name, key.kind) for key in index.partition_attributes()]
+        sort = [(key.name, key.kind) for key in index.sort_attributes()]
+        if len(partition) > 1 or len(sort) > 1:
+            return for_composite(terms, partition, sort)
+        return for_schema(terms, partition[0], sort[0] if sort else None)
+    by, record = table.record.sort if index is None else index.sort, table.record
+    return for_schema(
+        terms,
+        (record.partition.name, record.partition.kind),
+        None if by is None else (by.name, by.kind),
     )
-    return condition, (partition.name, None if sort is None else sort.name)
+
+
+def _key_names(table: Table, index: Index | None) -> tuple[str, ...]:
+    """Of the attributes that the condition is on, or may be on."""
+    if isinstance(index, GlobalIndex):
+        return tuple([key.name for key in index.key_attributes()])
+    if index is not None:
+        return (table.partition_name, index.sort.name)
+    return table.key_names
+
+
+def _key_values(table: Table, index: Index | None, key: Item) -> tuple[Value, Value | None]:
+    """Partition and sort key, in what is read, of an ExclusiveStartKey."""
+    if isinstance(index, GlobalIndex):
+        return key_values(index, key)
+    sort_name = table.sort_name if index is None else index.sort.name
+    return key[table.partition_name], None if sort_name is None else key[sort_name]
 
 
 async def scan(context: Context, document: dict[str, Any]) -> bytes:

@@ -30,7 +30,7 @@ def description(context: Context, record: TableRecord, status: str) -> dict[str,
             {"AttributeName": one.name, "AttributeType": one.kind} for one in record.attributes
         ],
         "TableName": record.name,
-        "KeySchema": _key_schema(record.partition, record.sort),
+        "KeySchema": _key_schema((record.partition,), record.sort),
         "TableStatus": status,
         "CreationDateTime": record.created_ms / 1000,
         "ProvisionedThroughput": {
@@ -88,7 +88,7 @@ _OF_SCHEMA = (
 def _local_index(record: TableRecord, index: LocalIndex, arn: str) -> dict[str, Any]:
     return {
         "IndexName": index.name,
-        "KeySchema": _key_schema(record.partition, index.sort),
+        "KeySchema": _key_schema((record.partition,), index.sort),
         "Projection": _projection(index),
         "IndexSizeBytes": 0,
         "ItemCount": 0,
@@ -105,7 +105,7 @@ def _global_index(
         status = table_status
     found: dict[str, Any] = {
         "IndexName": index.name,
-        "KeySchema": _key_schema(index.partition, index.sort),
+        "KeySchema": _key_schema(index.partition_attributes(), *index.sort_attributes()),
         "Projection": _projection(index),
         "IndexStatus": status,
         "ProvisionedThroughput": {
@@ -132,8 +132,9 @@ def _projection(index: LocalIndex | GlobalIndex) -> dict[str, Any]:
     return projection
 
 
-def _key_schema(partition: KeyAttribute, sort: KeyAttribute | None) -> list[dict[str, str]]:
-    schema = [{"AttributeName": partition.name, "KeyType": "HASH"}]
-    if sort is not None:
-        schema.append({"AttributeName": sort.name, "KeyType": "RANGE"})
+def _key_schema(
+    partition: tuple[KeyAttribute, ...], *sort: KeyAttribute | None
+) -> list[dict[str, str]]:
+    schema = [{"AttributeName": key.name, "KeyType": "HASH"} for key in partition]
+    schema += [{"AttributeName": key.name, "KeyType": "RANGE"} for key in sort if key is not None]
     return schema

@@ -13,7 +13,7 @@ from trilith.errors import InvalidRequest
 from trilith.replication.state_machine import Effects
 from trilith.tables import layout
 from trilith.tables.commands import Terms
-from trilith.tables.definitions import GlobalIndex, LocalIndex
+from trilith.tables.definitions import GlobalIndex, KeyAttribute, LocalIndex
 from trilith.tables.global_entries import projected, units_of_change, write_units
 from trilith.tables.item_codec import encode_item
 from trilith.tables.key_codec import (
@@ -23,7 +23,7 @@ from trilith.tables.key_codec import (
 )
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.sizes import item_size
-from trilith.tables.values import Item, Value, type_of
+from trilith.tables.values import Item, type_of
 
 _EMPTY = (
     "One or more parameter values are not valid. A value specified for a secondary index key is "
@@ -42,28 +42,44 @@ def require_index_keys(
 ) -> None:
     """InvalidRequest when an attribute cannot be the index key that it is declared to be."""
     for index in indexes:
-        keys = index.key_attributes() if isinstance(index, GlobalIndex) else (index.sort,)
-        for key in keys:
-            value = item.get(key.name)
-            if value is None:
-                continue
-            kind, name = key.kind, key.name
-            if kind not in value:
-                raise InvalidRequest(
-                    "One or more parameter values were invalid: Type mismatch for Index Key "
-                    f"{name} Expected: {kind} Actual: {type_of(value)} IndexName: {index.name}"
-                )
-            if kind != "N":
-                if not value[kind]:
-                    text = _EMPTY_BY_UPDATE if by_update else _EMPTY
-                    noun = "string" if kind == "S" else "binary"
-                    raise InvalidRequest(text.format(noun=noun, index=index.name, name=name))
-                is_hash = isinstance(index, GlobalIndex) and key is keys[0]
-                _require_size(value, is_hash=is_hash)
+        if isinstance(index, LocalIndex):
+            _require_keys(index, (index.sort,), item, by_update=by_update)
+        else:
+            partition = index.partition_attributes()
+            _require_keys(index, partition, item, by_update=by_update, is_hash=True)
+            _require_keys(index, index.sort_attributes(), item, by_update=by_update)
 
 
-def _require_size(value: Value, *, is_hash: bool) -> None:
-    size = len(encode_key_value(value))
+def _require_keys(
+    index: LocalIndex | GlobalIndex,
+    keys: tuple[KeyAttribute, ...],
+    item: Item,
+    *,
+    by_update: bool,
+    is_hash: bool = False,
+) -> None:
+    """Of the attributes that an index's partition key, or its sort key, is made of."""
+    size = 0
+    for key in keys:
+        value = item.get(key.name)
+        if value is None:
+            continue
+        kind, name = key.kind, key.name
+        if kind not in value:
+            raise InvalidRequest(
+                "One or more parameter values were invalid: Type mismatch for Index Key "
+                f"{name} Expected: {kind} Actual: {type_of(value)} IndexName: {index.name}"
+            )
+        if kind != "N":
+            if not value[kind]:
+                text = _EMPTY_BY_UPDATE if by_update else _EMPTY
+                noun = "string" if kind == "S" else "binary"
+                raise InvalidRequest(text.format(noun=noun, index=index.name, name=name))
+            size += len(encode_key_value(value))
+    _require_size(size, is_hash=is_hash)
+
+
+def _require_size(size: int, *, is_hash: bool) -> None:
     if is_hash and size > PARTITION_KEY_BYTES_MAX:
         raise InvalidRequest(
             "One or more parameter values were invalid: Size of hashkey has exceeded the maximum "

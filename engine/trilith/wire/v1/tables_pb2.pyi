@@ -63,7 +63,7 @@ class KeyAttribute(_message.Message):
     def __init__(self, name: _Optional[str] = ..., type: _Optional[_Union[KeyType, str]] = ...) -> None: ...
 
 class Index(_message.Message):
-    __slots__ = ("name", "partition_key", "sort_key", "projection", "included", "status", "throughput")
+    __slots__ = ("name", "partition_key", "sort_key", "projection", "included", "status", "throughput", "more_partition_keys", "more_sort_keys")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PARTITION_KEY_FIELD_NUMBER: _ClassVar[int]
     SORT_KEY_FIELD_NUMBER: _ClassVar[int]
@@ -71,6 +71,8 @@ class Index(_message.Message):
     INCLUDED_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
     THROUGHPUT_FIELD_NUMBER: _ClassVar[int]
+    MORE_PARTITION_KEYS_FIELD_NUMBER: _ClassVar[int]
+    MORE_SORT_KEYS_FIELD_NUMBER: _ClassVar[int]
     name: str
     partition_key: KeyAttribute
     sort_key: KeyAttribute
@@ -78,7 +80,9 @@ class Index(_message.Message):
     included: _containers.RepeatedScalarFieldContainer[str]
     status: str
     throughput: Throughput
-    def __init__(self, name: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., projection: _Optional[_Union[Projection, str]] = ..., included: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ...) -> None: ...
+    more_partition_keys: _containers.RepeatedCompositeFieldContainer[KeyAttribute]
+    more_sort_keys: _containers.RepeatedCompositeFieldContainer[KeyAttribute]
+    def __init__(self, name: _Optional[str] = ..., partition_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., sort_key: _Optional[_Union[KeyAttribute, _Mapping]] = ..., projection: _Optional[_Union[Projection, str]] = ..., included: _Optional[_Iterable[str]] = ..., status: _Optional[str] = ..., throughput: _Optional[_Union[Throughput, _Mapping]] = ..., more_partition_keys: _Optional[_Iterable[_Union[KeyAttribute, _Mapping]]] = ..., more_sort_keys: _Optional[_Iterable[_Union[KeyAttribute, _Mapping]]] = ...) -> None: ...
 
 class Throughput(_message.Message):
     __slots__ = ("read_units", "write_units")
