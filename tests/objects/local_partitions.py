@@ -218,15 +218,24 @@ class LocalPartitions:
     # -- the synchronous core, which model tests drive directly ---------------------------------
 
     def evaluate(
-        self, keyspace: int, key: bytes, command: msgspec.Struct, token: bytes | None = None
+        self,
+        keyspace: int,
+        key: bytes,
+        command: msgspec.Struct,
+        token: bytes | None = None,
+        *,
+        asks: bool = True,
     ) -> tuple[Any, RecordedEffects]:
-        """Evaluate and keep in flight: the effects are not committed yet."""
+        """Evaluate and keep in flight: the effects are not committed yet.
+
+        `asks`: whether it may be a retry, which is answered from the record of what it repeats.
+        """
         space = self._keyspaces[keyspace]
         command = space.command_decoder.decode(msgspec.msgpack.encode(command))
         token = token if token is not None else self.new_token()
         start, end = space.bounds(key)
         effects = RecordedEffects(start, end)
-        if token in space.results:
+        if asks and token in space.results:
             return space.result_decoder.decode(space.results[token]), effects
         self.now_ms += 1
         self._sequence += 1
@@ -323,7 +332,8 @@ class LocalPartitions:
             raise NotEnoughZones
         if self.gate is not None:
             await self.gate(command)
-        result, effects = self.evaluate(keyspace, key, command, token)
+        asks = repeated or getattr(command, "once", False)
+        result, effects = self.evaluate(keyspace, key, command, token, asks=asks)
         self._waiting += 1
         try:
             await asyncio.sleep(0)

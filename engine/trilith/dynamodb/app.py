@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -16,6 +17,7 @@ from trilith.dynamodb import compression, wire
 from trilith.dynamodb.authentication import Authenticator, verify
 from trilith.dynamodb.context import Context
 from trilith.dynamodb.errors import DynamoDBError, from_domain, serialization, validation
+from trilith.dynamodb.invocations import WRITES, token_of
 from trilith.dynamodb.routing import handler_of, operation_of
 from trilith.dynamodb.validation import validate
 from trilith.errors import InvalidRequest, OutcomeUnknown, ServerError, TrilithError
@@ -146,7 +148,12 @@ class DynamoDBApp:
             body = compression.inflate(body, encoding.decode("latin-1").strip().lower())
         document = validate(operation, wire.decode_body(body))
         request.table = document.get("TableName", "")
-        return await handler(self._context, document)
+        context = self._context
+        if operation in WRITES:
+            token = token_of(header_map, body, self._clock.wall_ms())
+            if token is not None:
+                context = replace(context, token=token)
+        return await handler(context, document)
 
     def _count_whole(self, request: _Request, body: bytes) -> bytes:
         """A body that came in one read of the connection, and so is far below the limit of one."""

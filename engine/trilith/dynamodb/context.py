@@ -10,7 +10,7 @@ from trilith.dynamodb.metering import Meter
 from trilith.runtime.clock import Clock
 from trilith.tables.catalog import Catalog
 from trilith.tables.expirer import Expirer
-from trilith.tables.service import TableService
+from trilith.tables.service import CallerToken, TableService
 from trilith.tables.streams import Streams
 from trilith.tables.transacting import Snapshots
 from trilith.tables.usage import TableUsage
@@ -37,7 +37,7 @@ class Context:
     expirer: Expirer
     transactions: Transactions
     snapshots: Snapshots
-    token: bytes | None = None
+    token: CallerToken | None = None
 
     def arn(self, table_name: str) -> str:
         return f"arn:aws:dynamodb:{self.region}:{self.account_id}:table/{table_name}"

@@ -34,6 +34,7 @@ from trilith.edge.grpc_values import (
     placeholders_document,
 )
 from trilith.errors import InvalidRequest, TrilithError
+from trilith.tables.service import CallerToken
 from trilith.wire.v1 import tables_pb2 as wire
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -76,7 +77,9 @@ class TablesService:
 
     async def run(self, operation: str, document: Document, token: bytes | None = None) -> Any:
         """The decoded answer of an operation. Raises DynamoDBError, TrilithError."""
-        context = self.context if token is None else replace(self.context, token=token)
+        context = self.context
+        if token is not None:
+            context = replace(context, token=CallerToken(token))
         answer = await handler_of(operation)(context, validate(operation, document))
         return _decode(answer or b"{}")
 

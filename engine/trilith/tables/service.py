@@ -66,6 +66,16 @@ class Read(NamedTuple):
 NOTHING = Read(None, 0)
 
 
+class CallerToken(NamedTuple):
+    """16 bytes, time-ordered, by which a caller names a request that it may send again.
+
+    `is_new`: it says that it has not sent it before, so that nothing is looked up.
+    """
+
+    value: bytes
+    is_new: bool = False
+
+
 class Wanted(NamedTuple):
     """The condition of a write, and which images its answer shall hold."""
 
@@ -161,7 +171,7 @@ class TableService:
         return Read(self._keys.open_item(table.table_id, logical, record), size_in(record))
 
     async def put_item(
-        self, table: Table, item: Item, size: int, wanted: Wanted, token: bytes | None = None
+        self, table: Table, item: Item, size: int, wanted: Wanted, token: CallerToken | None = None
     ) -> Change:
         """`size`: of the item, as AWS counts it. `token`: the caller's, whose retry is applied
         once.
@@ -171,14 +181,19 @@ class TableService:
         return await self._write(table, logical, command, token)
 
     async def update_item(
-        self, table: Table, key: Item, update: Update, wanted: Wanted, token: bytes | None = None
+        self,
+        table: Table,
+        key: Item,
+        update: Update,
+        wanted: Wanted,
+        token: CallerToken | None = None,
     ) -> Change:
         logical = item_key(table, key)
         command = UpdateItem(logical, terms_of(table, wanted), encode_item(key), update)
         return await self._write(table, logical, command, token)
 
     async def delete_item(
-        self, table: Table, key: Item, wanted: Wanted, token: bytes | None = None
+        self, table: Table, key: Item, wanted: Wanted, token: CallerToken | None = None
     ) -> Change:
         logical = item_key(table, key)
         command = DeleteItem(logical, terms_of(table, wanted))
@@ -189,14 +204,17 @@ class TableService:
         table: Table,
         logical: bytes,
         command: PutItem | UpdateItem | DeleteItem,
-        token: bytes | None,
+        token: CallerToken | None,
     ) -> Change:
-        scoped = None if token is None else scoped_token(token, type(command).__name__, logical)
+        scoped, repeated = None, False
+        if token is not None:
+            scoped = scoped_token(token.value, type(command).__name__, logical)
+            repeated = not token.is_new
 
         def write(waiter: bytes) -> Awaitable[Written | ConditionFailed]:
             sent = replace(command, waiter=waiter) if waiter else command
             return self._partitions.execute(
-                TABLES_KEYSPACE, logical, sent, token=scoped, repeated=token is not None
+                TABLES_KEYSPACE, logical, sent, token=scoped, repeated=repeated
             )
 
         try:
