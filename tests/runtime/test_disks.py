@@ -69,6 +69,19 @@ def test_opening_at_an_offset_cuts_what_lies_behind_it(disk: Disk) -> None:
     run(body)
 
 
+def test_room_is_filled_behind_what_was_appended(disk: Disk) -> None:
+    async def body() -> None:
+        file = disk.open_append("a", preallocate_bytes=8192)
+        assert await append(file, b"data") is None
+        file.fill(4096, 2048)
+        assert file.size == 4
+        assert await append(file, b"more") is None
+        file.close()
+        assert disk.read_small("a") == b"datamore" + bytes(8184)
+
+    run(body)
+
+
 def test_reserved_room_reads_as_zeros_and_is_written_from_the_start(disk: Disk) -> None:
     async def body() -> None:
         file = disk.open_append("a", preallocate_bytes=8192)

@@ -371,7 +371,8 @@ def test_a_follower_behind_a_link_that_is_cut_one_way_is_dropped_soon(deaf: bool
         ways = [(other, "n3") if deaf else ("n3", other) for other in ("n1", "n2")]
         for way in ways:
             scene.cluster.network.cut(*way)
-        async with asyncio.timeout(1.25):
+        # Over 60 seeds 1.67 s where it hears nothing, 1.27 s where it is not heard.
+        async with asyncio.timeout(1.75 if deaf else 1.35):
             assert (await scene.write(scene.n2, b"on")).applied
         for way in ways:
             scene.cluster.network.heal(*way)

@@ -143,6 +143,12 @@ class _AppendFile:
             error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._disk.after_sync_delay(lambda: self._synced(error))
 
+    def fill(self, offset: int, length: int) -> None:
+        """Reserved room holds zeros already."""
+        if offset < self._size:
+            raise ValueError("zeros over what was appended")
+        self._disk.fills.append((self._path, offset, length))
+
     def _synced(self, error: OSError | None) -> None:
         done, self._done = self._done, None
         if done is None:
@@ -189,6 +195,7 @@ class RecordedDisk:
     ) -> None:
         self.capacity_bytes = capacity_bytes
         self.events: list[DiskEvent] = []
+        self.fills: list[tuple[str, int, int]] = []  # (path, offset, length)
         self._record = record
         self._sync_delay_s = sync_delay_s
         self._sync_failures: list[OSError] = []

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import shutil
+import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,8 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.storage.memory_ordered_store import MemoryOrderedStore
 
 from trilith.errors import DataDirectoryUnusable
+from trilith.runtime.thread_priority import NICE_MAX
 from trilith.storage.ordered_store import DELETE, DELETE_RANGE, PUT, OrderedReader
-from trilith.storage.rocks_store import RocksOrderedStore
+from trilith.storage.rocks_store import BACKGROUND_NICE, RocksOrderedStore
 
 KEYS = st.binary(min_size=1, max_size=3).map(lambda key: bytes(byte % 4 for byte in key))
 OPERATIONS = st.one_of(
@@ -129,3 +133,18 @@ def test_flushed_writes_are_there_after_a_reopen(tmp_path: Path) -> None:
     store.flush()
     store.close()
     assert RocksOrderedStore(tmp_path / "store").get(b"key") == b"value"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux")
+def test_what_works_in_the_background_makes_way_for_requests(tmp_path: Path) -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    with closing(RocksOrderedStore(tmp_path)):
+        names = {
+            int(task.name): (task / "comm").read_text().strip()
+            for task in Path("/proc/self/task").iterdir()
+        }
+        nice = {
+            os.getpriority(os.PRIO_PROCESS, t) for t, name in names.items() if "rocksdb" in name
+        }
+        assert nice == {min(mine + BACKGROUND_NICE, NICE_MAX)}
+        assert os.getpriority(os.PRIO_PROCESS, 0) == mine

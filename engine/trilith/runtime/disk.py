@@ -30,6 +30,13 @@ class AppendFile(Protocol):
         """
         ...
 
+    def fill(self, offset: int, length: int) -> None:
+        """Blocking: write zeros into reserved room behind what was appended, and sync them.
+
+        Later appends there find room that was written once: see `storage.segment_reserve`.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

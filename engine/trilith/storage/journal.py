@@ -80,6 +80,7 @@ class Journal:
             segment_bytes=config.segment_bytes,
             free_bytes_min=config.free_bytes_min,
             retry_s=config.full_retry_s,
+            used=lambda: self._tail.end,
             on_change=self._room_changed,
             on_error=self._fail,
         )

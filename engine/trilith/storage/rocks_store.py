@@ -23,10 +23,15 @@ from rocksdict import (
 )
 
 from trilith.errors import Corruption, DataDirectoryUnusable, DiskFull, StorageFailure, TrilithError
+from trilith.runtime.thread_priority import lower_threads
 from trilith.storage.ordered_store import DELETE, PUT, Operation, OrderedReader
 
 MIB = 1024 * 1024
 BLOB_BYTES_MIN = 1024
+# Of flushes and compactions, above that of the process: a third of a processor where all are
+# busy, all of it where not. Not RocksDB's own lowest one: flushes that starve would end in writes
+# that wait for them.
+BACKGROUND_NICE = 5
 
 
 def _options(block_cache_bytes: int, write_buffer_bytes: int) -> Options:
@@ -207,6 +212,7 @@ class RocksOrderedStore:
             if "lock" in text.lower():
                 raise DataDirectoryUnusable(f"{path} is in use by another process") from error
             raise _translated(error) from error
+        lower_threads("rocksdb:", BACKGROUND_NICE)  # all stores of a process share them
         self._write_options = WriteOptions()
         # rocksdict's stub calls this settable property a method
         self._write_options.disable_wal = True  # type: ignore[method-assign,assignment]

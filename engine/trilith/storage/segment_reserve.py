@@ -1,6 +1,12 @@
 """Room for the journal, reserved ahead: the segment being written and the one after it.
 
 A full disk shows here, before any record depends on the room.
+
+A segment is also filled with zeros before its use. An overwrite then needs no extent conversion in
+the file system's journal: measured 95 us instead of 150 us for a synced 4 KiB write on ext4, and
+three nodes on one file system do not queue for its journal. The zeros go out in slices, with
+pauses: the nodes of a cluster fill their segments at the same moment, for their journals grow
+alike, and 64 MiB at once from each made the syncs of records wait for up to 100 ms.
 """
 
 from __future__ import annotations
@@ -14,12 +20,17 @@ from trilith.runtime.ports import Runtime
 from trilith.storage.segment import segment_path
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+SLICE_BYTES = 256 * 1024  # zeros between two pauses
+PAUSE_S = 0.016  # 16 MB/s at most: a segment of 64 MiB in four seconds and more
+SLICE_BYTES_HURRIED = 4 * 1024 * 1024  # without a pause
+LEAD = 2  # zeros are ahead of the records in the segment before by this factor, or hurry
 
 
 class SegmentReserve:
     """`files`: reserved segments by number. `full`: the last attempt found no room; it is repeated.
 
-    `on_change` is called after each change of either; `on_error` with any other OSError.
+    `used` says how many bytes of the segment being written are taken. `on_change` is called after
+    each change of `files` and `full`; `on_error` with any OSError other than for want of room.
     """
 
     def __init__(
@@ -30,6 +41,7 @@ class SegmentReserve:
         segment_bytes: int,
         free_bytes_min: int,
         retry_s: float,
+        used: Callable[[], int],
         on_change: Callable[[], None],
         on_error: Callable[[OSError], None],
     ) -> None:
@@ -40,6 +52,7 @@ class SegmentReserve:
         self._segment_bytes = segment_bytes
         self._free_bytes_min = free_bytes_min
         self._retry_s = retry_s
+        self._used = used
         self._on_change = on_change
         self._on_error = on_error
         self._loop = asyncio.get_running_loop()
@@ -87,14 +100,32 @@ class SegmentReserve:
                 self._on_change()
                 return
             try:
-                self.files[number] = await self._runtime.workers.run(self._reserve, number)
+                file = await self._runtime.workers.run(self._reserve, number)
+                try:
+                    await self._fill(file, number)
+                except BaseException:
+                    file.close()
+                    raise
             except OSError as error:
                 if error.errno in NO_ROOM:
                     self._found_full()
                 else:
                     self._on_error(error)
                 return
+            self.files[number] = file
             self._on_change()
+
+    async def _fill(self, file: AppendFile, number: int) -> None:
+        filled = 0
+        while filled < self._segment_bytes and not self._stopped:
+            hurried = number == self._tail or filled + SLICE_BYTES < LEAD * self._used()
+            length = min(
+                SLICE_BYTES_HURRIED if hurried else SLICE_BYTES, self._segment_bytes - filled
+            )
+            await self._runtime.workers.run(file.fill, filled, length)
+            filled += length
+            if not hurried and filled < self._segment_bytes:
+                await asyncio.sleep(PAUSE_S)
 
     def _found_full(self) -> None:
         self.full = True

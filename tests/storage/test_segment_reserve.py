@@ -1,0 +1,115 @@
+"""Segments are filled before they are needed, and a little at a time where there is time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from tests.storage.recorded_disk import RecordedDisk
+from tests.storage.recorded_runtime import recorded_runtime
+
+from trilith.storage.segment import segment_path
+from trilith.storage.segment_reserve import (
+    LEAD,
+    SLICE_BYTES,
+    SLICE_BYTES_HURRIED,
+    SegmentReserve,
+)
+
+SEGMENT_BYTES = 2 * SLICE_BYTES_HURRIED
+
+
+class Bench:
+    """A reserve of segments 5 and 6, of which 5 is being written."""
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.disk = RecordedDisk()
+        self.disk.make_directory("journal")
+        self.reserve = SegmentReserve(
+            recorded_runtime(self.disk),
+            "journal",
+            segment_bytes=SEGMENT_BYTES,
+            free_bytes_min=0,
+            retry_s=60.0,
+            used=lambda: self.used,
+            on_change=lambda: None,
+            on_error=lambda _: None,
+        )
+
+    def fills(self, number: int) -> list[tuple[int, int]]:
+        """(offset, length) of zeros that were written into a segment."""
+        path = segment_path("journal", number)
+        return [(offset, length) for of, offset, length in self.disk.fills if of == path]
+
+    async def reserved(self) -> None:
+        task = self.reserve.want(5)
+        assert task is not None
+        await asyncio.wait_for(task, 30)
+
+
+def run(body: Callable[[Bench], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        bench = Bench()
+        await body(bench)
+        await bench.reserve.close()
+
+    asyncio.run(whole())
+
+
+def end_to_end(fills: list[tuple[int, int]]) -> bool:
+    return [0, *(offset + length for offset, length in fills)] == [
+        *(offset for offset, _ in fills),
+        SEGMENT_BYTES,
+    ]
+
+
+def test_the_segment_that_is_needed_now_is_filled_at_once_and_the_next_in_slices() -> None:
+    async def body(bench: Bench) -> None:
+        await bench.reserved()
+        assert bench.fills(5) == [
+            (0, SLICE_BYTES_HURRIED),
+            (SLICE_BYTES_HURRIED, SLICE_BYTES_HURRIED),
+        ]
+        assert {length for _, length in bench.fills(6)} == {SLICE_BYTES}
+        assert end_to_end(bench.fills(6))
+
+    run(body)
+
+
+def test_zeros_hurry_where_the_records_come_close() -> None:
+    async def body(bench: Bench) -> None:
+        bench.used = SEGMENT_BYTES // LEAD // 4
+        await bench.reserved()
+        lengths = [length for _, length in bench.fills(6)]
+        assert lengths[0] == SLICE_BYTES_HURRIED  # a quarter at once, as far ahead as is wanted
+        assert set(lengths[1:]) == {SLICE_BYTES}
+        assert end_to_end(bench.fills(6))
+
+    run(body)
+
+
+def test_a_segment_is_there_to_be_written_only_when_it_is_filled() -> None:
+    async def body(bench: Bench) -> None:
+        task = bench.reserve.want(5)
+        while not bench.fills(6):
+            await asyncio.sleep(0)
+        assert 5 in bench.reserve.files
+        assert 6 not in bench.reserve.files
+        assert task is not None
+        await asyncio.wait_for(task, 30)
+        assert 6 in bench.reserve.files
+
+    run(body)
+
+
+def test_closing_does_not_wait_for_what_is_left_to_fill() -> None:
+    async def body(bench: Bench) -> None:
+        bench.reserve.want(5)
+        while not bench.fills(6):
+            await asyncio.sleep(0)
+        await bench.reserve.close()
+        assert len(bench.fills(6)) <= 2
+        assert bench.reserve.files == {}
+
+    run(body)
