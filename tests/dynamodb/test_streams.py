@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.tables.local_tables import LocalTables
 
 from trilith.dynamodb.errors import DynamoDBError
-from trilith.dynamodb.operations.streams import parse_iterator
+from trilith.dynamodb.operations.streams import Iterator, iterator_text, parse_iterator
 from trilith.runtime.clock import SystemClock
 from trilith.tables import layout
 from trilith.tables.layout import TABLES_KEYSPACE
@@ -282,6 +282,49 @@ def test_iterators_begin_where_their_type_says() -> None:
     members = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "AT_SEQUENCE_NUMBER"}
     for wrong in ({}, {"SequenceNumber": "0" * 21}, {"SequenceNumber": "x" * 21}):
         assert refusal(app, "GetShardIterator", **members, **wrong)[0] == "ValidationException"
+
+
+@pytest.mark.parametrize("text", ["9" * 21, "9" * 40, str(10**20 + (1 << 63))])
+@pytest.mark.parametrize("kind", ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"])
+def test_a_sequence_number_that_no_change_can_have_is_refused(kind: str, text: str) -> None:
+    app = streaming()
+    arn = arn_of(app)
+    reply = app.call(
+        "GetShardIterator",
+        StreamArn=arn,
+        ShardId=described(app, arn)["Shards"][0]["ShardId"],
+        ShardIteratorType=kind,
+        SequenceNumber=text,
+    )
+    assert (reply.status, reply.error) == (400, "ValidationException")
+    assert "is not in the range of the shard" in reply.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("time_s", "is_before"), [(-1, True), (-1e308, True), (1e20, False), (1e308, False)]
+)
+def test_a_time_beyond_all_time_is_its_first_or_its_last(time_s: float, is_before: bool) -> None:
+    app = streaming()
+    arn = arn_of(app)
+    app.ok("PutItem", TableName="people", Item=ANN)
+    found = []
+    for shard in described(app, arn)["Shards"]:
+        at = iterator(app, arn, shard["ShardId"], "AT_TIMESTAMP", Timestamp=time_s)
+        found += app.ok("GetRecords", ShardIterator=at)["Records"]
+    assert bool(found) is is_before
+
+
+@pytest.mark.parametrize("after", [-2, 1 << 63, (1 << 64) - 1])
+def test_an_iterator_behind_no_possible_change_is_refused(after: int) -> None:
+    app = streaming()
+    arn = arn_of(app)
+    shard = described(app, arn)["Shards"][0]["ShardId"]
+    forged = iterator_text(arn, Iterator(shard, after, app.context.clock.wall_ms()))
+    reply = app.call("GetRecords", ShardIterator=forged)
+    assert (reply.error, reply.json()["message"]) == (
+        "ValidationException",
+        "Invalid ShardIterator",
+    )
 
 
 def test_what_was_trimmed_cannot_be_asked_for() -> None:

@@ -12,20 +12,12 @@ from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.dynamodb.local_app import LocalApp
-from tests.objects.service_cluster import ServiceCluster
+from tests.edge.local_services import METHODS, LocalServices
 
 from trilith.edge.grpc_call import Call
-from trilith.edge.grpc_objects import ObjectsService
-from trilith.edge.grpc_server import method_name
-from trilith.edge.grpc_streams import StreamsService
-from trilith.edge.grpc_tables import TablesService
-from trilith.edge.grpc_transactions import TransactionsService
-from trilith.edge.grpc_uploads import UploadsService
 from trilith.errors import InternalError, TrilithError
 from trilith.iam.credentials import root_credential
-from trilith.objects.transactions import ObjectTransactions
 from trilith.runtime.clock import SystemClock
-from trilith.wire.v1 import objects_pb2, streams_pb2, tables_pb2, transactions_pb2, uploads_pb2
 
 DEPTH_MAX = 5
 # Words that get past the first checks.
@@ -78,13 +70,6 @@ _SCALARS: dict[int, st.SearchStrategy[Any]] = {
     FieldDescriptor.CPPTYPE_BOOL: st.booleans(),
     FieldDescriptor.CPPTYPE_ENUM: st.integers(0, 7),
 }
-METHODS = [
-    method
-    for module in (tables_pb2, transactions_pb2, objects_pb2, streams_pb2, uploads_pb2)
-    for service in module.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-    if not method.client_streaming
-]
 
 
 class _Context:
@@ -93,24 +78,16 @@ class _Context:
     async def write(self, _raw: bytes) -> None: ...
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "method", [one for one in METHODS if not one.client_streaming], ids=lambda one: one.name
+)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_message_is_answered_or_refused(method: Any, data: st.DataObject) -> None:
     request = message_factory.GetMessageClass(method.input_type)()
     _fill(data.draw, request, 0)
     app = LocalApp()
-    tables = TablesService(app.context)
-    objects = ServiceCluster(partitions=app.tables, recovery=app.tables.recovery)
-    transactions = ObjectTransactions(objects.service, app.tables.transactions)
-    services = {
-        "Tables": tables,
-        "Streams": StreamsService(tables),
-        "Uploads": UploadsService(objects.service),
-        "Transactions": TransactionsService(tables, transactions),
-        "Objects": ObjectsService(objects.service, "us-east-1"),
-    }
-    run = getattr(services[method.containing_service.name], method_name(method))
+    run = LocalServices(app).run(method)
     identity = root_credential("a", "b").identity
 
     told: list[TrilithError] = []

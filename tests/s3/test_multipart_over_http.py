@@ -180,6 +180,14 @@ def test_parts_are_listed_in_pages(client: Any) -> None:
     client.abort_multipart_upload(**upload.where)
 
 
+@pytest.mark.parametrize("marker", ["zz", "00", "0" * 31, "0" * 33, "-" * 32])
+def test_a_listing_behind_what_is_no_upload_id_is_refused(client: Any, marker: str) -> None:
+    with pytest.raises(ClientError) as caught:
+        client.list_multipart_uploads(Bucket="bucket", KeyMarker="a", UploadIdMarker=marker)
+    error = caught.value.response["Error"]
+    assert (error["Code"], error["ArgumentName"]) == ("InvalidArgument", "upload-id-marker")
+
+
 def test_open_uploads_are_listed_in_pages(client: Any) -> None:
     uploads = [Upload(client, key) for key in ("open/a", "open/a", "open/b", "open/c/d")]
     pages = client.get_paginator("list_multipart_uploads").paginate(

@@ -36,6 +36,24 @@ def test_a_document_is_read_as_it_was_written(tags: dict[str, str]) -> None:
     assert document_tags(document(tags).encode()) == tags
 
 
+@pytest.mark.parametrize("character", ["\t", "\n", "\x1c", "\x7f", "\x85"])
+def test_a_tag_has_no_control_characters(character: str) -> None:
+    with pytest.raises(S3Error) as caught:
+        header_of(b"key=a" + b"".join(b"%%%02x" % byte for byte in character.encode()))
+    assert caught.value.code == "InvalidTag"
+    reference = f"&#{ord(character)};"
+    text = f"<Tagging><TagSet><Tag><Key>a{reference}</Key><Value/></Tag></TagSet></Tagging>"
+    with pytest.raises(S3Error) as caught:  # where XML cannot have it at all, MalformedXML
+        document_tags(text.encode())
+    assert caught.value.code in ("InvalidTag", "MalformedXML")
+
+
+def test_a_tag_has_spaces_of_all_kinds() -> None:
+    assert header_of("a b=\u00a0\u3000\u2028".replace(" ", "+").encode()) == {
+        "a b": "\u00a0\u3000\u2028"
+    }
+
+
 @pytest.fixture(scope="module")
 def s3() -> Iterator[LocalS3]:
     with running(LocalS3()) as local:

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 import msgspec
+from blake3 import blake3
 
 from trilith.errors import TrilithError
 from trilith.runtime.ports import Runtime
@@ -69,8 +70,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True):
+    """`digest`: of the entries, so that rotten ones are not believed; "": of an earlier version."""
+
     format_version: int = 1
     entries: list[Entry] = []
+    digest: str = ""
+
+
+def _digest_of(entries: list[Entry]) -> str:
+    return blake3(msgspec.json.encode(entries)).hexdigest(16)
 
 
 class Quarantine:
@@ -94,6 +102,9 @@ class Quarantine:
         except UNDECODABLE as error:
             # What is on it is found again, by a read or by the scrubber.
             self._log("quarantine_unreadable", error=str(error))
+            return
+        if kept.digest and kept.digest != _digest_of(kept.entries):
+            self._log("quarantine_unreadable", error="its digest is another one")
             return
         self._entries = {(entry.kind, entry.id): entry for entry in kept.entries[:ENTRIES_MAX]}
 
@@ -146,7 +157,8 @@ class Quarantine:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            data = msgspec.json.encode(_File(entries=self.entries()))
+            entries = self.entries()
+            data = msgspec.json.encode(_File(entries=entries, digest=_digest_of(entries)))
             try:
                 await self._workers.run(self._disk.write_small, FILE, data)
             except OSError as error:  # a full disk: what it says is still true in memory

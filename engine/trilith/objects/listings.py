@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import cast
 
-from trilith.errors import DeadlineExceeded, OutcomeUnknown, Unavailable, WrongRange
+from trilith.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    OutcomeUnknown,
+    Unavailable,
+    UploadNotFound,
+    WrongRange,
+)
 from trilith.objects.access import Access
 from trilith.objects.commands import (
     LIST_LIMIT_MAX,
@@ -16,6 +23,7 @@ from trilith.objects.commands import (
     UploadsPage,
 )
 from trilith.objects.keys import OBJECTS_KEYSPACE, open_stem, successor
+from trilith.objects.multipart import parse_upload_id
 from trilith.objects.types import ListEntry, ListPage, UploadInfo, UploadPage
 from trilith.replication.parts import query_part
 from trilith.transactions.commands import LockHead
@@ -102,7 +110,12 @@ class ListOperations(Access):
         after_upload_id: str = "",
         limit: int = 1000,
     ) -> UploadPage:
-        """By key, then by time of initiation; at most min(limit, 1000) uploads and prefixes."""
+        """By key, then by time of initiation; at most min(limit, 1000) uploads and prefixes.
+
+        Raises InvalidRequest for an `after_upload_id` that never was one.
+        """
+        if after_key and after_upload_id:
+            _check_marker(after_upload_id)
         info = await self._bucket(bucket)
         limit = min(limit, LIST_LIMIT_MAX)
         start, end = _range(info.bucket_id, prefix, after_key)
@@ -128,6 +141,13 @@ class ListOperations(Access):
                 return UploadPage(uploads, prefixes, page.next_after)
             last = _last_upload(page, last)
         return UploadPage(uploads, prefixes, None)
+
+
+def _check_marker(upload_id: str) -> None:
+    try:
+        parse_upload_id(upload_id)
+    except UploadNotFound:
+        raise InvalidRequest("the upload to list behind has no such id") from None
 
 
 def _was_read(first: ObjectsPage, lock: LockHead) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
+from trilith.errors import InvalidRequest
 from trilith.objects.types import Checksum, CompletedPart, PartInfo, UploadInfo
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
 from trilith.s3.checksums import (
@@ -257,14 +258,19 @@ async def list_multipart_uploads(context: Context, request: Request) -> Answer:
     key_marker = request.parameter("key-marker")
     # Without a key marker the upload id marker is ignored (API Reference).
     upload_marker = request.parameter("upload-id-marker") if key_marker else ""
-    page = await context.objects.list_uploads(
-        request.bucket,
-        prefix=request.parameter("prefix"),
-        delimiter=request.parameter("delimiter"),
-        after_key=key_marker,
-        after_upload_id=upload_marker,
-        limit=max(limit, 1),
-    )
+    try:
+        page = await context.objects.list_uploads(
+            request.bucket,
+            prefix=request.parameter("prefix"),
+            delimiter=request.parameter("delimiter"),
+            after_key=key_marker,
+            after_upload_id=upload_marker,
+            limit=max(limit, 1),
+        )
+    except InvalidRequest:
+        raise invalid_argument(
+            "Invalid uploadId marker", "upload-id-marker", upload_marker
+        ) from None
     uploads = page.uploads if limit else []
     prefixes = page.common_prefixes if limit else []
     following = page.next_after if limit else None

@@ -2,12 +2,14 @@
 
 Source: S3 User Guide, "Categorizing your objects using tags" and "Using cost allocation S3 bucket
 tags": ten tags at most of an object and fifty of a bucket, keys of 1 to 128 and values of up to 256
-characters, letters, digits, spaces and + - = . _ : / @ in them.
+characters, letters, digits, spaces and + - = . _ : / @ in them. A line break or
+another control character is no space (\\p{Z} in the service models' patterns of tags).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from unicodedata import category
 from urllib.parse import unquote_to_bytes
 from xml.etree.ElementTree import Element
 
@@ -87,7 +89,7 @@ def _checked(pairs: Iterable[tuple[str, str]], tags_max: int = TAGS_MAX) -> dict
 
 
 def _is_plain(text: str) -> bool:
-    return all(c.isalnum() or c.isspace() or c in _SYMBOLS for c in text)
+    return all(c.isalnum() or c in _SYMBOLS or category(c)[0] == "Z" for c in text)
 
 
 def _invalid(message: str, key: str, value: str | None = None) -> S3Error:

@@ -156,7 +156,7 @@ def _structure(shape: StructureShape, choices: Choices, depth: int) -> Any:
     return document
 
 
-def _judge(operation: str, asked: object, reply: Reply) -> None:
+def judge(operation: str, asked: object, reply: Reply) -> None:
     if DEFECTS.found:
         record = DEFECTS.found.pop()
         DEFECTS.found.clear()
@@ -169,7 +169,7 @@ def _judge(operation: str, asked: object, reply: Reply) -> None:
         assert "message" in {name.lower() for name in answer}, (operation, asked, answer)
 
 
-def _begin() -> LocalApp:
+def begin() -> LocalApp:
     DEFECTS.found.clear()  # of whoever else runs in this process
     app = LocalApp()
     app.ok("CreateTable", **TABLE)
@@ -179,7 +179,7 @@ def _begin() -> LocalApp:
 
 def _still_there(app: LocalApp, changed: bool) -> None:
     reply = app.call("GetItem", TableName="things", Key=KEY, ConsistentRead=True)
-    _judge("GetItem", KEY, reply)
+    judge("GetItem", KEY, reply)
     if not changed:
         assert reply.json()["Item"] == ITEM, reply.body
 
@@ -190,7 +190,7 @@ def _changes(operation: str) -> bool:
 
 @target(words=(*(f"\n{name} ".encode() for name in OPERATIONS), b'{"TableName":"things",'))
 def dynamodb_requests(data: bytes) -> None:
-    app, changed = _begin(), False
+    app, changed = begin(), False
     for line in data.split(b"\n")[:REQUESTS_MAX]:
         name, _, body = line.partition(b" ")
         operation = name.decode("latin-1")
@@ -201,20 +201,20 @@ def dynamodb_requests(data: bytes) -> None:
         except (ValueError, RecursionError):
             document = body.decode("latin-1")
         reply = app.call(operation, document)
-        _judge(operation, document, reply)
+        judge(operation, document, reply)
         changed = changed or (reply.status == 200 and _changes(operation))
     _still_there(app, changed)
 
 
 @target()
 def dynamodb_shapes(data: bytes) -> None:
-    choices, app, changed = Choices(data), _begin(), False
+    choices, app, changed = Choices(data), begin(), False
     for _ in range(REQUESTS_MAX):
         if not choices:
             break
         operation = choices.pick(OPERATIONS)
         document = _document(_INPUTS[operation], choices, 0)
         reply = app.call(operation, document)
-        _judge(operation, document, reply)
+        judge(operation, document, reply)
         changed = changed or (reply.status == 200 and _changes(operation))
     _still_there(app, changed)

@@ -11,15 +11,22 @@ from typing import Any
 import msgspec
 from tests.fuzz.target import Choices, pieces_of, target
 
+from trilith.cluster.forwarding import ModelCodec
 from trilith.errors import InternalError, all_error_types, from_wire, to_wire
+from trilith.node import auto_merge, partition_changes, read_heat
+from trilith.objects.model import ObjectsModel, SystemModel
 from trilith.peers import calls
 from trilith.peers.handshake import CONTROL, Hello
 from trilith.peers.hub import PeerHub
 from trilith.peers.link import Identity, Link
+from trilith.replication import positions, snapshot
 from trilith.replication.messages import Message
 from trilith.runtime.entropy import SystemEntropy
 from trilith.runtime.ports import Runtime
 from trilith.runtime.tcp_network import _FramedConnection
+from trilith.tables.key_ring import ItemKeys
+from trilith.tables.model import DefinitionsModel, ItemsModel
+from trilith.undecodable import UNDECODABLE
 from trilith_native.crc import crc32c
 
 LOOP = asyncio.new_event_loop()
@@ -227,3 +234,37 @@ def peer_errors(data: bytes) -> None:
     error = from_wire(code, choices.text(40), details)
     assert to_wire(error)[0] in (code, InternalError.code)
     assert error.details == details
+
+
+CODECS = tuple(
+    ModelCodec(model)
+    for model in (
+        ItemsModel(ItemKeys(b"k" * 32, SystemEntropy())),
+        DefinitionsModel(),
+        ObjectsModel(),
+        SystemModel(),
+    )
+)
+READERS = (
+    *(one for codec in CODECS for one in (codec.command, codec.query, codec.result)),
+    snapshot._pieces.decode,
+    positions._questions.decode,
+    positions._positions.decode,
+    read_heat._told.decode,
+    partition_changes._changes.decode,
+    auto_merge._ids.decode,
+    auto_merge._seconds.decode,
+)
+
+
+@target(words=(DEEP, b"\x93\xa1a\xc4\x01k\x01", b"\xa1\xff", b"\xcf" + b"\xff" * 8))
+def peer_call_bodies(data: bytes) -> None:
+    """What a node says inside of a call is what was encoded, or one of msgspec's errors."""
+    choices = Choices(data)
+    decode = choices.pick(READERS)
+    try:
+        found = decode(choices.rest())
+    except UNDECODABLE:
+        return
+    again = decode(msgspec.msgpack.encode(found))
+    assert again == found or found != found  # no number is equal to itself but NaN

@@ -9,7 +9,9 @@ from typing import Any
 
 import msgspec
 from tests.fuzz.target import Choices, pieces_of, target
+from tests.fuzz.targets.s3_requests import AUTHENTICATOR, CREDENTIAL, KEY, SCOPE
 
+from trilith.s3 import sigv2
 from trilith.s3.errors import S3Error
 from trilith.s3.post_form import PostForm, boundary_of
 from trilith.s3.post_policy import check_policy
@@ -124,3 +126,50 @@ def post_form_boundaries(data: bytes) -> None:
         code, boundary = error.code, b"x"
     assert code in ("", "PreconditionFailed", "MalformedPOSTRequest")
     assert 1 <= len(boundary) <= 70
+
+
+FIELDS_OF_SIGNATURES = (
+    "policy",
+    "x-amz-algorithm",
+    "x-amz-credential",
+    "x-amz-date",
+    "x-amz-signature",
+    "x-amz-security-token",
+    "awsaccesskeyid",
+    "signature",
+)
+
+
+@target(words=(b"AWS4-HMAC-SHA256", f"AKIA/{SCOPE}".encode(), b"20260101T000000Z", b"AKIA"))
+def post_form_signatures(data: bytes) -> None:
+    """A form whose policy is signed is let in, by either version; one that is not never is."""
+    choices = Choices(data)
+    policy = b64encode(choices.blob(60)).decode()
+    signed = [
+        {
+            "policy": policy,
+            "x-amz-algorithm": "AWS4-HMAC-SHA256",
+            "x-amz-credential": f"AKIA/{SCOPE}",
+            "x-amz-date": "20260101T000000Z",
+            "x-amz-signature": KEY.sign(policy.encode()),
+        },
+        {
+            "policy": policy,
+            "awsaccesskeyid": "AKIA",
+            "signature": sigv2.signature(CREDENTIAL.secret_key, policy.encode()),
+        },
+    ][choices.integer(0, 1)]
+    assert AUTHENTICATOR.authenticate_form(signed).identity == CREDENTIAL.identity
+    name, other = choices.pick(FIELDS_OF_SIGNATURES), choices.text(80)
+    if choices.flag():
+        changed = {key: value for key, value in signed.items() if key != name}
+    else:
+        changed = {**signed, name: other}
+    kept = changed == signed or name not in signed
+    try:
+        AUTHENTICATOR.authenticate_form(changed)
+    except S3Error as error:
+        error.to_xml("1", "2", "/bucket")
+        return
+    # Nothing but the policy is signed; its names are of who signed it, and when, to the day.
+    assert kept or name in ("x-amz-algorithm", "x-amz-credential", "x-amz-date"), changed

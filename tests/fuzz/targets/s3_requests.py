@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 from xml.etree.ElementTree import fromstring
 
 from tests.fuzz.target import pieces_of, target
@@ -27,6 +30,7 @@ from trilith.iam.signing_keys import SigningKeys
 from trilith.s3.app import S3App
 from trilith.s3.errors import S3Error
 from trilith.s3.request_head import RequestHead
+from trilith.s3.sigv2 import signature as signature_2
 from trilith.s3.sigv4 import SigV4Authenticator
 
 LOOP = asyncio.new_event_loop()
@@ -39,6 +43,11 @@ AUTHENTICATOR = SigV4Authenticator(StaticCredentials([CREDENTIAL]), CLOCK, regio
 PRESIGNED = f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=AKIA%2F{SCOPE}".encode() + (
     b"&X-Amz-Date=20260101T000000Z&X-Amz-Expires=60&X-Amz-SignedHeaders=host&X-Amz-Signature="
 )
+# Version 2, in a URL and in a header.
+PRESIGNED_2 = b"AWSAccessKeyId=AKIA&Expires=1767225700&Signature="
+BY_VERSION_2 = (b"authorization", b"AWS")
+# Characters that S3 writes as references, and that XML 1.0 cannot carry.
+_NO_XML = re.compile(rb"&#x(?:[0-8bcef]|1[0-9a-f]|d[89a-f]..|fff[ef]);")
 WORDS = (
     SEPARATOR,
     b"PUT /bucket/key",
@@ -62,6 +71,9 @@ WORDS = (
     b"%0d%0a",
     b"<Delete><Object><Key>old</Key></Object></Delete>",
     PRESIGNED,
+    PRESIGNED_2,
+    b"authorization: AWS\n",
+    b"x-amz-tagging: a=b",
 )
 Header = tuple[bytes, bytes]
 
@@ -90,10 +102,11 @@ def parse(text: bytes) -> tuple[str, bytes, list[Header], bytes] | None:
     for one in rest:
         name, colon, value = one.partition(b":")
         name = name.strip().lower()
-        ours = name in (b"content-length", b"host", b"authorization")
+        header = (name, value.strip())
+        ours = name in (b"content-length", b"host", b"authorization") and header != BY_VERSION_2
         if not colon or not name.replace(b"-", b"").isalnum() or ours:
             continue
-        headers.append((name, value.strip()))
+        headers.append(header)
     printable = all(32 < byte < 127 or byte >= 128 for byte in aim)
     values = b"".join(value for _, value in headers)
     if not (method.isalpha() and method.isupper() and aim.startswith(b"/") and printable):
@@ -105,6 +118,25 @@ def parse(text: bytes) -> tuple[str, bytes, list[Header], bytes] | None:
 
 def signed(method: str, path: bytes, query: bytes, headers: list[Header]) -> RequestHead:
     """The request with the signature that the server says it expected."""
+    if BY_VERSION_2 in headers:
+        rest = [header for header in headers if header[0] not in (b"authorization", b"x-amz-date")]
+        rest += [(b"x-amz-date", b"Thu, 01 Jan 2026 00:00:00 GMT"), (b"host", b"localhost")]
+        return _completed(
+            lambda signature: RequestHead(
+                method, path, query, [*rest, (b"authorization", b"AWS AKIA:" + signature)]
+            ),
+            _sign_2,
+        )
+    if b"AWSAccessKeyId=" in query and b"Signature=" in query:
+        prefix, _, rest_of_it = query.partition(b"Signature=")
+        suffix = b"".join(rest_of_it.partition(b"&")[1:])
+        sent = [*headers, (b"host", b"localhost")]
+        return _completed(
+            lambda signature: RequestHead(
+                method, path, prefix + b"Signature=" + quote(signature).encode() + suffix, sent
+            ),
+            _sign_2,
+        )
     if b"x-amz-content-sha256" not in dict(headers):
         headers = [*headers, (b"x-amz-content-sha256", b"UNSIGNED-PAYLOAD")]
     headers = [*headers, (b"host", b"localhost")]
@@ -130,15 +162,25 @@ def signed(method: str, path: bytes, query: bytes, headers: list[Header]) -> Req
     )
 
 
-def _completed(build: Any) -> RequestHead:
-    head: RequestHead = build(b"0" * 64)
+def _sign_4(text: bytes) -> bytes:
+    return KEY.sign(text).encode()
+
+
+def _sign_2(text: bytes) -> bytes:
+    return signature_2(CREDENTIAL.secret_key, text).encode()
+
+
+def _completed(
+    build: Callable[[bytes], RequestHead], sign: Callable[[bytes], bytes] = _sign_4
+) -> RequestHead:
+    head = build(b"0" * 64)
     try:
         AUTHENTICATOR.authenticate(head)
     except S3Error as error:
         if error.code != "SignatureDoesNotMatch":
             return head
         text = bytes.fromhex(str(error.elements["StringToSignBytes"]))
-        head = build(KEY.sign(text).encode())
+        head = build(sign(text))
         # What a client signs, the server takes.
         AUTHENTICATOR.authenticate(head)
         return head
@@ -202,16 +244,12 @@ def judge(head: RequestHead, exchange: Exchange) -> None:
     if length is not None and head.method != "HEAD":
         assert int(length) == len(exchange.body)
     if headers.get(b"content-type") == b"application/xml" and exchange.body.startswith(b"<?xml"):
-        fromstring(exchange.body)
+        fromstring(_NO_XML.sub(b"", exchange.body))
 
 
-async def serve(requests: list[bytes]) -> None:
+def begin() -> tuple[ServiceCluster, S3App]:
     DEFECTS.found.clear()  # of whoever else runs in this process
     cluster = ServiceCluster(inline=64, chunk_size=64, part_size_bytes_min=64)
-    await cluster.service.create_bucket(
-        "bucket", owner=CREDENTIAL.identity.account_id, region="us-east-1"
-    )
-    await cluster.put("bucket", "old", b"0123456789")
     app = S3App(
         cluster.service,
         AUTHENTICATOR,
@@ -223,6 +261,15 @@ async def serve(requests: list[bytes]) -> None:
         domains=("localhost",),
         requests_inflight_max=8,
     )
+    return cluster, app
+
+
+async def serve(requests: list[bytes]) -> None:
+    cluster, app = begin()
+    await cluster.service.create_bucket(
+        "bucket", owner=CREDENTIAL.identity.account_id, region="us-east-1"
+    )
+    await cluster.put("bucket", "old", b"0123456789")
     for text in requests:
         parsed = parse(text)
         if parsed is None:
@@ -231,7 +278,7 @@ async def serve(requests: list[bytes]) -> None:
         path, _, query = aim.partition(b"?")
         exchange = await ask(app, signed(method, path, query, headers), body)
         created = method == "PUT" and exchange.status == 200 and path.count(b"/") > 1
-        if created and b"uploadId=" not in query:
+        if created and b"uploadId=" not in query and b"tagging" not in query:
             # What was stored can be read.
             found = await ask(app, signed("GET", path, b"", []), b"")
             assert found.status == 200, found.body
@@ -244,7 +291,7 @@ def s3_requests(data: bytes) -> None:
     LOOP.run_until_complete(serve(data.split(SEPARATOR)[:6]))
 
 
-@target(words=(*WORDS, b"authorization: AWS4-HMAC-SHA256 Credential="))
+@target(words=(*WORDS, b"authorization: AWS4-HMAC-SHA256 Credential=", b"authorization: AWS AKIA:"))
 def s3_strangers(data: bytes) -> None:
     """Nobody is let in without the secret; the refusal is one of S3's."""
     lines = data.split(b"\n")

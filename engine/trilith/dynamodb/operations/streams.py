@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -22,12 +22,14 @@ from trilith.dynamodb.wire import encode
 from trilith.errors import TableNotFound
 from trilith.tables.changes import BY_TTL, Shard
 from trilith.tables.definitions import Stream, TableRecord
+from trilith.tables.layout import SEQUENCE_MAX
 from trilith.tables.streams import StreamRecord, parent_of, sequence_of, sequence_text
 from trilith.undecodable import UNDECODABLE
 
 LIST_LIMIT_MAX = 100
 RECORDS_MAX = 1000
 RECORDS_BYTES_MAX = 1 << 20
+TIME_S_MAX = 1 << 50
 ITERATOR_MS = 15 * 60 * 1000
 TTL_IDENTITY = {"Type": "Service", "PrincipalId": "dynamodb.amazonaws.com"}
 _NAMES = ("INSERT", "MODIFY", "REMOVE")
@@ -38,7 +40,7 @@ class Iterator(msgspec.Struct, frozen=True, array_like=True):
     """Where a reader is: behind the sequence `after` of a shard."""
 
     shard: str
-    after: int
+    after: Annotated[int, msgspec.Meta(ge=-1, le=SEQUENCE_MAX)]
     made_ms: int
 
 
@@ -173,8 +175,7 @@ async def get_shard_iterator(context: Context, document: dict[str, Any]) -> byte
     shard = await context.streams.find(record, stream, name)
     if shard is None:
         raise _no_shard(name, arn)
-    moment_ms = int(document.get("Timestamp", 0) * 1000)
-    now, at, last = await context.streams.locate(shard, moment_ms)
+    now, at, last = await context.streams.locate(shard, _moment_ms(document))
     if now is None:
         raise _no_shard(name, arn)
     after = max(now.trimmed, now.first - 1)
@@ -183,7 +184,7 @@ async def get_shard_iterator(context: Context, document: dict[str, Any]) -> byte
     elif kind == "AT_TIMESTAMP":
         after = at - 1 if at else max(after, last)
     elif wanted is not None:
-        if wanted < now.first or (now.last and wanted > now.last):
+        if not now.first <= wanted <= (now.last or SEQUENCE_MAX):
             raise validation(
                 f"The SequenceNumber {document['SequenceNumber']} is not in the range of the shard "
                 f"{name}"
@@ -193,6 +194,12 @@ async def get_shard_iterator(context: Context, document: dict[str, Any]) -> byte
         after = wanted - 1 if kind == "AT_SEQUENCE_NUMBER" else wanted
     place = Iterator(name, after, context.clock.wall_ms())
     return encode({"ShardIterator": iterator_text(arn, place)})
+
+
+def _moment_ms(document: dict[str, Any]) -> int:
+    """Seconds of any size, as milliseconds; beyond all time: its first or its last."""
+    seconds: float = document.get("Timestamp", 0)
+    return int(max(0, min(seconds, TIME_S_MAX)) * 1000)
 
 
 def _wanted_sequence(document: dict[str, Any], kind: str) -> int | None:
