@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 from tests.simulation.coordinator import SimCoordinator
+from tests.simulation.current_reads import stale_readers
 from tests.simulation.loop import SimLoop
 from tests.simulation.network import SimNetwork
 from tests.simulation.node import ENTRY_BYTES_MAX, NodePlan, SimNode
@@ -22,6 +23,7 @@ from trilith.replication.replica import Replica
 
 ZONES = ("az1", "az2", "az3")
 TRACE_LINES_KEPT = 4000
+DEFECTS_MAX = 20
 
 
 class SimCluster:
@@ -61,6 +63,11 @@ class SimCluster:
             descriptor = descriptors.decode(after)
             if descriptor.leader not in descriptor.in_sync:
                 self.defects.append(f"the leader is not in sync: {descriptor}")
+
+    def committed(self, leader: Replica) -> None:
+        """A partition's leader is about to acknowledge what it has just committed."""
+        if len(self.defects) < DEFECTS_MAX:
+            self.defects += stale_readers(self.nodes, leader)
 
     def create_partitions(self, keyspaces: dict[int, list[bytes]]) -> None:
         """Cut each keyspace at these keys; replicas on the first node of each zone."""

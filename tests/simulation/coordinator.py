@@ -22,8 +22,8 @@ REQUEST_TIMEOUT_S = 1.0
 
 class SimCoordinator:
     """The service. Faults: `down`; `slowness`; `lose_answers`, the share of answers that get lost;
-    `cut`, the nodes that cannot reach it; `unordered`: a request can overtake an earlier one that
-    its sender gave up, as over two connections."""
+    `cut`, the nodes that cannot reach it; `deaf`, those whose answers get lost; `unordered`: a
+    request can overtake an earlier one that its sender gave up, as over two connections."""
 
     def __init__(self, loop: SimLoop, random: Random, trace: Callable[[str], None]) -> None:
         self.loop = loop
@@ -38,6 +38,7 @@ class SimCoordinator:
         self.lose_answers = 0.0
         self.unordered = False
         self.cut: set[str] = set()
+        self.deaf: set[str] = set()
         self._trace = trace
         self._watches: list[_Watch] = []
         self.unowned = Context()
@@ -170,6 +171,10 @@ class CoordinatorPort:
         future: asyncio.Future[Any] = loop.create_future()
         context = self.process.context
 
+        def answer(result: Any, error: TrilithError | None) -> None:
+            if self.machine not in service.deaf:
+                settle(result, error)
+
         def settle(result: Any, error: TrilithError | None) -> None:
             if future.done():
                 return
@@ -189,7 +194,7 @@ class CoordinatorPort:
             lost = service.random.random() < service.lose_answers
             if not lost:
                 when = loop.now + service.transit_s()
-                loop.call_at(when, settle, result, error, context=context)
+                loop.call_at(when, answer, result, error, context=context)
 
         assert PROCESS.get() is self.process
         sent_at = max(loop.now, self.process.paused_until)

@@ -95,6 +95,7 @@ class Faults:
         service = cluster.coordinator
         service.down, service.slowness, service.lose_answers = False, 1.0, 0.0
         service.cut.clear()
+        service.deaf.clear()
         for node in cluster.nodes:
             node.disk.slowness, node.disk.wedged_until = 1.0, 0.0
             node.disk.capacity_bytes = None

@@ -66,10 +66,15 @@ class Cast:
             self.faults.cluster.network.heal(source.node_id, target.node_id)
 
     def hide_coordinator(self, *nodes: SimNode) -> None:
-        self.faults.cluster.coordinator.cut.update(node.node_id for node in nodes)
+        """Nothing reaches it any more, and nothing comes back that was on its way."""
+        names = [node.node_id for node in nodes]
+        self.faults.cluster.coordinator.cut.update(names)
+        self.faults.cluster.coordinator.deaf.update(names)
 
     def show_coordinator(self, *nodes: SimNode) -> None:
-        self.faults.cluster.coordinator.cut.difference_update(node.node_id for node in nodes)
+        names = [node.node_id for node in nodes]
+        self.faults.cluster.coordinator.cut.difference_update(names)
+        self.faults.cluster.coordinator.deaf.difference_update(names)
 
     def hand_over(self) -> None:
         """A planned transfer to the next one, as a drain makes it."""
@@ -103,7 +108,8 @@ def both(one: SimNode, other: SimNode) -> list[tuple[SimNode, SimNode]]:
 
 async def unheard_hand_over(faults: Faults) -> None:
     """A leader hands over and never learns of it, nor does the other follower: both lose sight of
-    the coordinator, and of the new leader. Then the old leader hears the new one again."""
+    the coordinator, and of the new leader. Then the old leader hears the new one again, and at
+    times can no longer tell the follower."""
     cast = Cast.of(faults)
     if cast is None:
         return
@@ -115,10 +121,12 @@ async def unheard_hand_over(faults: Faults) -> None:
     cast.cut([*both(old, new), *both(other, new)])
     try:
         await asyncio.sleep(cast.random.uniform(0.9, 1.6))
+        if cast.random.random() < 0.5:
+            cast.cut(both(old, other))
         cast.heal(both(old, new))
         await asyncio.sleep(cast.random.uniform(0.3, 1.2))
     finally:
-        cast.heal([*both(old, new), *both(other, new)])
+        cast.heal([*both(old, new), *both(other, new), *both(old, other)])
         cast.show_coordinator(old, other)
 
 

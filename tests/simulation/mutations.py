@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -196,10 +196,17 @@ def _join_before_it_has_everything() -> list[Patch]:
 
 
 def _take_corruption_for_a_torn_end() -> list[Patch]:
+    original = journal_recovery._Recovery.run
+
+    def run(self: journal_recovery._Recovery) -> journal_recovery.Recovered:
+        return replace(original(self), torn_end=False)  # else it would ask the others
+
     return [
         (journal_recovery, "_mark_after", lambda file, offset, end, seed: False),
         (journal_recovery, "_next_record", lambda file, offset, end, seed: None),
+        (journal_recovery, "note_torn_end", lambda disk, directory, note=b"": None),
         (journal_recovery._Recovery, "_mark_damaged", lambda self: []),
+        (journal_recovery._Recovery, "run", run),
     ]
 
 

@@ -188,9 +188,19 @@ class SimNode:
             forget=self.host.merging.forget,
         )
         await cluster.compose_more(self)
+        self._let_commits_be_judged()
         self.hub.set_addresses(cluster.addresses)
         await self.host.start()
         self._checkpointing = self.spawn(self.checkpoints.run())
+
+    def _let_commits_be_judged(self) -> None:
+        host, told = self.host, self.host.on_commit
+
+        def committed(partition_id: int) -> None:
+            self.cluster.committed(host.replicas[partition_id])
+            told(partition_id)
+
+        host.on_commit = committed
 
     async def _ready_to_join(self, partition_id: int, node: str) -> bool:
         return await self.cluster.ready_to_join(self, partition_id, node)
