@@ -41,6 +41,11 @@ def test_a_health_check_names_the_host(app: LocalApp) -> None:
     assert (reply.status, reply.body.strip()) == (200, f"healthy: {HOST}".encode())
 
 
+def test_only_the_root_is_healthy(app: LocalApp) -> None:
+    reply = app.send(b"", {"Host": HOST}, method="GET", path="/health")
+    assert (reply.status, reply.error) == (404, "UnknownOperationException")
+
+
 def test_a_page_of_another_origin_may_call(people: LocalApp) -> None:
     asked = {
         "Host": HOST,
@@ -52,6 +57,12 @@ def test_a_page_of_another_origin_may_call(people: LocalApp) -> None:
     assert (reply.status, reply.body) == (200, b"")
     assert reply.headers["access-control-allow-origin"] == "*"
     assert reply.headers["access-control-allow-headers"] == "authorization,x-amz-target"
+    assert reply.headers["access-control-allow-methods"] == "POST"
+    del asked["Access-Control-Request-Method"]
+    for method in ("OPTIONS", "GET", "POST"):
+        reply = people.send(b"", asked, method=method)
+        assert reply.headers["access-control-expose-headers"]
+        assert ("access-control-max-age" in reply.headers) == (method == "OPTIONS")
     refused = people.send(b"{}", {"Host": HOST, "Origin": "http://example.org"})
     assert (refused.status, refused.headers["access-control-allow-origin"]) == (400, "*")
     assert people.send(b"", {"Host": HOST}, method="OPTIONS").status == 400
@@ -108,6 +119,27 @@ def test_a_request_that_is_not_signed_as_it_is_is_refused(
     headers = {**signed_headers(PREFIX + "ListTables", b"{}"), **change}
     reply = app.send(b"{}", headers)
     assert (reply.status, reply.error) == (400, error)
+
+
+def test_the_parts_of_an_authorization_may_stand_apart_in_any_way(app: LocalApp) -> None:
+    headers = signed_headers(PREFIX + "ListTables", b"{}")
+    scheme, *parts = headers["Authorization"].replace(",", " ").split()
+    for separator in (",", " ", " , "):
+        headers["Authorization"] = f"{scheme} {separator.join(parts)}"
+        assert app.send(b"{}", headers).status == 200
+
+
+@pytest.mark.parametrize(
+    ("date", "message"),
+    [("20170101T010101Z", "Signature expired"), ("30200101T010101Z", "Signature not yet current")],
+)
+def test_the_time_is_looked_at_before_the_scope(app: LocalApp, date: str, message: str) -> None:
+    claims = "Credential=somebody/2/3/4/aws4_request SignedHeaders=x-amz-date;host Signature=123"
+    headers = signed_headers(PREFIX + "ListTables", b"{}")
+    headers |= {"Authorization": f"AWS4-HMAC-SHA256 {claims}", "X-Amz-Date": date}
+    reply = app.send(b"{}", headers)
+    assert reply.error == "InvalidSignatureException"
+    assert message in reply.json()["message"]
 
 
 @pytest.mark.parametrize(
@@ -278,3 +310,13 @@ def test_a_key_attribute_cannot_be_updated(people: LocalApp) -> None:
     )
     assert reply.error == "ValidationException"
     assert "This attribute is part of the key" in reply.json()["message"]
+
+
+def test_a_scan_goes_on_only_in_the_segment_where_it_was(people: LocalApp) -> None:
+    people.ok("PutItem", TableName="people", Item=ANN)
+    scan = {"TableName": "people", "TotalSegments": 1000, "ExclusiveStartKey": ANN}
+    replies = [people.call("Scan", **scan, Segment=segment) for segment in range(0, 1000, 100)]
+    assert sum(reply.status == 200 for reply in replies) <= 1
+    refused = next(reply for reply in replies if reply.status != 200)
+    assert "Please use ExclusiveStartKey with correct Segment" in refused.json()["message"]
+    people.ok("Scan", TableName="people", ExclusiveStartKey=ANN)

@@ -319,6 +319,13 @@ def test_an_update_expression_does_what_it_says(text: str, name: str, value: Any
             ),
         ),
         (
+            "SET n = list_append(list_append(n, n), n)",
+            (
+                "The function is not allowed to be used this way in an expression; "
+                "function: list_append"
+            ),
+        ),
+        (
             "SET n = if_not_exists(:n, :n)",
             "Operator or function requires a document path; operator or function: if_not_exists",
         ),

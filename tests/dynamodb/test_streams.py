@@ -282,6 +282,9 @@ def test_iterators_begin_where_their_type_says() -> None:
     members = {"StreamArn": arn, "ShardId": shard, "ShardIteratorType": "AT_SEQUENCE_NUMBER"}
     for wrong in ({}, {"SequenceNumber": "0" * 21}, {"SequenceNumber": "x" * 21}):
         assert refusal(app, "GetShardIterator", **members, **wrong)[0] == "ValidationException"
+    for kind in ("TRIM_HORIZON", "LATEST"):
+        members["ShardIteratorType"] = kind
+        assert refusal(app, "GetShardIterator", **members, **second)[0] == "ValidationException"
 
 
 @pytest.mark.parametrize("text", ["9" * 21, "9" * 40, str(10**20 + (1 << 63))])

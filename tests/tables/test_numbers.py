@@ -103,6 +103,13 @@ def test_arithmetic_is_exact_or_refused(left: str, right: str, minus: bool) -> N
         assert Decimal(result) == exact
 
 
+def test_a_sum_that_is_too_precise_is_said_to_be_too_large() -> None:
+    for operate in (numbers.add, numbers.subtract):
+        with pytest.raises(InvalidRequest) as refused:
+            operate("1" + "0" * 50, "1")
+        assert refused.value.message == numbers.OVERFLOW
+
+
 @given(canonical_numbers())
 def test_a_number_takes_a_byte_for_each_pair_of_digits(number: str) -> None:
     """Pairs are those of base 100; pairs of zeros at the ends are not stored."""

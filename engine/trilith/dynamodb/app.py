@@ -106,11 +106,11 @@ class DynamoDBApp:
                     if len(body) >= compression.DEFLATE_BYTES_MIN:
                         answer = await self._deflated(answer, request, header_map)
                 else:
-                    answer = self._without_operation(request, scope["method"], header_map)
+                    answer = self._without_operation(request, scope, header_map)
             except Exception as error:  # noqa: BLE001 - every failure is answered
                 answer, code = self._error_answer(request, error)
             if b"origin" in header_map:
-                answer.headers.extend(wire.cross_origin_headers(header_map))
+                answer.headers.extend(wire.cross_origin_headers(scope["method"], header_map))
             await self._send(request, scope, answer, code, header_map, send)
         finally:
             self._in_flight -= 1
@@ -194,16 +194,21 @@ class DynamoDBApp:
         return b"".join(pieces)
 
     def _without_operation(
-        self, request: _Request, method: str, header_map: dict[bytes, bytes]
+        self, request: _Request, scope: dict[str, Any], header_map: dict[bytes, bytes]
     ) -> wire.Answer:
         """`GET /` says that the server is there, and OPTIONS from another origin what is allowed;
         nothing else is served without POST.
         """
+        method: str = scope["method"]
         if method == "OPTIONS" and b"origin" in header_map:
             request.operation = "Preflight"
             return self._answer(200, b"", request)
         if method not in ("GET", "HEAD"):
             raise DynamoDBError("UnknownOperationException", f"{method} is not an operation")
+        if scope["raw_path"] != b"/":
+            missing = DynamoDBError("UnknownOperationException", "There is nothing but /")
+            missing.status = 404
+            raise missing
         request.operation = "HealthCheck"
         host = header_map.get(b"host", b"").decode("latin-1")
         return self._answer(200, f"healthy: {host} ".encode(), request)

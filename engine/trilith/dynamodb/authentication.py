@@ -7,6 +7,7 @@ service's. Must not know: tables, operations, policies.
 from __future__ import annotations
 
 import hmac
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -25,14 +26,32 @@ _MISMATCH = (
     "The request signature we calculated does not match the signature you provided. Check your "
     "AWS Secret Access Key and signing method. Consult the service documentation for details."
 )
+_SEPARATORS = re.compile(r"[,\s]+").split  # AWS takes commas, spaces, or both
 
 
 class Claims:
     """What an Authorization header says but for the signature."""
 
-    __slots__ = ("access_key_id", "date", "region", "signed_names", "signed_text", "signs")
+    __slots__ = (
+        "access_key_id",
+        "date",
+        "region",
+        "scope_fault",
+        "signed_names",
+        "signed_text",
+        "signs",
+    )
 
-    def __init__(self, access_key_id: str, date: str, region: str, signed_headers: str) -> None:
+    def __init__(
+        self,
+        access_key_id: str,
+        date: str,
+        region: str,
+        signed_headers: str,
+        scope_fault: str,
+    ) -> None:
+        """`scope_fault`: what is wrong with the credential's scope but for date and region."""
+        self.scope_fault = scope_fault
         self.access_key_id = access_key_id
         self.date = date
         self.region = region
@@ -92,6 +111,9 @@ class Authenticator:
             claims = _claims_of_prefix(prefix)
         else:
             claims, signature = _parse(text)
+        timestamp = self._timestamp(header_map)
+        if claims.scope_fault:
+            raise invalid(claims.scope_fault)
         if claims.region != self._region:
             raise invalid(f"Credential should be scoped to a valid region, not '{claims.region}'. ")
         credential = self._credentials.find(claims.access_key_id)
@@ -104,11 +126,16 @@ class Authenticator:
                 "UnrecognizedClientException",
                 "The security token included in the request is invalid.",
             )
-        timestamp = self._timestamp(header_map, claims)
+        if not timestamp.startswith(claims.date):
+            raise invalid(
+                f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
+                f"from HTTP: '{claims.date}' != '{timestamp[:8]}', from '{timestamp}'."
+            )
         key = self._keys.get(credential, claims.date, claims.region, SERVICE)
         return Presented(claims, key, timestamp, signature.strip())
 
-    def _timestamp(self, header_map: dict[bytes, bytes], claims: Claims) -> str:
+    def _timestamp(self, header_map: dict[bytes, bytes]) -> str:
+        """X-Amz-Date, unless it is too far from now. AWS looks at it before the credential."""
         raw = header_map.get(b"x-amz-date")
         if raw is None:
             raise incomplete(
@@ -123,11 +150,6 @@ class Authenticator:
                 f"Date must be in ISO-8601 'basic format'. Got '{text}'. "
                 "See http://en.wikipedia.org/wiki/ISO_8601"
             ) from None
-        if not text.startswith(claims.date):
-            raise invalid(
-                f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date "
-                f"from HTTP: '{claims.date}' != '{text[:8]}', from '{text}'."
-            )
         now_ms = self._clock.wall_ms()
         if signed_ms < now_ms - SKEW_MAX_MS:
             limit = _basic(now_ms - SKEW_MAX_MS)
@@ -202,8 +224,8 @@ def _parse(text: str) -> tuple[Claims, str]:
     if scheme != ALGORITHM:
         raise incomplete(f"Unsupported AWS 'algorithm': '{scheme}', Authorization={scheme}")
     fields: dict[str, str] = {}
-    for component in rest.split(","):
-        name, equals, value = component.strip().partition("=")
+    for component in _SEPARATORS(rest):
+        name, equals, value = component.partition("=")
         if equals:
             fields[name] = value
     missing = [
@@ -219,11 +241,13 @@ def _parse(text: str) -> tuple[Claims, str]:
             "e.g. keyid/date/region/service/term"
         )
     access_key_id, date, region, service, terminator = parts
+    fault = ""
     if service != SERVICE:
-        raise invalid(f"Credential should be scoped to correct service: '{SERVICE}'. ")
-    if terminator != TERMINATOR:
-        raise invalid(f"Credential should be scoped with a valid terminator: '{TERMINATOR}'. ")
-    return Claims(access_key_id, date, region, fields["SignedHeaders"]), fields["Signature"]
+        fault = f"Credential should be scoped to correct service: '{SERVICE}'. "
+    elif terminator != TERMINATOR:
+        fault = f"Credential should be scoped with a valid terminator: '{TERMINATOR}'. "
+    claims = Claims(access_key_id, date, region, fields["SignedHeaders"], fault)
+    return claims, fields["Signature"]
 
 
 def _is_token(expected: str | None, given: bytes | None) -> bool:

@@ -45,11 +45,14 @@ def merged(headers: Headers) -> dict[bytes, bytes]:
     return found
 
 
-def cross_origin_headers(sent: Mapping[bytes, bytes]) -> Headers:
+def cross_origin_headers(method: str, sent: Mapping[bytes, bytes]) -> Headers:
     """CORS: as AWS, pages of any origin may call, since each call is signed with a key anyway."""
-    headers: Headers = [(b"access-control-allow-origin", b"*")]
-    if b"access-control-request-method" not in sent:
-        return [*headers, (b"access-control-expose-headers", b"x-amzn-RequestId,x-amz-crc32,Date")]
+    headers: Headers = [
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-expose-headers", b"x-amzn-RequestId,x-amz-crc32,Date"),
+    ]
+    if method != "OPTIONS":
+        return headers
     headers.append((b"access-control-max-age", b"172800"))
     for asked, allowed in (
         (b"access-control-request-method", b"access-control-allow-methods"),

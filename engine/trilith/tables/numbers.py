@@ -117,8 +117,14 @@ def add(left: str, right: str) -> str:
     if len(left) < _SHORT and len(right) < _SHORT and left.isdigit() and right.isdigit():
         return str(int(left) + int(right))  # counters, mostly
     if _CANONICAL_INTEGER(left) and _CANONICAL_INTEGER(right):
-        return canonical(str(int(left) + int(right)))
-    return canonical(str(_EXACT.add(Decimal(left), Decimal(right))))
+        total = str(int(left) + int(right))
+    else:
+        total = str(_EXACT.add(Decimal(left), Decimal(right)))
+    try:
+        return canonical(total)
+    except InvalidRequest as error:
+        # AWS has this word for a sum of too many digits, too.
+        raise InvalidRequest(OVERFLOW if error.message == TOO_PRECISE else error.message) from None
 
 
 def subtract(left: str, right: str) -> str:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from trilith.errors import (
     DeadlineExceeded,
+    InvalidRequest,
     OutcomeUnknown,
     TransactionConflict,
     TrilithError,
@@ -279,8 +280,15 @@ class TableService:
         """Items of one segment of the table in the order of their tokens."""
         source = Source(table, index)
         position = None if after is None else source.position(after) + b"\x00"
+        ranges = source.segment_ranges(segment, segments)
+        if position is not None and not any(start < position <= end for start, end in ranges):
+            raise InvalidRequest(
+                "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use "
+                f"ExclusiveStartKey with correct Segment. TotalSegments: {segments} "
+                f"Segment: {segment}"
+            )
         walk = _Walk(self, source, limit, consistent=consistent, fetch=fetch)
-        for start, end in source.segment_ranges(segment, segments):
+        for start, end in ranges:
             first = start if position is None else max(start, position)
             while first < end and not walk.is_full:
                 # A slot may lie in several partitions: each answers for its own part.

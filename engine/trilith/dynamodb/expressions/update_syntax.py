@@ -59,6 +59,11 @@ class CallSyntax:
             )
         first, second = operands
         if self.function == "list_append":
+            if any(isinstance(operand, model.ListAppend) for operand in operands):
+                raise ExpressionError(
+                    "The function is not allowed to be used this way in an expression; "
+                    f"function: {self.function}"
+                )
             _require_type("L", self.function, first, second)
             return model.ListAppend(first, second)
         if not isinstance(first, Attribute):

@@ -203,12 +203,14 @@ def _moment_ms(document: dict[str, Any]) -> int:
 
 
 def _wanted_sequence(document: dict[str, Any], kind: str) -> int | None:
-    """The sequence to begin at or after. Others than those two types ignore the member, as AWS."""
+    """The sequence to begin at or after, which two types want and the others refuse, as AWS."""
+    text = document.get("SequenceNumber")
     if kind == "AT_TIMESTAMP" and "Timestamp" not in document:
         raise validation("Timestamp is required when ShardIteratorType is AT_TIMESTAMP")
     if kind not in ("AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"):
+        if text is not None:
+            raise validation(f"SequenceNumber is not allowed when ShardIteratorType is {kind}")
         return None
-    text = document.get("SequenceNumber")
     if text is None:
         raise validation(f"SequenceNumber is required when ShardIteratorType is {kind}")
     try:
