@@ -47,6 +47,7 @@ def test_an_update_of_a_missing_item_creates_it_with_its_key() -> None:
 def test_an_update_that_only_takes_away_does_not_create_an_item() -> None:
     assert apply(None, model.Remove(("a",))) is None
     assert apply(None, model.Delete(("a",), {"SS": ["x"]})) is None
+    assert apply(None, model.Remove(("a", "b")), model.Remove(("l", 0))) is None
 
 
 def test_values_are_computed_from_the_item_as_it_was() -> None:

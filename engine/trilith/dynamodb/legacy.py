@@ -232,7 +232,10 @@ _COMPARISONS: dict[str, Callable[[Attribute, Literal], model.Condition]] = {
     "GE": lambda attribute, literal: model.Ordered(literal, attribute, True),
     "BEGINS_WITH": model.BeginsWith,
     "CONTAINS": model.Contains,
-    "NOT_CONTAINS": lambda attribute, literal: model.Not(model.Contains(attribute, literal)),
+    # A missing attribute contains nothing, and passes neither of the two.
+    "NOT_CONTAINS": lambda attribute, literal: model.AllOf(
+        (model.Exists(attribute.path), model.Not(model.Contains(attribute, literal)))
+    ),
 }
 
 

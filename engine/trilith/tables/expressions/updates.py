@@ -120,16 +120,17 @@ class Update(Struct, frozen=True, array_like=True):
     def apply(self, item: Item | None, key: Item) -> Item | None:
         """The item after the update; `key` holds the key attributes of one that was missing.
 
-        None when the item was missing and stays so. Raises InvalidRequest.
+        None when the item was missing and stays so: of nothing, nothing can be taken away, at
+        whatever path. Raises InvalidRequest.
         """
+        if item is None and not self.creates:
+            return None
         old = key if item is None else item
         actions = self.actions
         # Two passes: no action may see what another one did.
         values_set = [self._value_to_set(one, old) for one in actions if type(one) is Set]
         draft = Draft(old)
         self._change(draft, old, values_set)
-        if item is None and not self.creates:
-            return None
         return draft.finish()
 
     def _change(self, draft: Draft, old: Item, values_set: list[Value]) -> None:
