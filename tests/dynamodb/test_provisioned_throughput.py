@@ -96,6 +96,15 @@ def test_a_batch_hands_back_what_there_were_no_units_for(app: LocalApp) -> None:
     assert answer["Responses"]["free"] == [{"pk": {"S": "n"}}]
 
 
+def test_a_batch_takes_no_more_than_there_is_and_hands_back_the_rest(app: LocalApp) -> None:
+    name = provisioned(app)  # 300 units
+    large = {"S": "x" * 99 * 1024}
+    writes = [{"PutRequest": {"Item": {"pk": {"S": str(n)}, "pad": large}}} for n in range(8)]
+    left = app.ok("BatchWriteItem", RequestItems={name: writes})["UnprocessedItems"][name]
+    assert left == writes[3:] or left == writes[4:], "each of 100 units"
+    assert app.ok("Scan", TableName=name, Select="COUNT")["Count"] == 8 - len(left)
+
+
 def test_a_raised_rate_lets_writes_through_again(app: LocalApp) -> None:
     name = provisioned(app)
     run_dry(app, name)

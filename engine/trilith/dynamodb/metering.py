@@ -26,15 +26,18 @@ class Meter:
         self._throughput = throughput
         self._consumed: tuple[dict[str, float], dict[str, float]] = ({}, {})
 
-    def admit(self, table: Table, kind: Kind, key: Item | None = None) -> None:
-        """Raises ThroughputExceeded. `key`: whatever has the partition key; None: a Scan.
+    def admit(
+        self, table: Table, kind: Kind, key: Item | None = None, *, ahead: float = 0.0
+    ) -> None:
+        """Raises ThroughputExceeded. `key`: whatever has the partition key; None: a Scan. `ahead`:
+        units of what was admitted before in the same batch.
 
         A write is refused too while one of the table's global indexes could not keep up with it.
         """
         if table.rates is None:
             return
         partition = None if key is None else self._tables.partition_of(table, key)
-        self._throughput.admit(table.table_id, kind, table.rates[kind], partition)
+        self._throughput.admit(table.table_id, kind, table.rates[kind], partition, ahead=ahead)
         if kind is Kind.WRITE:
             for index in table.record.global_indexes:
                 self._throughput.admit(index.index_id, kind, _rate(index, kind))

@@ -86,17 +86,28 @@ class Throughput:
         self._unshared: dict[tuple[bytes, int, int], float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    def admit(self, resource: bytes, kind: Kind, rate: float, partition: int | None = None) -> None:
+    def admit(
+        self,
+        resource: bytes,
+        kind: Kind,
+        rate: float,
+        partition: int | None = None,
+        *,
+        ahead: float = 0.0,
+    ) -> None:
         """Raises ThroughputExceeded while a bucket of the request is empty.
 
-        `resource`: a table's or an index's id; `rate`: its provisioned units a second.
+        `resource`: a table's or an index's id; `rate`: its provisioned units a second. `ahead`:
+        units that others of a batch, which were admitted before this one, are yet to pay.
         """
         if not self._enforced:
             return
         now_s = self._clock.monotonic()
         for key, its_rate in _buckets_of(resource, kind, rate, partition):
             bucket = self._buckets.get(key)
-            if bucket is not None and bucket.refill(its_rate, now_s) <= 0:
+            level = its_rate * BURST_S if bucket is None else bucket.refill(its_rate, now_s)
+            # What a batch takes of each of several partitions is not told apart.
+            if level <= (ahead if key[1] == _WHOLE else 0.0):
                 raise ThroughputExceeded
 
     def spend(

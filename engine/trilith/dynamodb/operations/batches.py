@@ -8,6 +8,7 @@ a table as their request did, by its name or its ARN.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from typing import Any
 
 from trilith.dynamodb.attribute_values import SEVERAL, item_from_wire
@@ -132,23 +133,30 @@ class _Write:
         check_new_item(table, self.item)
         return item_key(table, self.item)
 
-    async def run(self, context: Context) -> Change | _Left:
+    async def run(self, context: Context, ahead: defaultdict[bytes, float]) -> Change | _Left:
+        """`ahead`: by table, the units of those of the batch that were admitted and have yet to
+        pay, as far as they are known.
+        """
         attributes = self.key if self.item is None else self.item
+        table_id, least = self.table.table_id, write_units(0, self.size)
         try:
-            context.meter.admit(self.table, Kind.WRITE, attributes)
-            if self.item is None:
-                change = await context.tables.delete_item(
-                    self.table, self.key, _PLAIN, context.token
-                )
-            else:
-                change = await context.tables.put_item(
-                    self.table, self.item, self.size, _PLAIN, context.token
-                )
+            context.meter.admit(self.table, Kind.WRITE, attributes, ahead=ahead[table_id])
+            ahead[table_id] += least
+            try:
+                change = await self._write(context)
+            finally:
+                ahead[table_id] -= least
         except _LEFT as error:
             return error
         units = write_units(change.old_size, change.new_size)
         context.meter.spend(self.table, Kind.WRITE, units, attributes, change.index_units)
         return change
+
+    async def _write(self, context: Context) -> Change:
+        tables, token = context.tables, context.token
+        if self.item is None:
+            return await tables.delete_item(self.table, self.key, _PLAIN, token)
+        return await tables.put_item(self.table, self.item, self.size, _PLAIN, token)
 
 
 async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:
@@ -163,7 +171,8 @@ async def batch_write_item(context: Context, document: dict[str, Any]) -> bytes:
         if key in keys:
             raise validation(_DUPLICATES)
         keys.add(key)
-    changes = await asyncio.gather(*(write.run(context) for _, write in planned))
+    ahead: defaultdict[bytes, float] = defaultdict(float)
+    changes = await asyncio.gather(*(write.run(context, ahead) for _, write in planned))
     if all(isinstance(change, _LEFT) for change in changes):
         failures = [one for one in changes if isinstance(one, Unavailable | OutcomeUnknown)]
         if failures:
