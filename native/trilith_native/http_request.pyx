@@ -6,7 +6,7 @@ request of the plain kind, it returns its parts; anything else is None, and for 
 general parser (llhttp) to judge. Plain is: a known method; a target that begins with a slash, of
 ordinary characters; CRLF at the end of each line; header names of token characters with nothing
 before the colon, and values of visible characters; a body of the told Content-Length, and nothing
-behind it; no Transfer-Encoding, Expect or Upgrade, nor a Connection other than `keep-alive`.
+behind it; one Host; no Transfer-Encoding, Expect or Upgrade, nor a Connection other than `keep-alive`.
 Whatever is accepted here, the general parser reads the same way (RFC 9112; tests compare them):
 the two can never disagree about where a request ends.
 """
@@ -99,7 +99,7 @@ def whole_request(bytes data not None, Py_ssize_t head_bytes_max):
     `headers`: (lower-case name, value), in order. A head above `head_bytes_max` is not plain.
     """
     cdef const uint8_t* text = <const uint8_t*>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), at, end, i
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data), at, end, i, hosts = 0
     cdef Py_ssize_t length = -1
     cdef const void* found
     cdef object method
@@ -155,6 +155,8 @@ def whole_request(bytes data not None, Py_ssize_t head_bytes_max):
             length = length_of(value)
             if length < 0:
                 return None
+        elif name == b"host":
+            hosts += 1
         elif name == b"connection":
             if not is_keep_alive(value):
                 return None
@@ -162,7 +164,7 @@ def whole_request(bytes data not None, Py_ssize_t head_bytes_max):
             return None
         headers.append((name, value))
         at = end + 2
-    if at > head_bytes_max or size - at != max(length, 0):
+    if hosts != 1 or at > head_bytes_max or size - at != max(length, 0):
         return None
     return method, target, headers, data[at:]
 

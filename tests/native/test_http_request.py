@@ -37,8 +37,9 @@ def test_a_plain_request_is_read_whole() -> None:
         [(b"host", b"h"), (b"content-length", b"2")],
         b"ab",
     )
-    assert whole_request(b"GET /?a HTTP/1.1\r\n\r\n", 8192) == ("GET", b"/?a", [], b"")
-    kept = b"DELETE /x HTTP/1.1\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n"
+    got = whole_request(b"GET /?a HTTP/1.1\r\nHOST:\r\n\r\n", 8192)
+    assert got == ("GET", b"/?a", [(b"host", b"")], b"")
+    kept = b"DELETE /x HTTP/1.1\r\nHost: h\r\nConnection: Keep-Alive\r\nContent-Length: 0\r\n\r\n"
     assert whole_request(kept, 8192) is not None
 
 
@@ -50,6 +51,8 @@ def test_a_plain_request_is_read_whole() -> None:
         POST + POST,
         b"\r\n" + POST,
         POST.replace(b"\r\n", b"\n"),
+        POST.replace(b"Host: h\r\n", b""),
+        POST.replace(b"Host: h", b"Host: h\r\nhost: h"),
         POST.replace(b"1.1", b"1.0"),
         POST.replace(b"POST", b"PATCH"),
         POST.replace(b"Host:", b"Host :"),

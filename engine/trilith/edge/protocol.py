@@ -250,6 +250,10 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse_large_head()
             return
         version = self.parser.get_http_version()
+        if version == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
+            # RFC 9112, section 3.2
+            self.refuse(400, "BadRequest", "The request has no Host header, or several.")
+            return
         method = self.parser.get_method().decode("ascii")
         scope = self._scope(method, self.url, self.headers, version)
         # After a wish to upgrade the parser stops: RFC 9110 §7.8 lets us ignore it and close.
