@@ -103,6 +103,16 @@ def test_a_segment_is_there_to_be_written_only_when_it_is_filled() -> None:
     run(body)
 
 
+def test_who_starts_waits_for_the_first_segment_only() -> None:
+    async def body(bench: Bench) -> None:
+        await bench.reserve.start(5)
+        assert set(bench.reserve.files) == {5}
+        await bench.reserved()
+        assert set(bench.reserve.files) == {5, 6}
+
+    run(body)
+
+
 def test_closing_does_not_wait_for_what_is_left_to_fill() -> None:
     async def body(bench: Bench) -> None:
         bench.reserve.want(5)

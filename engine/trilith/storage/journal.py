@@ -26,7 +26,7 @@ from trilith.storage.journal_index import JournalIndex, encode_scar
 from trilith.storage.journal_reader import JournalReader
 from trilith.storage.journal_recovery import FILLED, TORN_FILE, LostRegion, note_torn_end, recover
 from trilith.storage.journal_refusals import broken, no_room, shut
-from trilith.storage.journal_trim import droppable
+from trilith.storage.journal_trim import SegmentRemoval, droppable
 from trilith.storage.partition_log import PartitionLog
 from trilith.storage.segment import (
     BASE,
@@ -41,7 +41,6 @@ from trilith.storage.segment import (
     STATE,
     UNRECORDED,
     Segment,
-    segment_path,
     segment_seed,
 )
 from trilith.storage.segment_reserve import SegmentReserve
@@ -85,8 +84,9 @@ class Journal:
             on_error=self._fail,
         )
         self._files = self._reserve.files
-        self._removable: deque[int] = deque()
-        self._removing: asyncio.Task[None] | None = None
+        self._removal = SegmentRemoval(
+            runtime, directory, on_removed=self._dropped, on_error=self._fail
+        )
         self._groups: deque[Group] = deque()
         self._filling: Group | None = None  # the group that takes new records
         self._writing: Group | None = None
@@ -136,9 +136,7 @@ class Journal:
         self.may_lack_logs = UNRECORDED in self._logs
         self.lost_regions = [region for region, _ in found.scars]
         self.torn_end, self.filled = found.torn_end, found.filled
-        reserving = self._reserve.want(self._tail.number)
-        assert reserving is not None
-        await reserving
+        await self._reserve.start(self._tail.number)
         if self._tail.number in self._files:
             for region, damaged in found.scars:
                 self._append_now(SCAR, 0, region.start, region.segment, encode_scar(damaged), None)
@@ -397,13 +395,15 @@ class Journal:
         self._on_failure(error)
 
     def _room_changed(self) -> None:
-        if self._failed or self._closed:
+        if self._failed:
             return
         reserve = self._reserve
         stuck = reserve.full and self._tail.number not in reserve.files
-        self._refusal = no_room if stuck else None
+        if not self._closed:
+            self._refusal = no_room if stuck else None
         if self._groups and self._writing is None:
             self._flush()
+            self._drop_roomless()
 
     # -- reading
 
@@ -514,7 +514,7 @@ class Journal:
             del self._segments[number]
             self._reader.drop_segment(number)
         assert self._filling is not None  # `_rewrite` sees to it
-        self._filling.callbacks.append(lambda: self._remove_segments(numbers))
+        self._filling.callbacks.append(lambda: self._removal.remove(numbers))
 
     def durable_segments(self) -> list[tuple[int, int]]:
         """Number and durable end of each segment that holds anything durable, oldest first."""
@@ -553,21 +553,7 @@ class Journal:
         if damaged and self._index.scar_segment <= last_dropped:
             self._append_now(SCAR, 0, 0, 0, encode_scar(damaged), None)
 
-    def _remove_segments(self, numbers: list[int]) -> None:
-        self._removable.extend(numbers)
-        if self._removing is None or self._removing.done():
-            self._removing = self._loop.create_task(self._remove_files())
-
-    async def _remove_files(self) -> None:
-        # Oldest first, and never two at a time: a crash in between must not leave a hole, which
-        # recovery takes for entries that were lost.
-        while self._removable:
-            path = segment_path(self._directory, self._removable.popleft())
-            try:
-                await self._runtime.workers.run(self._disk.remove, path)
-            except OSError as error:
-                self._fail(error)
-                return
+    def _dropped(self) -> None:
         if self._reserve.full:
             self._reserve.try_now()
 
@@ -578,9 +564,7 @@ class Journal:
         if not self._closed and not self._failed:
             self._closed = True
             self._refusal = shut
-            if self._reserve.full and self._groups and self._writing is None:
-                self._groups.clear()  # their room never came; nobody was told that they are durable
-                self._idle.set()
+            self._drop_roomless()
             await self._idle.wait()
             if self._unproven and self._tail.number in self._files:
                 self._write_mark()
@@ -588,10 +572,15 @@ class Journal:
         self._closed = True
         self._refusal = broken if self._failed else shut
         self._cancel_timers()
-        if self._removing is not None:
-            await asyncio.gather(self._removing, return_exceptions=True)
+        await self._removal.close()
         await self._reserve.close()
         self._reader.close()
+
+    def _drop_roomless(self) -> None:
+        """Closing: groups whose room never came; nobody was told that they are durable."""
+        if self._closed and self._reserve.full and self._groups and self._writing is None:
+            self._groups.clear()
+            self._idle.set()
 
     def _cancel_timers(self) -> None:
         self._reserve.stop()

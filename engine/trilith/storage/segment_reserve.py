@@ -61,6 +61,12 @@ class SegmentReserve:
         self._retry: asyncio.TimerHandle | None = None
         self._stopped = False
 
+    async def start(self, tail: int) -> None:
+        """Reserve segment `tail`, if there is room; the one after it follows in the background."""
+        self._tail = tail
+        if await self._reserve_one(tail):
+            self.try_now()
+
     def want(self, tail: int) -> asyncio.Task[None] | None:
         """See to it that segments `tail` and `tail + 1` are reserved; the task that does it."""
         self._tail = tail
@@ -99,21 +105,26 @@ class SegmentReserve:
                 self.full = False
                 self._on_change()
                 return
-            try:
-                file = await self._runtime.workers.run(self._reserve, number)
-                try:
-                    await self._fill(file, number)
-                except BaseException:
-                    file.close()
-                    raise
-            except OSError as error:
-                if error.errno in NO_ROOM:
-                    self._found_full()
-                else:
-                    self._on_error(error)
+            if not await self._reserve_one(number):
                 return
-            self.files[number] = file
-            self._on_change()
+
+    async def _reserve_one(self, number: int) -> bool:
+        try:
+            file = await self._runtime.workers.run(self._reserve, number)
+            try:
+                await self._fill(file, number)
+            except BaseException:
+                file.close()
+                raise
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                self._found_full()
+            else:
+                self._on_error(error)
+            return False
+        self.files[number] = file
+        self._on_change()
+        return True
 
     async def _fill(self, file: AppendFile, number: int) -> None:
         filled = 0
