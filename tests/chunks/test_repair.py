@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -29,8 +29,11 @@ class LocalQueue:
         found = [(token, entry[1]) for token, entry in self.entries.items() if entry[0] == zone]
         return found[:limit]
 
-    async def drop_if_unreferenced(self, token: int) -> bool:
-        return False
+    async def give_up(self, token: int, is_lost: Callable[[], Awaitable[bool]]) -> bool:
+        if not await is_lost():
+            return False
+        self.entries.pop(token, None)
+        return True
 
     async def complete(self, tokens: Sequence[int]) -> None:
         for token in tokens:
@@ -123,6 +126,28 @@ def test_an_unavailable_queue_is_asked_again() -> None:
     run_on(LocalCluster(), body)
 
 
+def test_an_entry_behind_many_that_cannot_be_had_now_is_repaired() -> None:
+    """Those in front wait for another zone; the last one's chunk is here, by another upload."""
+
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, 1300 * KIB)
+        assert len(stored) > BATCH_ENTRIES
+        node, last = cluster.nodes["n31"], stored[-1]
+        sealed = cluster.nodes["n11"].store.read(last.ref.chunk_id)
+        await node.store.store(last.ref.chunk_id, sealed)
+        for other in ("n11", "n21"):
+            cluster.network.isolate(other)
+        queue = LocalQueue(stored)
+        async with repairing(node, queue) as worker:
+            while len(stored) - 1 in queue.entries:
+                failed = worker.progress.failed
+                worker.look_now()
+                await until(lambda failed=failed: worker.progress.failed > failed)
+            assert len(queue.entries) == len(stored) - 1
+
+    run_on(LocalCluster(), body)
+
+
 def test_a_damaged_copy_is_replaced_after_it_was_read() -> None:
     async def body(cluster: LocalCluster) -> None:
         (chunk,) = await upload(cluster.gateway, [random_bytes(KIB)])
@@ -152,15 +177,46 @@ def test_a_copy_found_damaged_by_another_node_is_healed_where_it_lies() -> None:
     run_on(LocalCluster(), body)
 
 
-def test_a_chunk_without_a_good_copy_is_counted_and_kept() -> None:
+def test_a_chunk_without_a_good_copy_leaves_the_queue_and_is_tried_again() -> None:
+    """In the queue it would keep its zone out of every in-sync set for good."""
+
     async def body(cluster: LocalCluster) -> None:
         stored = await upload_without_az3(cluster, KIB)
+        chunk_id = stored[0].ref.chunk_id
+        good = cluster.nodes["n21"].store.read(chunk_id)
         for node_id in ("n11", "n21"):
-            cluster.nodes[node_id].flip(stored[0].ref.chunk_id)
+            cluster.nodes[node_id].flip(chunk_id)
+        queue = LocalQueue(stored)
+        lost: list[bytes] = []
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            worker.on_lost = lost.append
+            await until(lambda: not queue.entries)
+            assert chunk_id in lost
+            worker.look_now()
+            await until(lambda: (worker.progress.queued, worker.progress.pending) == (0, 1))
+            await cluster.nodes["n21"].store.store(chunk_id, good, replace=True)
+            worker.look_now()
+            await until(lambda: cluster.nodes["n31"].store.contains(chunk_id))
+
+    run_on(LocalCluster(), body)
+
+
+def test_an_entry_is_kept_while_a_zone_that_may_have_its_chunk_is_away() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, KIB)
+        cluster.nodes["n11"].flip(stored[0].ref.chunk_id)
+        cluster.network.isolate("n21")
         queue = LocalQueue(stored)
         async with repairing(cluster.nodes["n31"], queue) as worker:
-            await until(lambda: worker.progress.without_good_copy == 1)
+            for _ in range(3):
+                failed = worker.progress.failed
+                worker.look_now()
+                await until(lambda failed=failed: worker.progress.failed > failed)
             assert len(queue.entries) == 1
+            cluster.network.isolate("n21", up=True)
+            worker.look_now()
+            await until(lambda: not queue.entries)
+        assert cluster.nodes["n31"].store.contains(stored[0].ref.chunk_id)
 
     run_on(LocalCluster(), body)
 

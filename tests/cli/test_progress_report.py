@@ -35,6 +35,24 @@ def test_what_is_under_replicated_is_named_with_its_reason() -> None:
     assert "Repair queue: chunks that a zone lacks: az2: 7" in lines
 
 
+def test_in_sync_by_the_log_is_not_called_everything_while_chunks_are_missing() -> None:
+    owed = {"partition": 3, "chunks": 2, "objects": ["photos/cat.png"], "more": False}
+    facts = {"n1": {"owed_chunks": [owed]}, "n2": {"owed_chunks": []}, "n3": {}}
+    lines = health_lines(
+        {"partitions": [PARTITION], "repair_queue": {"az1": 2}, "node_facts": facts}
+    )
+    assert lines[0].endswith("in sync in all zones, by its log: see the repair queue")
+    assert lines[-1] == (
+        "Repair queue: n1 was not given 2 chunks yet of partition 3, needed by photos/cat.png"
+    )
+
+
+def test_a_lost_disk_that_is_filled_anew_is_not_called_everything() -> None:
+    facts = {"n1": {"repair": {"rebuild": {"done": False}}}}
+    lines = health_lines({"partitions": [PARTITION], "repair_queue": {}, "node_facts": facts})
+    assert lines[0].endswith("by its log: a lost disk is being filled anew")
+
+
 def test_nobody_who_can_say_why_is_no_reason_to_call_it_healthy() -> None:
     behind = {"id": 3, "in_sync": ["n1"], "replicas": {"az1": "n1", "az2": "n2"}}
     lines = health_lines({"partitions": [behind], "repair_queue": None})

@@ -201,3 +201,61 @@ def _lose_all_but_one_that_missed_splits(cluster: Cluster) -> None:
     s3.put_object(Bucket="missed", Key="new", Body=b"x")
     cluster.zone("kill", "az3")
     wait_until(lambda: succeeds(read_all), deadline_s=60, what="reads from the rebuilt zones")
+
+
+def test_what_the_last_zone_was_never_given_is_named(
+    start_cluster: Callable[..., Cluster],
+) -> None:
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
+    slow = {"TRILITH_CHUNKS__REPAIR_BYTES_PER_SECOND_MAX": str(64 * 1024)}
+    cluster = start_cluster(environment=slow)
+    try:
+        _lose_two_zones_while_the_third_repairs(cluster)
+    finally:
+        cluster.remove()
+
+
+def _owed_to(cluster: Cluster, zone: str) -> list[dict[str, Any]]:
+    status = cluster.status()
+    (node,) = next(z for z in status["zones"] if z["name"] == zone)["nodes"]
+    facts = status.get("node_facts", {}).get(node["id"], {})
+    return list(facts.get("owed_chunks") or ())
+
+
+def _lose_two_zones_while_the_third_repairs(cluster: Cluster) -> None:
+    s3 = Server(cluster.endpoint, cluster.credentials).client()
+    s3.create_bucket(Bucket="owed")
+    whole = os.urandom(3 * MIB)
+    s3.put_object(Bucket="owed", Key="whole", Body=whole)
+    cluster.zone("kill", "az3")
+    s3.put_object(Bucket="owed", Key="missed", Body=os.urandom(12 * MIB))
+    cluster.zone("start", "az3")
+    wait_until(lambda: bool(_owed_to(cluster, "az3")), deadline_s=60, what="az3 has the log")
+    assert "chunks that a zone lacks: az3" in run_trilith("status", "--data", str(cluster.data_dir))
+    for zone in ("az1", "az2"):
+        cluster.zone("kill", zone)
+        shutil.rmtree(cluster.data_dir / zone)
+    recover = ("recover", "--from-zone", "az3", "--yes", "--data", str(cluster.data_dir))
+    told = json.loads(run_trilith(*recover, "--json"))
+    assert told["settled"]
+    (lacking,) = [p for p in told["partitions"] if p["chunks_lacking"]]
+    assert not lacking["complete"]
+    assert lacking["objects"] == ["owed/missed"]
+    assert "had not been given yet are lost with the other zones" in run_trilith(*recover)
+
+    def read_whole() -> None:
+        assert s3.get_object(Bucket="owed", Key="whole")["Body"].read() == whole
+
+    wait_until(lambda: succeeds(read_whole), deadline_s=READABLE_S_MAX, what="reads from az3")
+    for zone in ("az1", "az2"):
+        cluster.zone("start", zone)
+    cluster.wait_in_sync(deadline_s=120)
+    named = [entry["objects"] for entry in cluster.status()["quarantine"]]
+    assert ["owed/missed"] in named
+    cluster.zone("kill", "az3")
+    wait_until(lambda: succeeds(read_whole), deadline_s=60, what="reads from the others")
+    cluster.zone("start", "az3")
+    cluster.wait_in_sync(deadline_s=120)
+    with pytest.raises((ClientError, BotoCoreError)):
+        s3.get_object(Bucket="owed", Key="missed")["Body"].read()

@@ -40,7 +40,11 @@ class Faults:
         self.random = Random(f"{cluster.seed}/faults")
         self.ends_at = cluster.loop.now + duration_s
         self.rotten = self.random.choice(cluster.nodes[:3])
-        self.two_were_lost = False
+        self.survivor: SimNode | None = None
+        self.lost: list[SimNode] = []
+        self.lost_at = 0.0
+        # Judges what the survivor says of itself, before any other zone is there again.
+        self.judge_recovery: Callable[[SimNode], Awaitable[None]] | None = None
         self.count = 0
         chosen = self.random.sample(sorted(KINDS), self.random.randint(1, 6))
         self.kinds = chosen if kinds is None else [kind for kind in kinds if kind in KINDS]
@@ -152,11 +156,11 @@ async def two_zones_lost(faults: Faults) -> None:
         and node is not faults.rotten
         and all(node.node_id in descriptor.in_sync for descriptor in cluster.descriptors())
     ]
-    if not able or faults.two_were_lost:
+    if not able or faults.survivor is not None:
         return
-    faults.two_were_lost = True
-    survivor = faults.random.choice(able)
-    lost = [node for node in cluster.nodes[:3] if node is not survivor]
+    survivor = faults.survivor = faults.random.choice(able)
+    lost = faults.lost = [node for node in cluster.nodes[:3] if node is not survivor]
+    faults.lost_at = cluster.loop.now
     faults.note(f"two zones lost, {survivor.node_id} is left")
     for node in lost:
         node.burn(restart_after_s=None)
@@ -169,9 +173,24 @@ async def two_zones_lost(faults: Faults) -> None:
                 break
         await asyncio.sleep(0.2)
     faults.note(f"recovered {verdicts}")
+    if faults.judge_recovery is not None:
+        await _settled(faults, survivor)
+        await faults.judge_recovery(survivor)
     for node in lost:
         if not node.running:
             node.boot()
+
+
+async def _settled(faults: Faults, survivor: SimNode) -> None:
+    """Until it answers for all that it is the source of: then `trilith recover` asks once more."""
+
+    def is_settled() -> bool:
+        reclaiming = survivor.host.reclaiming
+        known = faults.cluster.descriptors()
+        return survivor.booted and not any(reclaiming.is_under_way(d) for d in known)
+
+    while not is_settled():
+        await asyncio.sleep(0.2)
 
 
 async def stop(faults: Faults) -> None:

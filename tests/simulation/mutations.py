@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from trilith.chunks.collector import Collector
+from trilith.chunks.repair import RepairWorker
 from trilith.errors import ObjectNotFound
 from trilith.node.repair import RepairStation
 from trilith.objects import references
-from trilith.objects.rules import objects
+from trilith.objects.rules import manifests, objects, uploads
 from trilith.replication import (
     in_sync_set,
     leader,
@@ -300,6 +301,45 @@ def _rejoin_without_its_chunks() -> list[Patch]:
     return [(RepairStation, "ready_to_join", ready_to_join)]
 
 
+def _commit_without_the_repairs() -> list[Patch]:
+    """A manifest is committed, and no entry says which zone lacks its chunks."""
+    original = manifests.write_segment
+
+    def write_segment(*arguments: Any) -> None:
+        *first, _missed, expires_ms, now_ms = arguments
+        original(*first, [], expires_ms, now_ms)
+
+    return [(rules, "write_segment", write_segment) for rules in (manifests, objects, uploads)]
+
+
+def _complete_repairs_unseen() -> list[Patch]:
+    """An entry of the repair queue is taken off, and its chunk was not brought."""
+    original = RepairWorker._copy_all
+
+    async def copy_all(self: Any, chunk_ids: Any, *, replace: bool) -> set[bytes]:
+        return await original(self, chunk_ids, replace=True) if replace else set(chunk_ids)
+
+    return [(RepairWorker, "_copy_all", copy_all)]
+
+
+def _wait_for_lost_chunks() -> list[Patch]:
+    """What no zone has stays in the queue, and keeps its zone out."""
+
+    async def give_up(self: Any, token: Any, chunk_id: bytes) -> bool:
+        return False
+
+    return [(RepairWorker, "_give_up", give_up)]
+
+
+def _recover_by_logs_alone() -> list[Patch]:
+    """A survivor is called complete that has the log, and not all chunks."""
+
+    async def owed(self: RepairStation) -> list[Any]:
+        return []
+
+    return [(RepairStation, "owed", owed)]
+
+
 def _walk_references_by_the_map_alone() -> list[Patch]:
     async def query_part(
         partitions: Any, keyspace: int, start: bytes, end: bytes, query: Any
@@ -518,6 +558,7 @@ def _mutations() -> Iterator[Mutation]:
         ("a retry not found after a merge", _forget_retries_at_a_merge),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, [*merges, "reset"])
+    lost = ["two_zones_lost", "isolate", "kill", "pause"]
     torn = ["split", "coordinator_slow", "isolate"]
     for what, make, kinds in (
         ("references that a stale map hides", _walk_references_by_the_map_alone, torn),
@@ -525,6 +566,10 @@ def _mutations() -> Iterator[Mutation]:
         ("a touched chunk collected", _collect_what_was_just_touched, ["slow_link", "slow_disk"]),
         ("no grace period", _collect_without_a_grace_period, ["slow_link", "pause"]),
         ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),
+        ("a chunk missed and not queued", _commit_without_the_repairs, lost),
+        ("a repair that brought nothing", _complete_repairs_unseen, ["kill", "isolate"]),
+        ("a zone that waits for what is lost", _wait_for_lost_chunks, lost),
+        ("recover speaks of logs alone", _recover_by_logs_alone, lost),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds, "objects")
     for what, make, kinds in (

@@ -8,7 +8,7 @@ the one of its name fails the run at once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from hashlib import md5
 from random import Random
@@ -20,6 +20,7 @@ from tests.simulation.chunk_verdicts import every_zone_is_whole, judge_joins, lo
 from tests.simulation.cluster import SimCluster
 from tests.simulation.faults import Faults
 from tests.simulation.node import SimNode
+from tests.simulation.owed import Owed
 from tests.simulation.registers import Call, Registers, ask
 
 from trilith.chunks.pipeline import ChunkPipeline
@@ -195,6 +196,7 @@ class ObjectCalls(Registers):
     faults_s = 20.0
     keyspace = OBJECTS
     _bucket_id = b""
+    _owed: Owed | None = None
 
     def routing_key(self, call: Call) -> bytes:
         return stem_of(self._bucket_id, call.key.hex())
@@ -274,13 +276,29 @@ class ObjectCalls(Registers):
             await asyncio.sleep(0.1)
         return [f"no object was written within {within_s} s of the last fault"]
 
+    def names(self, call: Call) -> Sequence[str]:
+        """Keys of the objects that a call may read."""
+        return (call.key.hex(),)
+
+    def may_fail(self, call: Call) -> bool:
+        """A read of what two zones took along, and the third had not been given."""
+        front, _, chunk_id = call.error.rpartition(" ")
+        if self._owed is None or front != " Corruption: no zone has a good copy of chunk":
+            return False
+        stems = [stem_of(self._bucket_id, name) for name in self.names(call)]
+        return self._owed.excuses(bytes.fromhex(chunk_id), stems)
+
     def watch(self, faults: Faults) -> None:
-        judge_joins(self.cluster, faults.rotten.node_id)
+        owed = self._owed = Owed(self.cluster, faults)
+        faults.judge_recovery = owed.judge_recovery
+        judge_joins(self.cluster, faults.rotten.node_id, owed)
 
     async def judge_whole(self, faults: Faults) -> list[str]:
-        lost = list(lost_chunks(self.cluster, faults.rotten.node_id))
+        owed = self._owed
+        assert owed is not None
+        lost = list(lost_chunks(self.cluster, faults.rotten.node_id, owed))
         if not lost and not await self.cluster.until(
-            lambda: every_zone_is_whole(self.cluster), CHUNKS_WHOLE_WITHIN_S
+            lambda: every_zone_is_whole(self.cluster, owed), CHUNKS_WHOLE_WITHIN_S
         ):
             lost.append(f"a zone lacks chunks {CHUNKS_WHOLE_WITHIN_S} s after all are in sync")
         return lost

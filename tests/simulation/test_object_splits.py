@@ -30,7 +30,7 @@ class ObjectScene:
     def __init__(self, cluster: ObjectCluster) -> None:
         self.cluster = cluster
         self.calls = ObjectCalls(cluster, clients=0, keys=0, think_s=1.0)
-        self.n1, self.n2, self.n3 = cluster.nodes
+        self.n1, self.n2, self.n3 = cluster.nodes[:3]
 
     async def put(self, node: Any, key: str) -> None:
         body = GivenBody(Random(key).randbytes(12 * KIB))

@@ -71,7 +71,13 @@ def test_a_seed_is_a_run(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "mutation", ["acknowledge_before_the_slowest", "read_before_it_is_applied"]
+    "mutation",
+    [
+        "acknowledge_before_the_slowest",
+        "read_before_it_is_applied",
+        "commit_without_the_repairs",
+        "complete_repairs_unseen",
+    ],
 )
 def test_a_known_bug_is_found(mutation: str) -> None:
     """The table in tests/README.md has all of them: `make simulate MUTATION=... COUNT=100`."""

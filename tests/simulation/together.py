@@ -105,6 +105,9 @@ class TogetherCalls(ObjectCalls):
             raise PreconditionFailed("it is something else")
         raise TransactionConflict("another transaction was in the way")
 
+    def names(self, call: Call) -> Sequence[str]:
+        return _names(call.key)
+
     async def judge_whole(self, faults: Faults) -> list[str]:
         found = await super().judge_whole(faults)
         if not await self.cluster.until(self._is_unlocked, LOCKS_GONE_WITHIN_S):

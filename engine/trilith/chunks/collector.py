@@ -23,7 +23,8 @@ and the cycle that would remove c at this node; b is the moment at which its bar
   touch began after b - G / 2 - 2 G / 4, so after S was taken; its stamp is later than S, and c
   stays. If the touch is yet to come, it finds c gone and the gateway puts its bytes.
 * or s names this zone as one that missed c. Then the entry in the repair queue, committed with s,
-  is taken off only after c was touched or stored here once more, later than b: as above.
+  is taken off only after c was touched or stored here once more, later than b: as above. Or no zone
+  has a good copy of c: then there is nothing to remove, and one that comes back is stored, later.
 
 Hence it does not matter how long the cycle takes, which replica answers, or what wall clock this
 node has. A restart forgets S: for one grace period nothing is removed, which is what lets uploads

@@ -5,15 +5,16 @@ copies that were found missing or bad when somebody asked for them. Reports are 
 the next read, or a scrubber, finds the damage again.
 
 An entry is completed only after its chunk is durable here. Whatever fails stays in the queue and is
-tried again; what no zone has a good copy of is told to `on_lost`, and never dropped while anything
-may need it. A copy that is known to be bad is not taken for one by anybody who writes the same
-bytes again: those replace it (`is_damaged`).
+tried again. What no zone has a good copy of is told to `on_lost` and goes on to be tried as a
+report: in the queue it would keep the zone out of in-sync sets, for bytes that nobody can bring. A
+copy that is known to be bad is not taken for one by anybody who writes the same bytes again: those
+replace it (`is_damaged`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -41,8 +42,11 @@ class RepairQueue(Protocol[Token]):
         """The oldest entries of a zone: (token, chunk id)."""
         ...
 
-    async def drop_if_unreferenced(self, token: Token) -> bool:
-        """Take an entry off that no manifest needs any more; whether it is off."""
+    async def give_up(self, token: Token, is_lost: Callable[[], Awaitable[bool]]) -> bool:
+        """Take an entry off whose chunk cannot be had; whether it is off.
+
+        `is_lost` looks once more, after the entry was read: one that is made anew by then stays.
+        """
         ...
 
     async def complete(self, tokens: Sequence[Token]) -> None:
@@ -55,10 +59,11 @@ class RepairProgress:
     """What `trilith status` shows. `pending`: known entries, a lower bound of what waits."""
 
     pending: int = 0
+    queued: int | None = None  # of them in the queue, if that could be read; the others: reports
     done: int = 0
     bytes_copied: int = 0
     failed: int = 0  # attempts
-    without_good_copy: int = 0  # entries of the last round that no reachable zone could give
+    without_good_copy: int = 0  # of the last round: no zone could give it
     eta_s: float | None = None  # None: nothing waits, or no rate is known yet
 
 
@@ -91,6 +96,7 @@ class RepairWorker(Generic[Token]):
         self._dismissed: dict[bytes, float] = {}  # until when
         self._lost: set[bytes] = set()  # of this round: no zone has a good copy
         self._wake = asyncio.Event()
+        self._limit = BATCH_ENTRIES  # entries to look at; more when none of those can be had now
         self._rate_per_s = 0.0
         # Told of a chunk that no zone has a good copy of, and of one that is whole here.
         self.on_lost: Callable[[bytes], None] = lambda _: None
@@ -160,7 +166,7 @@ class RepairWorker(Generic[Token]):
                 moved = await self._round()
             except TrilithError as error:  # the queue itself is unavailable: a leader is changing
                 self._log("repair_queue_unavailable", error=error.code, message=error.message)
-                moved = 0
+                moved, self.progress.queued = 0, None
             if moved:
                 delay_s = IDLE_DELAY_S
                 continue
@@ -185,6 +191,7 @@ class RepairWorker(Generic[Token]):
                 self._damaged[chunk_id] = None  # behind those that were not tried yet
         entries = await self._entries_of_this_node()
         self.progress.pending = len(entries) + len(self._damaged)
+        self.progress.queued = left = len(entries)
         for at in range(0, len(entries), BATCH_ENTRIES):
             batch = entries[at : at + BATCH_ENTRIES]
             there = await self._copy_all({chunk_id for _, chunk_id in batch}, replace=False)
@@ -192,17 +199,20 @@ class RepairWorker(Generic[Token]):
             if completed:
                 await self._queue.complete(completed)
             for token, chunk_id in batch:
-                if chunk_id in self._lost and await self._queue.drop_if_unreferenced(token):
+                if chunk_id in self._lost and await self._give_up(token, chunk_id):
                     completed.append(token)
-                    self.progress.without_good_copy -= 1
             self.progress.pending -= len(completed)
+            left -= len(completed)
+            self.progress.queued = left
         moved = self.progress.done - done_before
+        more = BATCH_ENTRIES if moved else self._limit * 8
+        self._limit = min(more, BATCH_ENTRIES_MAX)
         self._estimate(moved, asyncio.get_running_loop().time() - started)
         return moved
 
     async def _entries_of_this_node(self) -> list[tuple[Token, bytes]]:
         """Entries that this node owns. Other nodes of the zone see to theirs."""
-        limit = BATCH_ENTRIES
+        limit = self._limit
         while True:
             listed = await self._queue.list_missing(self._zone, limit)
             owned: list[tuple[Token, bytes]] = [e for e in listed if self._owns(e[1])]
@@ -212,6 +222,16 @@ class RepairWorker(Generic[Token]):
 
     def _owns(self, chunk_id: bytes) -> bool:
         return self._placement.owner_in(self._zone, chunk_id) == self._service.node_id
+
+    async def _give_up(self, token: Token, chunk_id: bytes) -> bool:
+        async def is_lost() -> bool:
+            self._lost.discard(chunk_id)
+            return not await self._copy(chunk_id, replace=False) and chunk_id in self._lost
+
+        if not await self._queue.give_up(token, is_lost):
+            return False
+        self.heal_soon(chunk_id)  # and again, for as long as anything needs it
+        return True
 
     async def _copy_all(
         self, chunk_ids: Sequence[bytes] | set[bytes], *, replace: bool

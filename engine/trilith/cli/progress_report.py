@@ -13,6 +13,7 @@ from typing import Any
 from trilith.config import GIB, KIB, MIB
 
 QUARANTINED_SHOWN = 20
+OBJECTS_SHOWN = 8
 NOT_YET = "-"
 
 
@@ -28,7 +29,20 @@ def health_lines(found: Mapping[str, Any]) -> list[str]:
         lines.append(f"Repair queue: chunks that a zone lacks: {waits}")
     else:
         lines.append("Repair queue: empty")
-    return lines
+    return [*lines, *_owed(found)]
+
+
+def _owed(found: Mapping[str, Any]) -> Iterator[str]:
+    """What nodes were never given by their own logs: with the zones that have it, it is lost."""
+    for node, facts in sorted((found.get("node_facts") or {}).items()):
+        for one in facts.get("owed_chunks") or ():
+            if not one["chunks"]:
+                continue  # a disk that is filled anew: a row of the work under way
+            names = ", ".join(one["objects"][:OBJECTS_SHOWN])
+            yield (
+                f"Repair queue: {node} was not given {_count(one['chunks'], 'chunk')} yet of "
+                f"partition {one['partition']}, needed by {names}"
+            )
 
 
 def _recovered(found: Mapping[str, Any]) -> Iterator[str]:
@@ -50,11 +64,19 @@ def _under_replicated(found: Mapping[str, Any]) -> Iterator[str]:
         if behind:
             yield f"Under-replicated: {len(behind)} partitions; no node that answers can say why"
         else:
-            yield "Replication: every partition is in sync in all zones"
+            yield f"Replication: every partition is in sync in all zones{_missed(found)}"
         return
     counts = Counter((m["zone"], m["node"], m["why"]) for m in missing)
     for (zone, node, why), count in sorted(counts.items()):
         yield f"Under-replicated: {_count(count, 'partition')} in {zone}: {node} {why}"
+
+
+def _missed(found: Mapping[str, Any]) -> str:
+    """Why not all bytes of objects are in all zones, though the logs are."""
+    works = (facts.get("repair") or {} for facts in (found.get("node_facts") or {}).values())
+    if not all((repair.get("rebuild") or {}).get("done", True) for repair in works):
+        return ", by its log: a lost disk is being filled anew"
+    return "" if found.get("repair_queue") == {} else ", by its log: see the repair queue"
 
 
 def _quarantine(found: Mapping[str, Any]) -> Iterator[str]:

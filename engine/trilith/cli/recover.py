@@ -13,6 +13,7 @@ from trilith.node_options import ZONES
 
 SETTLED_WITHIN_S = 30.0
 SETTLED_POLL_S = 0.2
+OBJECTS_SHOWN = 8  # of each partition
 
 if TYPE_CHECKING:
     from trilith.cluster.recovery import Verdict
@@ -37,7 +38,8 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     zone has caught up: empty the directories of the lost zones and start them with `trilith zone
     start`. What only the lost zones had is given up: where there was any, they do not start again
     before their directories were emptied. A partition that was split while the zone was away is one
-    again, with all that the zone has of it.
+    again, with all that the zone has of it. Bytes of objects that the zone had not been given yet
+    when the others were lost, by its own repair queue, are named.
     """
     import asyncio
 
@@ -46,34 +48,36 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     if not database.exists():
         raise click.ClickException(f"{data} is not the data directory of a `trilith serve` cluster")
     verdicts = asyncio.run(_with_coordinator(database, zone, change=False))
-    broken = _not_whole_in(data, zone)
+    found = _running_status(data, zone)
+    broken, owed = _not_whole_in(found), _owed_in(found, zone)
     verdicts = [_as_it_is(verdict, broken or set()) for verdict in verdicts]
     if not as_json:
-        _explain(zone, verdicts)
-        if broken is None:
+        _explain(zone, verdicts, owed)
+        if broken is None or owed is None:
             click.echo(
                 f"That is what the coordinator knows. {zone} does not run, so nobody has looked "
                 "whether all of it is there, and can be read."
             )
     if not yes:
         click.confirm("Are the other zones gone for good?", abort=True)
-    said = verdicts
+    said = verdicts, owed
     verdicts = asyncio.run(_with_coordinator(database, zone, change=True))
-    settled = _wait_until_settled(data, zone)
-    if settled:  # what it is the source of is the survivor's own word now
+    found = _wait_until_settled(data, zone)
+    owed = _owed_in(found, zone)
+    if found is not None:  # what it is the source of is the survivor's own word now
         verdicts = asyncio.run(_with_coordinator(database, zone, change=False, give_up=True))
     if as_json:
-        partitions = [_as_json(verdict) for verdict in verdicts]
-        print_json({"zone": zone, "settled": settled, "partitions": partitions})
+        partitions = [_as_json(verdict, owed) for verdict in verdicts]
+        print_json({"zone": zone, "settled": found is not None, "partitions": partitions})
         return
     click.echo(f"zone {zone} is the sole source of {len(verdicts)} partitions")
-    if not settled:
+    if found is None:
         click.echo(
             f"What its disk really holds, and which partitions that makes, shows when {zone} runs: "
             "start it before any other zone, and ask again then: this command says it."
         )
-    elif verdicts != said:
-        _explain(zone, verdicts)
+    elif (verdicts, owed) != said:
+        _explain(zone, verdicts, owed)
 
 
 def _running_status(data: Path, zone: str) -> dict[str, Any] | None:
@@ -89,13 +93,26 @@ def _running_status(data: Path, zone: str) -> dict[str, Any] | None:
     return None if states.get(zone) in ("stopped", "killed") else found
 
 
-def _not_whole_in(data: Path, zone: str) -> set[int] | None:
+def _not_whole_in(found: dict[str, Any] | None) -> set[int] | None:
     """Partitions whose replica in the zone is damaged, or was filled by a snapshot that its leader
     did not live to complete; None: nobody can say."""
-    found = _running_status(data, zone)
     if found is None or not found.get("partitions"):
         return None
     return {p["id"] for p in found["partitions"] if p.get("damaged") or p.get("filled")}
+
+
+def _owed_in(found: dict[str, Any] | None, zone: str) -> dict[int, dict[str, Any]] | None:
+    """By partition: the chunks that the zone was never given, by its nodes' own logs, and objects
+    that need them; None: nobody can say."""
+    if found is None:
+        return None
+    owed: dict[int, dict[str, Any]] = {}
+    for node in (n for z in found.get("zones", []) if z["name"] == zone for n in z["nodes"]):
+        said = (found.get("node_facts") or {}).get(node["id"], {}).get("owed_chunks")
+        if said is None:
+            return None
+        owed.update((one["partition"], one) for one in said)
+    return owed
 
 
 def _as_it_is(verdict: Verdict, broken: set[int]) -> Verdict:
@@ -106,20 +123,21 @@ def _as_it_is(verdict: Verdict, broken: set[int]) -> Verdict:
     return msgspec.structs.replace(verdict, complete=False, complete_until_ms=None)
 
 
-def _wait_until_settled(data: Path, zone: str) -> bool:
-    """Whether the survivor runs and answers for all that it is the source of, as it should soon."""
+def _wait_until_settled(data: Path, zone: str) -> dict[str, Any] | None:
+    """What the survivor says once it answers for all that it is the source of, as it should soon;
+    None: it does not run, or does not come to it."""
     import time
 
     deadline = time.monotonic() + SETTLED_WITHIN_S
     while time.monotonic() < deadline:
         found = _running_status(data, zone)
         if found is None:
-            return False
+            return None
         partitions = found.get("partitions") or []
         if partitions and all(p.get("recovered") and not p.get("recovering") for p in partitions):
-            return True
+            return found
         time.sleep(SETTLED_POLL_S)
-    return False
+    return None
 
 
 def _refuse_while_others_run(data: Path, zone: str) -> None:
@@ -159,14 +177,22 @@ async def _with_coordinator(
         await coordinator.close()
 
 
-def _explain(zone: str, verdicts: list[Verdict]) -> None:
+def _explain(zone: str, verdicts: list[Verdict], owed: dict[int, dict[str, Any]] | None) -> None:
     behind = [verdict for verdict in verdicts if not verdict.complete]
-    if not behind:
-        click.echo(
-            f"Zone {zone} was in sync with all {len(verdicts)} partitions: it has everything that "
-            "was ever acknowledged."
-        )
-        return
+    if behind:
+        _explain_behind(zone, verdicts, behind)
+    else:
+        has = "everything that was ever acknowledged"
+        if owed is None:
+            has = f"the log of {has}"
+        elif owed:
+            has = f"the log of {has}, but not all bytes of objects"
+        click.echo(f"Zone {zone} was in sync with all {len(verdicts)} partitions: it has {has}.")
+    if owed:
+        _explain_owed(zone, list(owed.values()))
+
+
+def _explain_behind(zone: str, verdicts: list[Verdict], behind: list[Verdict]) -> None:
     click.echo(
         f"Zone {zone} is not known to have everything of {len(behind)} of "
         f"{len(verdicts)} partitions:"
@@ -183,6 +209,26 @@ def _explain(zone: str, verdicts: list[Verdict]) -> None:
     )
 
 
+def _explain_owed(zone: str, owed: list[dict[str, Any]]) -> None:
+    counted = [one for one in owed if one["chunks"]]
+    if counted:
+        more = any(one["more"] for one in counted)
+        click.echo(
+            f"{'At least ' if more else ''}{sum(one['chunks'] for one in counted)} chunks of "
+            f"objects that {zone} had not been given yet are lost with the other zones:"
+        )
+    for one in counted:
+        names = ", ".join(one["objects"][:OBJECTS_SHOWN])
+        further = ", ..." if one["more"] or len(one["objects"]) > OBJECTS_SHOWN else ""
+        click.echo(f"  partition {one['partition']}: {one['chunks']} of {names}{further}")
+    if any(one["rebuilding"] for one in owed):
+        click.echo(
+            f"A disk of {zone} was lost before, and is being filled anew: it may lack any chunk. "
+            "`trilith status` shows how far that is."
+        )
+    click.echo("A disk of another zone that can be saved brings them, unless it must be emptied.")
+
+
 def _time(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
@@ -191,10 +237,15 @@ def _time(milliseconds: int | None) -> str | None:
     return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
 
 
-def _as_json(verdict: Verdict) -> dict[str, Any]:
+def _as_json(verdict: Verdict, owed: dict[int, dict[str, Any]] | None) -> dict[str, Any]:
+    """`complete`: log and chunks. `chunks_lacking` null: nobody could look, or can say."""
+    lacking = None if owed is None else owed.get(verdict.partition_id, {})
+    known = lacking is not None and not lacking.get("rebuilding")
     return {
         "id": verdict.partition_id,
         "node": verdict.node,
-        "complete": verdict.complete,
+        "complete": verdict.complete and not lacking,
         "complete_until": _time(verdict.complete_until_ms),
+        "chunks_lacking": (lacking or {}).get("chunks", 0) if known else None,
+        "objects": list((lacking or {}).get("objects", ())),
     }

@@ -403,6 +403,7 @@ class Node:
             cluster_map=self.map,
             replicas=pipeline.replicas,
             quarantine=self._quarantine,
+            repair=self._repair,
         )
         self._register_metrics()
 
@@ -413,13 +414,12 @@ class Node:
             self.facts,
             {
                 "settings": self._agreement.facts,
-                "repair": self._repair.facts,
                 "collection": self._upkeep.facts,
                 "scrub": self._scrubbing.facts,
                 "global_indexes": self._indexes.facts,
                 "tables": self._table_upkeep.facts,
             },
-            self._repair.pending_by_zone,
+            self._repair,
             self.metrics,
         )
 

@@ -11,6 +11,7 @@ from trilith.cluster.bootstrap import OBJECTS
 from trilith.cluster.cluster_map import ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.node.quarantine import Damage, Quarantine
+from trilith.node.repair import RepairStation
 from trilith.peers.hub import PeerHub
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.followers import Progress, State
@@ -39,6 +40,7 @@ class NodeFacts:
         cluster_map: ClusterMap,
         replicas: ReplicaWriter,
         quarantine: Quarantine,
+        repair: RepairStation,
     ) -> None:
         self._zone = zone
         self._clock = clock
@@ -49,6 +51,7 @@ class NodeFacts:
         self._map = cluster_map
         self._replicas = replicas
         self._quarantine = quarantine
+        self._repair = repair
 
     def readiness(self) -> tuple[bool, list[tuple[str, bool, str]]]:
         """Ready when this node can serve writes and consistent reads of every partition."""
@@ -81,16 +84,29 @@ class NodeFacts:
             for partition_id, (d, _) in self._host.descriptors.items()
             if len(d.in_sync) < len(d.replicas)
         )
-        # Fewer than three zones in sync is a warning: two still acknowledge. So is damage that
-        # nobody can heal: everything else is served.
+        # Fewer than three zones in sync is a warning: two still acknowledge. So are chunks that are
+        # in two zones yet, and damage that nobody can heal: everything else is served.
         why = "".join(f"; {line}" for line in self._reasons())
         checks.append(("in_sync", not missing, _naming("with fewer than all zones", missing) + why))
+        whole = self._repair.queued == 0 and self._repair.is_rebuilt
+        checks.append(("chunks", whole, self._missed()))
         checks.append(("quarantine", not self._quarantine.entries(), self._damage()))
         return ready, checks
 
     def is_reachable(self, node: str) -> bool:
         """Whether this node has a link to another; it is in touch with itself."""
         return node == self._hub.node_id or self._hub.is_reachable(node)
+
+    def _missed(self) -> str:
+        if not self._repair.is_rebuilt:
+            return "this node's disk is being filled anew"
+        queued = self._repair.queued
+        if queued is None:
+            return f"the repair queue of {self._zone} cannot be read now"
+        if not queued:
+            return f"none that {self._zone} missed is still to be copied here"
+        what = "chunk" if queued == 1 else "chunks"
+        return f"at least {queued} {what} that {self._zone} missed, still to be copied here"
 
     def _damage(self) -> str:
         entries = self._quarantine.entries()

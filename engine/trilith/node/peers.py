@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from trilith.cluster.cluster_map import MERGES, ClusterMap
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.node.facts import NodeFacts
+from trilith.node.repair import RepairStation
 from trilith.peers.hub import PeerHub
 from trilith.runtime.network import Buffer
 
@@ -28,7 +29,7 @@ class NodePeers:
         cluster_map: ClusterMap,
         facts: NodeFacts,
         work: Mapping[str, Callable[[], dict[str, Any]]],
-        repair_queue: Callable[[], Awaitable[dict[str, int] | None]],
+        repair: RepairStation,
         metrics: Metrics,
     ) -> None:
         """`work`: what runs in the background here, by its name in the status."""
@@ -36,7 +37,7 @@ class NodePeers:
         self._map = cluster_map
         self._facts = facts
         self._work = work
-        self._repair_queue = repair_queue
+        self._repair = repair
         self._metrics = metrics
         hub.serve(METRICS, self._serve_metrics)
         hub.serve(FACTS, self._serve_facts)
@@ -51,11 +52,13 @@ class NodePeers:
         self, peer: str, header: bytes, body: memoryview
     ) -> tuple[bytes, Buffer]:
         del peer, header, body
-        return b"", msgspec.json.encode(self._own_facts())
+        return b"", msgspec.json.encode(await self._own_facts())
 
-    def _own_facts(self) -> dict[str, Any]:
+    async def _own_facts(self) -> dict[str, Any]:
         return {
             **self._facts.node(),
+            "repair": self._repair.facts(),
+            "owed_chunks": await self._repair.owed(),
             **{name: facts() for name, facts in self._work.items()},
         }
 
@@ -84,7 +87,7 @@ class NodePeers:
 
     async def status(self) -> dict[str, Any]:
         """The cluster as this node and those that answer it see it; who does not is named."""
-        nodes = {self._hub.node_id: self._own_facts()}
+        nodes = {self._hub.node_id: await self._own_facts()}
         for node, body in (await self._ask_all(FACTS)).items():
             nodes[node] = msgspec.json.decode(body)
         behind = {
@@ -103,7 +106,7 @@ class NodePeers:
             "quarantine": sorted(damaged, key=lambda entry: int(entry["since_ms"])),
             "not_answering": sorted(set(self._map.nodes) - set(nodes)),
             "unable_to_merge": self._map.unable(MERGES, sorted(self._map.nodes)),
-            "repair_queue": await self._repair_queue(),
+            "repair_queue": await self._repair.pending_by_zone(),
             "node_facts": nodes,
             "answered_by": self._hub.node_id,
         }

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, cast
 
+import msgspec
+
 from trilith.chunks.pipeline import ChunkPipeline
 from trilith.chunks.rebuild import Rebuild
 from trilith.chunks.repair import RepairWorker
@@ -25,6 +27,7 @@ from trilith.config import Chunks
 from trilith.edge.metrics import Metrics
 from trilith.errors import TrilithError
 from trilith.node.lost_chunks import BucketNames, LostChunks
+from trilith.node.owed_chunks import OwedChunks
 from trilith.node.quarantine import Quarantine
 from trilith.objects.commands import Keys, ListRepairs
 from trilith.objects.references import ObjectReferences
@@ -65,6 +68,7 @@ class RepairStation:
         self._worker: RepairWorker[bytes]
         self._rebuild: Rebuild
         self._lost: LostChunks
+        self._owed: OwedChunks
         self._hub: PeerHub
 
     def attach(
@@ -104,6 +108,9 @@ class RepairStation:
             grace_s=config.gc_grace_seconds,
             log=self._log,
         )
+        self._owed = OwedChunks(
+            host, service, placement, self._zone, bucket_names, lambda: self.is_rebuilt
+        )
         self._lost = LostChunks(
             quarantine,
             self._worker,
@@ -125,7 +132,7 @@ class RepairStation:
 
     def heal_unless_queued(self, chunk_id: bytes) -> None:
         """This node lacks a chunk. While its queue or its rebuild is not through, they bring it."""
-        if not self._worker.progress.pending and self._rebuild.progress.done:
+        if self._worker.progress.queued == 0 and self._rebuild.progress.done:
             self._worker.heal_soon(chunk_id)
 
     def _damaged(self, chunk_id: bytes, zone: str) -> None:
@@ -180,6 +187,24 @@ class RepairStation:
             group.create_task(self._rebuild.run())
             group.create_task(self._worker.run())
             group.create_task(self._lost.run())
+
+    @property
+    def queued(self) -> int | None:
+        """Entries of the queue that this node sees to, at least; None: it cannot be read now."""
+        return self._worker.progress.queued
+
+    @property
+    def is_rebuilt(self) -> bool:
+        """Whether this node has what it had before its disk was lost, if one was."""
+        return self._rebuild.progress.done
+
+    async def owed(self) -> list[dict[str, Any]] | None:
+        """What this zone was never given, by this node's own log; None: that cannot be read."""
+        try:
+            return [msgspec.structs.asdict(owed) for owed in await self._owed.of_all()]
+        except TrilithError as error:
+            self._log("owed_chunks_unreadable", error=error.code, message=error.message)
+            return None
 
     def facts(self) -> dict[str, Any]:
         return {**asdict(self._worker.progress), "rebuild": asdict(self._rebuild.progress)}

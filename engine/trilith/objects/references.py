@@ -44,13 +44,6 @@ class ObjectReferences:
         async for page in self._pages(b"", KEYSPACE_END):
             yield page
 
-    async def is_referenced(self, stem: bytes, end: bytes, chunk_id: bytes) -> bool:
-        """Whether a segment between two logical keys of one partition names the chunk."""
-        async for page in self._pages(stem, end):
-            if any(page[i : i + 32] == chunk_id for i in range(0, len(page), 32)):
-                return True
-        return False
-
     async def users(self, chunk_ids: set[bytes]) -> AsyncIterator[tuple[bytes, bytes, str]]:
         """(chunk id, bucket id, object key) for each segment that names one of a few chunks.
 

@@ -6,12 +6,11 @@ objects, so listing walks the partitions; there is no order of age between objec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import cast
 
 from trilith.objects.commands import CompleteRepairs, DropRepair, GetRepair, ListRepairs, Records
-from trilith.objects.keys import OBJECTS_KEYSPACE, split_repair_key, stem_end, successor
-from trilith.objects.references import ObjectReferences
+from trilith.objects.keys import OBJECTS_KEYSPACE, split_repair_key, successor
 from trilith.objects.work_lists import work_pages
 from trilith.replication.parts import execute_part
 from trilith.replication.state_machine import Partitions
@@ -38,17 +37,18 @@ class RepairQueue:
         """Whether the zone has every chunk that was committed before the call."""
         return not await self.list_missing(zone, 1)
 
-    async def drop_if_unreferenced(self, token: bytes) -> bool:
-        """Take an entry off whose object is gone: nobody has or needs the chunk any more."""
+    async def give_up(self, token: bytes, is_lost: Callable[[], Awaitable[bool]]) -> bool:
+        """Take an entry off, durably, if its chunk is lost; whether it is off.
+
+        `is_lost` is asked once the entry was read: a manifest that is committed later, and makes
+        it anew, keeps it.
+        """
         only = (token, successor(token))
         query = self._partitions.query(OBJECTS_KEYSPACE, token, GetRepair(token), touched=only)
         found = cast(Records, await query)
         if not found.records:
             return True
-        stem = token[: stem_end(token)]
-        _, chunk_id = split_repair_key(token)
-        references = ObjectReferences(self._partitions)
-        if await references.is_referenced(stem, successor(stem), chunk_id):
+        if not await is_lost():
             return False
         command = DropRepair(token, found.records[0][0])
         await self._partitions.execute(OBJECTS_KEYSPACE, token, command)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
 from trilith.errors import WrongRange
+from trilith.replication.entry import PendingEntry
 from trilith.replication.in_flight import Overlay
+from trilith.replication.ranges import RangeRecord
 from trilith.replication.state_machine import FAMILY_MAX
 from trilith.storage.ordered_store import (
     DELETE,
@@ -113,6 +115,16 @@ class LeaderView(StoreView):
         for new_key, new_value in pending[position:]:
             if new_value is not None:
                 yield new_key[2:], new_value
+
+
+def logged_view(
+    store: OrderedReader, keyspace: int, record: RangeRecord, pending: Iterable[PendingEntry]
+) -> LeaderView:
+    """A partition as its whole log makes it: the store, and what is not applied yet."""
+    overlay = Overlay()
+    for entry in pending:
+        overlay.add(entry.index, entry.effects())
+    return LeaderView(store, keyspace, record.start, record.end, overlay)
 
 
 class CollectedEffects(msgspec.Struct):
