@@ -149,7 +149,11 @@ class Owed:
             return  # it was killed; who asks then asks again
         if said is None or not survivor.booted or before != self._told_by_records(survivor):
             return
-        told = {one["partition"]: (one["chunks"], len(one["objects"])) for one in said}
+        told = {
+            one["partition"]: (one["chunks"], len(one["objects"]))
+            for one in said
+            if one["chunks"] or not one["rebuilding"]
+        }
         if told != before:
             self._cluster.defects.append(f"recover says that {told} are lacking, but {before} are")
 
