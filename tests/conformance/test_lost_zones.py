@@ -208,7 +208,7 @@ def test_what_the_last_zone_was_never_given_is_named(
 ) -> None:
     if OUTSIDE in os.environ:
         pytest.skip(f"needs the processes, not only {OUTSIDE}")
-    slow = {"TRILITH_CHUNKS__REPAIR_BYTES_PER_SECOND_MAX": str(64 * 1024)}
+    slow = {"TRILITH_CHUNKS__REPAIR_BYTES_PER_SECOND_MAX": str(MIB)}
     cluster = start_cluster(environment=slow)
     try:
         _lose_two_zones_while_the_third_repairs(cluster)
@@ -229,7 +229,7 @@ def _lose_two_zones_while_the_third_repairs(cluster: Cluster) -> None:
     whole = os.urandom(3 * MIB)
     s3.put_object(Bucket="owed", Key="whole", Body=whole)
     cluster.zone("kill", "az3")
-    s3.put_object(Bucket="owed", Key="missed", Body=os.urandom(12 * MIB))
+    s3.put_object(Bucket="owed", Key="missed", Body=os.urandom(32 * MIB))
     cluster.zone("start", "az3")
     wait_until(lambda: bool(_owed_to(cluster, "az3")), deadline_s=60, what="az3 has the log")
     assert "chunks that a zone lacks: az3" in run_trilith("status", "--data", str(cluster.data_dir))
