@@ -7,7 +7,7 @@ from typing import Any
 import botocore.loaders
 import pytest
 
-from trilith.dynamodb import request_shapes, shapes, stream_shapes, validation
+from trilith.dynamodb import request_shapes, shapes, stream_shapes, unset_shapes, validation
 from trilith.dynamodb.errors import DynamoDBError
 
 MODEL = botocore.loaders.Loader().load_service_model("dynamodb", "service-2")
@@ -24,7 +24,12 @@ CHECKED_ELSEWHERE = {"TableClass"}
 
 
 @pytest.mark.parametrize(
-    ("model", "inputs"), [(MODEL, request_shapes.INPUTS), (STREAMS, stream_shapes.INPUTS)]
+    ("model", "inputs"),
+    [
+        (MODEL, request_shapes.INPUTS),
+        (STREAMS, stream_shapes.INPUTS),
+        (MODEL, unset_shapes.INPUTS),
+    ],
 )
 def test_every_input_is_the_one_of_the_service_model(
     model: dict[str, Any], inputs: dict[str, str]

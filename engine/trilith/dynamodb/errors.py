@@ -76,6 +76,13 @@ def validation(message: str) -> DynamoDBError:
     return DynamoDBError("ValidationException", message)
 
 
+def table_not_found(name: str) -> DynamoDBError:
+    """As the operations on tables word it; those on items do not say which table."""
+    return DynamoDBError(
+        "ResourceNotFoundException", f"Requested resource not found: Table: {name} not found"
+    )
+
+
 def serialization(message: str) -> DynamoDBError:
     """A body that is no JSON, or of other JSON types than the operation's."""
     return DynamoDBError("SerializationException", message)

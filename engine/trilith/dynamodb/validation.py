@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trilith.dynamodb import request_shapes, shapes, stream_shapes
+from trilith.dynamodb import request_shapes, shapes, stream_shapes, unset_shapes
 from trilith.dynamodb.attribute_values import item_from_wire
 from trilith.dynamodb.errors import DynamoDBError, serialization, validation
 from trilith.tables.values import Item
@@ -29,7 +29,8 @@ _TABLE_OPERATIONS = frozenset(
 )
 _INPUTS = {
     operation: (name, shapes.SHAPES[name])
-    for operation, name in (*request_shapes.INPUTS.items(), *stream_shapes.INPUTS.items())
+    for module in (request_shapes, stream_shapes, unset_shapes)
+    for operation, name in module.INPUTS.items()
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from trilith.dynamodb.context import Context
-from trilith.dynamodb.errors import DynamoDBError, validation
+from trilith.dynamodb.errors import DynamoDBError, table_not_found, validation
 from trilith.dynamodb.operations.index_requests import (
     check_updates,
     not_served,
@@ -217,20 +217,14 @@ async def _record(context: Context, name: str) -> TableRecord:
     try:
         return await context.catalog.describe(name)
     except TableNotFound:
-        raise _not_found(name) from None
+        raise table_not_found(name) from None
 
 
 async def _changed(context: Context, name: str, change: Any) -> TableRecord:
     try:
         return await context.catalog.change(name, change)
     except TableNotFound:
-        raise _not_found(name) from None
-
-
-def _not_found(name: str) -> DynamoDBError:
-    return DynamoDBError(
-        "ResourceNotFoundException", f"Requested resource not found: Table: {name} not found"
-    )
+        raise table_not_found(name) from None
 
 
 def _require_serving(record: TableRecord) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from trilith.dynamodb.context import Context
-from trilith.dynamodb.errors import DynamoDBError, validation
+from trilith.dynamodb.errors import DynamoDBError, table_not_found, validation
 from trilith.dynamodb.wire import encode
 from trilith.errors import TableNotFound
 from trilith.tables.definitions import TableRecord
@@ -31,7 +31,7 @@ async def update_time_to_live(context: Context, document: dict[str, Any]) -> byt
     try:
         record = await context.catalog.change(name, change)
     except TableNotFound:
-        raise _not_found(name) from None
+        raise table_not_found(name) from None
     await context.expirer.try_settle(record, SETTLE_S)
     return encode({"TimeToLiveSpecification": given})
 
@@ -59,7 +59,7 @@ async def describe_time_to_live(context: Context, document: dict[str, Any]) -> b
     try:
         record = await context.catalog.describe(name)
     except TableNotFound:
-        raise _not_found(name) from None
+        raise table_not_found(name) from None
     is_on = bool(record.ttl_attribute)
     if record.ttl_settled:
         status = "ENABLED" if is_on else "DISABLED"
@@ -69,9 +69,3 @@ async def describe_time_to_live(context: Context, document: dict[str, Any]) -> b
     if is_on:
         description["AttributeName"] = record.ttl_attribute
     return encode({"TimeToLiveDescription": description})
-
-
-def _not_found(name: str) -> DynamoDBError:
-    return DynamoDBError(
-        "ResourceNotFoundException", f"Requested resource not found: Table: {name} not found"
-    )
