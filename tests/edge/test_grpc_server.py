@@ -135,7 +135,10 @@ def test_a_defect_is_an_internal_error_without_its_words() -> None:
 
 def test_a_call_past_its_deadline_ends_in_the_server_too() -> None:
     async def scenario(running: _Running) -> None:
-        assert isinstance(await running.ask(timeout_s=0.2), TrilithError)
+        for timeout_s in (0.2, 1.0, 5.0):  # a slow machine may not get the call out in time
+            assert isinstance(await running.ask(timeout_s=timeout_s), TrilithError)
+            if running.service.begun:
+                break
         await running.until(lambda: running.server.in_flight == 0)
         await running.until(lambda: len(running.records) == 1)
 

@@ -101,10 +101,12 @@ class AutoSplit:
         elif heat.hot_since is None:
             heat.hot_since = now
         elif now - heat.hot_since >= partitions.split_after_seconds and now >= heat.not_before:
-            heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
             division = self._divisions[replica.descriptor.keyspace]
             written, read = list(leader.recent_keys), self._reads.places(replica.partition_id)
             keys = written if by_writing >= by_reading else read
+            if len(keys) < SAMPLES_MIN:
+                return  # hot, and not known where: the next look knows more
+            heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
             place = median(keys, division, replica.range)
             why = f"{rate:.0f} commands and {reads:.0f} reads a second"
             if place is None:

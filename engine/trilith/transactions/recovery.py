@@ -25,7 +25,7 @@ from trilith.transactions.stage import lock_behind
 
 PATIENCE_MS = 2000
 RESERVE_DEADLINE_S = 0.5
-CONFLICT_S_MAX = 1.5
+CONFLICT_S_MAX = 3.0  # an ordinary write outlasts a coordinator that has just died
 _DELAY_S_MIN = 0.005
 _DELAY_S_MAX = 0.1
 _TOGETHER_MAX = 32
