@@ -1,4 +1,5 @@
-"""Chunks, told as stories: while the log knows a split and the map does not; and unread ones."""
+"""Objects, told as stories: while the log knows a split and the map does not; chunks that nobody
+reads; a deletion that died halfway."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from tests.simulation.registers import ask
 from tests.simulation.verdicts import converged
 
 from trilith.cluster.bootstrap import OBJECTS, SYSTEM
+from trilith.objects.commands import CloseBucket
 from trilith.objects.division import ObjectsDivision
 from trilith.objects.keys import stem_of
 from trilith.replication.descriptor import Descriptor
@@ -142,6 +144,23 @@ def test_a_chunk_that_rots_and_is_not_read_is_found_and_healed() -> None:
         path = extent_path("chunks", location.extent)
         scene.n3.disk.flip(path, location.offset + location.length // 2)
         assert not every_zone_is_whole(scene.cluster)  # and `_play` asks for that in the end
+
+    _play(story)
+
+
+def test_a_bucket_whose_deletion_died_halfway_is_taken_back_by_the_next_writer_at_once() -> None:
+    """The router asked a closed partition again for ten seconds, and was answered the same."""
+
+    async def story(scene: ObjectScene) -> None:
+        station: Any = scene.n1
+        bucket = await ask(scene.n1, station.objects.get_bucket(BUCKET))
+        key = stem_of(bucket.bucket_id, LEFT)
+        close = CloseBucket(key, bucket.bucket_id, bucket.generation)
+        await ask(scene.n1, scene.n1.router.execute(OBJECTS, key, close))
+        before = scene.cluster.loop.now
+        await scene.put(scene.n1, LEFT)
+        assert scene.cluster.loop.now - before < 1.0
+        assert await scene.reads_whole(scene.n3, LEFT)
 
     _play(story)
 

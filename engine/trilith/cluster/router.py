@@ -15,6 +15,8 @@ import msgspec
 
 from trilith.cluster.forwarding import Forwarding, ModelCodec, read_here
 from trilith.errors import (
+    BucketClosed,
+    ConditionalConflict,
     DeadlineExceeded,
     DiskFull,
     NotEnoughZones,
@@ -43,8 +45,16 @@ SILENCE_LOOK_S = 0.1
 EVENTUAL_WAIT_S = 0.1
 COMMAND_ATTEMPT_S = 6.0
 TOKENS_DRAWN = 64  # random bytes for so many tokens are drawn at once
-# The client had better slow down.
-NOT_RETRIED = (DiskFull, Overloaded, Stopping, ThroughputExceeded)
+# The client had better slow down, or whoever made the command must decide anew: the same command
+# would be answered the same.
+NOT_RETRIED = (
+    BucketClosed,
+    ConditionalConflict,
+    DiskFull,
+    Overloaded,
+    Stopping,
+    ThroughputExceeded,
+)
 
 
 class Router:
