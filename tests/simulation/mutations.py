@@ -552,17 +552,19 @@ def _mutations() -> Iterator[Mutation]:
         ("an epoch not journaled", _forget_the_epoch_in_a_crash, ["kill", "power", "isolate"]),
     ):
         yield Mutation(make.__name__.strip("_"), what, make, kinds)
-    merges = ["split", "merge", "pause", "isolate", "stall", "cut", "kill"]
-    for what, make in (
-        ("absorbed what is not all here", _absorb_what_is_not_here),
-        ("a retry not found after a merge", _forget_retries_at_a_merge),
+    merges = ["split", "merge", "pause", "isolate", "stall", "cut", "kill", "reset"]
+    behind = ["split", "merge", "burn", "kill", "power", "rot"]
+    for what, make, kinds in (
+        ("absorbed what is not all here", _absorb_what_is_not_here, behind),
+        ("a retry not found after a merge", _forget_retries_at_a_merge, merges),
     ):
-        yield Mutation(make.__name__.strip("_"), what, make, [*merges, "reset"])
+        yield Mutation(make.__name__.strip("_"), what, make, kinds)
     lost = ["two_zones_lost", "isolate", "kill", "pause"]
     torn = ["split", "coordinator_slow", "isolate"]
+    untold = ["split", "isolate", "coordinator_lossy", "kill"]
     for what, make, kinds in (
         ("references that a stale map hides", _walk_references_by_the_map_alone, torn),
-        ("a child with who lacks its chunks", _rejoin_before_a_split_is_told, torn),
+        ("a child with who lacks its chunks", _rejoin_before_a_split_is_told, untold),
         ("a touched chunk collected", _collect_what_was_just_touched, ["slow_link", "slow_disk"]),
         ("no grace period", _collect_without_a_grace_period, ["slow_link", "pause"]),
         ("a rejoin without its chunks", _rejoin_without_its_chunks, ["kill", "isolate", "burn"]),

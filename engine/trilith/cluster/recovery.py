@@ -1,4 +1,5 @@
-"""Two zones are gone for good: make the third the sole source (DESIGN: replication, rule 9).
+"""Two zones are gone for good: make the third the sole source (DESIGN: replication, rule 9;
+Recover in the model).
 
 Only descriptors change here. The survivor then leads every partition in a new epoch, applies the
 whole of its durable log (the commit index may have reached it one message late), and answers reads;

@@ -1,7 +1,7 @@
 """Heartbeats between this node and every other: they carry the leases of all partitions at once.
 
 An idle cluster sends these and nothing else, whatever the number of partitions (Promise and Grant
-in the model).
+in the model; HolderBeats and GiverAnswers in Lease.tla).
 """
 
 from __future__ import annotations

@@ -496,7 +496,8 @@ class ReplicaHost:
         self._spawn(elect())
 
     async def _abdicate(self, replica: Replica) -> None:
-        """We lead on record and cannot: our log is damaged, has no room, or lacks what others have.
+        """We lead on record and cannot: our log is damaged, has no room, or lacks what others have
+        (Abdicate in the model of merges).
 
         Damaged, we leave the in-sync set. Merely full, we still have everything: we stay, and the
         new leader drops us when we stall.

@@ -2,7 +2,7 @@
 
 The set changes only by compare-and-swap on the descriptor. While the outcome of a swap is unknown
 the leader requires the stricter of both sets: a follower being dropped is still waited for, one
-being added is waited for already (Shrink and Expand in the model).
+being added is waited for already (Shrink and Expand in the model; Drop and Join in Merging.tla).
 """
 
 from __future__ import annotations

@@ -365,7 +365,8 @@ class Leader:
     # the range
 
     def split(self, key: bytes, child: int) -> int:
-        """Log that keys from `key` on are partition `child`'s; the entry's index.
+        """Log that keys from `key` on are partition `child`'s; the entry's index (Split in the
+        model of merges).
 
         Raises ConditionalConflict while another split is on its way, WrongRange, Unavailable.
         """
@@ -440,7 +441,7 @@ class Leader:
         return index
 
     def _append_entry(self, split: Split | None = None, merge: Merge | None = None) -> int:
-        """Log the batch as one entry and send it to the followers."""
+        """Log the batch as one entry and send it to the followers (Write in the model)."""
         replica, operations, keys = self.replica, self._batch, self._batch_keys
         payload, batch = encode_payload(keys, operations, split, merge)
         previous_index, previous_epoch = replica.log.last_index, replica.log.last_epoch

@@ -38,7 +38,9 @@ class PeerLease:
     )
 
     def __init__(self, lease_s: float, margin_s: float, *, started_at: float) -> None:
-        """`started_at`: before this, a former run of this process may have given leases."""
+        """`started_at`: before this, a former run of this process may have given leases
+        (GiverRestarts in Lease.tla).
+        """
         self._lease_s = lease_s
         self._margin_s = margin_s
         self.promised_until = NEVER  # held: the peer will not take over from us
@@ -58,7 +60,7 @@ class PeerLease:
     def received(
         self, sent_at: float, echo: float, *, promise: bool, grants: bool, now: float
     ) -> None:
-        """A heartbeat arrived.
+        """A heartbeat arrived (HolderReceives in Lease.tla).
 
         An echo from the future is a defect of the peer, and gives nothing.
         """

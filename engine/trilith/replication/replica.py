@@ -307,7 +307,7 @@ class Replica:
                 self._acknowledge()  # nothing new: the leader tells at once how far to apply
             await self._waiters.wait(index)
 
-    # following
+    # following (FollowerAppend in the model; AppendTo, Follow, Overtaken in Merging.tla)
 
     def receive_append(self, sender: str, message: Append) -> None:
         if self.retired:

@@ -153,7 +153,7 @@ class Splitting:
         self._spawn(run())
 
     async def _publish(self, parent: Replica) -> None:
-        """Steps 3 and 4. Raises CoordinatorUnavailable."""
+        """Steps 3 and 4 (Create and Shorten in Merging.tla). Raises CoordinatorUnavailable."""
         record = parent.range
         seen = await self._swaps.refresh(parent.partition_id)
         if seen is None or seen[0].leader != self._node_id or parent.leader is None:

@@ -1,4 +1,4 @@
-"""Which segments the journal may drop, and the removal of their files."""
+"""Which segments the journal may drop, and the removal of their files (Trim in Merging.tla)."""
 
 from __future__ import annotations
 
