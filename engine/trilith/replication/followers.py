@@ -84,7 +84,6 @@ class Progress:
         self.unacked_bytes = 0
         self.unacked_since = 0.0
         self.up_since = 0.0
-        self.dropped_at = 0.0
         # When it was first probed, or refused what we sent, since it last came forward; else None.
         self.probing_since: float | None = None
         self.probed_at = 0.0
