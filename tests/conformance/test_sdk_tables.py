@@ -170,7 +170,7 @@ def test_indexes_of_a_provisioned_table_have_units_of_their_own(db: Client, tabl
     assert made.describe().global_indexes[1].throughput == (6, 7)
     made.update_table(add_index=Index("three", ("c", "N"), throughput=(1, 1)))
     assert made.wait_active().global_indexes[2].throughput == (1, 1)
-    with pytest.raises(errors.InvalidRequest, match="ProvisionedThroughput should not be"):
+    with pytest.raises(errors.InvalidRequest, match="Neither ReadCapacityUnits nor"):
         table.update_table(add_index=Index("by_c", ("c", "N"), throughput=(1, 1)))
 
 
@@ -252,7 +252,7 @@ def test_tags_are_added_replaced_and_taken_away(table: Any) -> None:
     assert table.tags() == {"cost": "2"}
     with pytest.raises(errors.InvalidRequest):
         table.tag({})
-    with pytest.raises(errors.InvalidRequest, match="50 tags"):
+    with pytest.raises(errors.InvalidRequest, match="Number of Tags exceed"):
         table.tag({str(n): "" for n in range(50)})
 
 

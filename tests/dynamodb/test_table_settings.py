@@ -94,10 +94,16 @@ def test_what_nobody_asked_to_be_warm_is_as_warm_as_it_serves() -> None:
 def test_warm_throughput_cannot_be_lowered(given: dict[str, int], member: str) -> None:
     text = message(LocalApp(), "CreateTable", **KEYS, WarmThroughput=given)
     assert member in text
-    assert "lower than current WarmThroughput" in text
+    assert text.endswith(
+        "for WarmThroughput for table is lower than initial throughput for OnDemand"
+    )
     app = created(WarmThroughput=warm(24_000, 8000))
     lower = message(app, "UpdateTable", TableName="people", WarmThroughput=warm(24_000, 7999))
-    assert "lower than current WarmThroughput: 8000" in lower
+    assert lower == (
+        "One or more parameter values were invalid: Requested WriteUnitsPerSecond for "
+        "WarmThroughput for table is lower than current WarmThroughput, decreasing WarmThroughput "
+        "is not supported"
+    )
     assert described(app)["WarmThroughput"]["WriteUnitsPerSecond"] == 8000
 
 

@@ -14,7 +14,7 @@ from trilith.dynamodb.errors import DynamoDBError, validation
 from trilith.dynamodb.operations.table_settings import (
     INVALID,
     changed_warm_throughput,
-    new_warm_throughput,
+    require_change,
 )
 from trilith.tables.definitions import (
     ACTIVE,
@@ -38,8 +38,20 @@ _ONE_AT_A_TIME = (
     "table"
 )
 _SAME_NAME = "Both the Hash Key and the Range Key element in the KeySchema have the same name"
-_SOME_SAME_NAME = "Invalid KeySchema: Some elements of the KeySchema have the same name"
+_SOME_SAME_NAME = "The KeySchema contains multiple key attributes with the same name"
+_HASHES_FIRST = (
+    f"{INVALID}All HASH key attributes must precede RANGE key attributes in the KeySchema"
+)
 _ACTIONS = ("Update", "Create", "Delete")
+# What UpdateTable does not change while it makes or unmakes an index.
+_NOT_WITH_AN_INDEX = {
+    "ProvisionedThroughput": "You cannot create or delete index while updating table IOPS",
+    "StreamSpecification": "You cannot create or delete index while changing stream status",
+    "DeletionProtectionEnabled": (
+        "DeletionProtection modification must be the only operation in the request"
+    ),
+    "TableClass": "TableClass modification must be the only operation in the request",
+}
 
 Attributes = dict[str, KeyAttribute]
 
@@ -54,24 +66,34 @@ def attributes_of(document: dict[str, Any]) -> Attributes:
     for one in document.get("AttributeDefinitions", ()):
         name = one["AttributeName"]
         if name in found:
-            raise validation(f"{INVALID}Duplicate AttributeName in AttributeDefinitions: {name}")
+            raise validation(f"Attribute Name is duplicated: {name}")
         found[name] = KeyAttribute(name, one["AttributeType"])
     return found
 
 
 def key_schema(
-    schema: list[dict[str, str]], attributes: Attributes, *, is_index: bool = False
+    schema: list[dict[str, str]], attributes: Attributes, where: str = "keySchema"
 ) -> tuple[KeyAttribute, KeyAttribute | None]:
-    """Partition and sort key. The order of the checks is the service's."""
+    """Partition and sort key of a table, or of a local index (`where` in the request).
+
+    The order of the checks is the service's.
+    """
     names = [element["AttributeName"] for element in schema]
     _require_hash_first(schema)
     if len(names) > 2:
-        raise validation(f"{INVALID}Too many KeySchemaElements: at most two are allowed here")
+        shown = ", ".join(
+            f"KeySchemaElement(attributeName={one['AttributeName']}, keyType={one['KeyType']})"
+            for one in schema
+        )
+        raise validation(
+            f"1 validation error detected: Value '[{shown}]' at '{where}' failed to satisfy "
+            "constraint: Member must have length less than or equal to 2"
+        )
     if len(names) == 2 and names[0] == names[1]:
         raise validation(_SAME_NAME)
     if len(names) == 2 and schema[1]["KeyType"] != "RANGE":
         raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
-    _require_defined(names, attributes, is_index=is_index)
+    _require_defined(names, attributes, is_index=where != "keySchema")
     return attributes[names[0]], attributes[names[1]] if len(names) == 2 else None
 
 
@@ -91,11 +113,11 @@ def _global_key_schema(
     for kind, count in (("HASH", hashes), ("RANGE", len(types) - hashes)):
         if count > KEY_ATTRIBUTES_MAX:
             raise validation(
-                f"{INVALID}Too many {kind} elements in the KeySchema: {count}, "
-                f"at most {KEY_ATTRIBUTES_MAX} are allowed"
+                f"{INVALID}The KeySchema exceeds the maximum allowed number of {kind} key "
+                "attributes"
             )
     if "RANGE" in types[:hashes]:
-        raise validation("Invalid KeySchema: All HASH elements must precede the RANGE elements")
+        raise validation(_HASHES_FIRST)
     _require_defined(names, attributes, is_index=True)
     keys = [attributes[name] for name in names]
     return keys[:hashes], keys[hashes:]
@@ -140,7 +162,8 @@ def local_indexes(
     for number, one in enumerate(given):
         name = one["IndexName"]
         _require_new_name(name, indexes)
-        index_partition, index_sort = key_schema(one["KeySchema"], attributes, is_index=True)
+        where = f"localSecondaryIndexes.{number + 1}.member.keySchema"
+        index_partition, index_sort = key_schema(one["KeySchema"], attributes, where)
         if index_partition.name != partition.name:
             raise validation(
                 f"{INVALID}Index KeySchema does not have the same leading hash key as table "
@@ -202,7 +225,9 @@ def _global_index(
         now_ms,
         read_units,
         write_units,
-        warm=new_warm_throughput(one, billing_mode, read_units, write_units),
+        warm=changed_warm_throughput(
+            None, one, billing_mode, read_units, write_units, f"index {name}"
+        ),
         more_partition=tuple(partition[1:]),
         more_sort=tuple(sort[1:]),
     )
@@ -237,7 +262,8 @@ def _projection(projection: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
             f"{INVALID}ProjectionType is INCLUDE, but NonKeyAttributes is not specified"
         )
     if len(set(included)) < len(included):
-        raise validation(f"{INVALID}Duplicate NonKeyAttributes: [{', '.join(included)}]")
+        twice = next(name for name in included if included.count(name) > 1)
+        raise validation(f"{INVALID}Duplicate element in NonKeyAttributes: {twice}")
     return kind, tuple(included)
 
 
@@ -262,6 +288,8 @@ def require_few_included(record: TableRecord) -> None:
 
 def check_updates(document: dict[str, Any]) -> None:
     """What of GlobalSecondaryIndexUpdates is wrong whatever the table. Raises DynamoDBError."""
+    if document.get("GlobalSecondaryIndexUpdates") == []:
+        raise validation(f"{INVALID}List of GlobalSecondaryIndexUpdates is empty")
     seen: set[str] = set()
     for update in document.get("GlobalSecondaryIndexUpdates", ()):
         actions = [action for action in _ACTIONS if update.get(action) is not None]
@@ -273,9 +301,8 @@ def check_updates(document: dict[str, Any]) -> None:
             )
         if len(actions) > 1:
             raise validation(
-                f"{INVALID}Only one of GlobalSecondaryIndexUpdate.Update, "
-                "GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete can be "
-                "specified"
+                f"{INVALID}Only one global secondary index action is allowed per "
+                "GlobalSecondaryIndexUpdate object"
             )
         name = update[actions[0]]["IndexName"]
         if name in seen:
@@ -287,6 +314,9 @@ def check_updates(document: dict[str, Any]) -> None:
     online = [u for u in document.get("GlobalSecondaryIndexUpdates", ()) if "Update" not in u]
     if len(online) > 1:
         raise DynamoDBError("LimitExceededException", _ONE_AT_A_TIME)
+    for member, message in _NOT_WITH_AN_INDEX.items() if online else ():
+        if member in document and "BillingMode" not in document:
+            raise validation(f"{INVALID}{message}")
 
 
 def with_updates(
@@ -297,7 +327,7 @@ def with_updates(
         if "Create" in update:
             record = _with_new(record, document, update["Create"], index_id, now_ms)
         elif "Delete" in update:
-            index = _existing(record, update["Delete"]["IndexName"])
+            index = _existing(record, update["Delete"]["IndexName"], "delete")
             _require_no_other_work(record, index.name)
             if index.status == DELETING:
                 raise _in_use(record, index)
@@ -312,7 +342,7 @@ def _with_new(
 ) -> TableRecord:
     name = one["IndexName"]
     if record.index(name) is not None or record.global_index(name) is not None:
-        raise validation(f"{INVALID}Attempting to create an index which already exists: {name}")
+        raise validation("Attempting to create an index which already exists")
     _require_no_other_work(record, "")
     if len(record.global_indexes) >= GLOBAL_INDEXES_MAX:
         raise DynamoDBError(
@@ -322,6 +352,9 @@ def _with_new(
         )
     declared = {attribute.name: attribute for attribute in record.attributes}
     given = attributes_of(document)
+    if not given:
+        raise validation(f"{INVALID}AttributeDefinitions is not specified for index: {name}")
+    _require_units(one, record.billing_mode)
     index = _global_index(one, given, record.billing_mode, index_id, now_ms)
     _require_same_types(declared, index)
     index = msgspec.structs.replace(index, born=record.revision + 1)
@@ -330,6 +363,21 @@ def _with_new(
     for key in index.key_attributes():
         declared.setdefault(key.name, key)
     return msgspec.structs.replace(record, attributes=tuple(declared.values()))
+
+
+def _require_units(one: dict[str, Any], billing_mode: str) -> None:
+    """UpdateTable's words for what CreateTable says otherwise."""
+    name, is_given = one["IndexName"], "ProvisionedThroughput" in one
+    if billing_mode == PAY_PER_REQUEST and is_given:
+        raise validation(
+            f"{INVALID}Neither ReadCapacityUnits nor WriteCapacityUnits can be specified for "
+            f"index: {name} when BillingMode is PAY_PER_REQUEST"
+        )
+    if billing_mode == PROVISIONED and not is_given:
+        raise validation(
+            f"{INVALID}Both ReadCapacityUnits and WriteCapacityUnits must be specified for "
+            f"index: {name}"
+        )
 
 
 def _require_same_types(declared: Attributes, index: GlobalIndex) -> None:
@@ -349,20 +397,33 @@ def _require_same_types(declared: Attributes, index: GlobalIndex) -> None:
 def _with_units(record: TableRecord, update: dict[str, Any]) -> TableRecord:
     if update.get("OnDemandThroughput"):
         raise not_served("OnDemandThroughput")
-    index = _existing(record, update["IndexName"])
+    index = _existing(record, update["IndexName"], "update")
     if index.status == DELETING:
         raise _in_use(record, index)
     mode, throughput = record.billing_mode, update.get("ProvisionedThroughput")
     read, write = index.read_units, index.write_units
     if throughput is not None or update.get("WarmThroughput") is None:
-        read, write = _units(throughput, index.name, mode)
+        read, write = _changed_units(throughput, index, mode)
     changed = msgspec.structs.replace(
         index,
         read_units=read,
         write_units=write,
-        warm=changed_warm_throughput(index.warm, update, mode, read, write),
+        warm=changed_warm_throughput(index.warm, update, mode, read, write, f"index {index.name}"),
     )
     return _with_index(record, changed)
+
+
+def _changed_units(
+    throughput: dict[str, int] | None, index: GlobalIndex, billing_mode: str
+) -> tuple[int, int]:
+    if billing_mode == PAY_PER_REQUEST:
+        raise validation(
+            f"{INVALID}The only Updates for index: {index.name} when TableThroughputMode is "
+            "PAY_PER_REQUEST can be to OnDemandThroughput, WarmThroughput"
+        )
+    units = _units(throughput, index.name, billing_mode)
+    require_change(f"index {index.name}", (index.read_units, index.write_units), units)
+    return units
 
 
 def with_billing(record: TableRecord, document: dict[str, Any], before: str) -> TableRecord:
@@ -384,11 +445,14 @@ def with_billing(record: TableRecord, document: dict[str, Any], before: str) -> 
     return record
 
 
-def _existing(record: TableRecord, name: str) -> GlobalIndex:
+def _existing(record: TableRecord, name: str, verb: str) -> GlobalIndex:
     index = record.global_index(name)
+    if record.index(name) is not None:
+        raise validation(f"Cannot {verb} an index that is not a GlobalSecondaryIndex: {name}")
     if index is None:
         raise DynamoDBError(
-            "ResourceNotFoundException", f"Requested resource not found: Index: {name} not found"
+            "ResourceNotFoundException",
+            f"Requested resource not found: Index {name} for table {record.name}",
         )
     return index
 

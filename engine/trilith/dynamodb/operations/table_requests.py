@@ -18,8 +18,9 @@ from trilith.dynamodb.operations.index_requests import (
 from trilith.dynamodb.operations.stream_settings import first_streams
 from trilith.dynamodb.operations.table_settings import (
     INVALID,
+    changed_warm_throughput,
     checked_tags,
-    new_warm_throughput,
+    require_change,
     table_class_of,
 )
 from trilith.tables.definitions import PAY_PER_REQUEST, PROVISIONED, Stream, TableRecord
@@ -70,7 +71,7 @@ def new_record(
         tags=checked_tags(document),
         global_indexes=global_indexes(document, attributes, billing_mode, indexes, new_id, now_ms),
         streams=first_streams(document, now_ms, streams_before),
-        warm=new_warm_throughput(document, billing_mode, read_units, write_units),
+        warm=changed_warm_throughput(None, document, billing_mode, read_units, write_units),
     )
     _require_used(attributes, record)
     require_few_included(record)
@@ -112,6 +113,13 @@ def changed_billing(document: dict[str, Any], record: TableRecord) -> tuple[str,
     mode = document.get("BillingMode") or record.billing_mode
     if document.get("BillingMode") is None and document.get("ProvisionedThroughput") is None:
         return record.billing_mode, record.read_units, record.write_units
-    if mode == PAY_PER_REQUEST and document.get("ProvisionedThroughput") is None:
-        return mode, 0, 0
-    return _billing(document, mode)
+    if document.get("ProvisionedThroughput") is None:
+        if mode == PAY_PER_REQUEST:
+            return mode, 0, 0
+        raise validation(
+            f"{INVALID}ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+        )
+    billing = _billing(document, mode)
+    if record.billing_mode == PROVISIONED:
+        require_change("the table", (record.read_units, record.write_units), billing[1:])
+    return billing

@@ -33,6 +33,12 @@ from trilith.errors import OutcomeUnknown, TableNotFound, Unavailable
 from trilith.tables.definitions import Stream, TableRecord, ended
 
 LIST_LIMIT_MAX = 100
+_NOTHING_TO_UPDATE = (
+    "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
+    "GlobalSecondaryIndexUpdates, SSESpecification, ReplicaUpdates, MultiAccountReplicaReady, "
+    "ReplicaTransitRoleArn, MultiRegionConsistency, DeletionProtectionEnabled, "
+    "OnDemandThroughput, WarmThroughput or TableClass is required"
+)
 _UPDATE_NOT_SERVED = (
     "SSESpecification",
     "ReplicaUpdates",
@@ -98,10 +104,7 @@ async def update_table(context: Context, document: dict[str, Any]) -> bytes:
         "WarmThroughput",
     )
     if all(document.get(member) in (None, []) for member in members):
-        raise validation(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, "
-            "GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required"
-        )
+        raise validation(_NOTHING_TO_UPDATE)
     check_updates(document)
     index_id = context.catalog.new_table_id()
 
@@ -138,8 +141,8 @@ async def delete_table(context: Context, document: dict[str, Any]) -> bytes:
         _require_serving(record)
         if record.is_protected:
             raise validation(
-                f"Resource cannot be deleted as it is currently protected against deletion. "
-                f"Disable deletion protection first. (Table: {name})"
+                "Resource cannot be deleted as it is currently protected against deletion. "
+                "Disable deletion protection first."
             )
         streams = ended(record.streams, context.clock.wall_ms())
         return msgspec.structs.replace(record, deleting=True, streams=streams)
@@ -165,6 +168,8 @@ async def tag_resource(context: Context, document: dict[str, Any]) -> bytes:
 async def untag_resource(context: Context, document: dict[str, Any]) -> bytes:
     name = _resource(document)
     keys = document["TagKeys"]
+    if not keys:
+        raise validation("Atleast one Tag Key needs to be provided as Input.")
     if not keys:
         raise validation("Atleast one Tag Key needs to be provided as Input.")
 
