@@ -522,6 +522,7 @@ def _mutations() -> Iterator[Mutation]:
     crashes = ["kill", "power", "isolate", "pause", "slow_disk"]
     links = ["isolate", "cut", "slow_link", "pause"]
     disk = ["blackout", "power", "slow_disk"]
+    lost_logs = ["rot", "kill", "split", "merge", "burn"]
     for what, make, kinds in (
         ("acknowledged before the slowest replica", _acknowledge_before_the_slowest, crashes),
         ("acknowledged before the sync", _acknowledge_before_the_sync, disk),
@@ -542,7 +543,7 @@ def _mutations() -> Iterator[Mutation]:
         ("a grant kept over an epoch", _keep_a_grant_over_an_epoch, ["hand_over_behind_a_cut"]),
         ("a retry not found in the child", _forget_retries_at_a_split, splits),
         ("a child in sync everywhere", _name_all_replicas_in_sync_in_the_child, splits),
-        ("a child led without its log", _lead_a_child_without_its_log, ["rot", "kill", "split"]),
+        ("a child led without its log", _lead_a_child_without_its_log, lost_logs),
         (
             "a rejoin without the inherited",
             _join_without_the_inherited,
