@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +77,8 @@ def test_settings_change_with_a_restart_of_all_nodes_and_a_node_of_another_mind_
                 what="the node says how it differs",
             )
             assert {s["in_force"][GRACE] for s in _settings(cluster)} == {900}
+            given = Path(f"/proc/{node.pid}/environ").read_bytes()
+            assert b"GLIBC_TUNABLES=glibc.malloc" in given, "as `trilith serve` starts its nodes"
             # Waited for as well: a node that starts may leave one question of many unanswered.
             wait_until(
                 lambda: (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,23 @@ def node(parent_pid: int | None, **given: Any) -> None:
 
         end_with_parent(parent_pid)
     options = node_options(**given)
+    if parent_pid is None:
+        from trilith.runtime.memory import NODE_ENVIRONMENT
+
+        _begin_anew_with(NODE_ENVIRONMENT)
     from trilith.node.composition import run_node
 
     sys.exit(run_node(options))
+
+
+def _begin_anew_with(settings: Mapping[str, str]) -> None:
+    """What the C library reads when a process begins, and `trilith serve` gives its nodes: this
+    program again in its own place, with those of the settings that it was started without.
+    """
+    missing = {name: value for name, value in settings.items() if name not in os.environ}
+    if missing:
+        arguments = [sys.executable, *sys.orig_argv[1:]]
+        os.execve(sys.executable, arguments, {**os.environ, **missing})  # noqa: S606
 
 
 def node_options(

@@ -18,7 +18,7 @@ import msgspec
 
 from trilith import __version__, config, presence
 from trilith.node_options import ZONES, Credentials
-from trilith.runtime.memory import MALLOC_TUNABLES
+from trilith.runtime.memory import NODE_ENVIRONMENT
 from trilith.supervisor import console_client, earlier_run, reserved_ports, rotation
 from trilith.supervisor.control import ControlError, ControlServer
 from trilith.supervisor.data_directory import DataDirectory
@@ -390,9 +390,7 @@ def node_environment(
         for name, value in environment.items()
         if not name.startswith(config.ENVIRONMENT_PREFIX)
     }
-    # glibc gives every thread its own arena of freed memory; a node has few busy threads.
-    kept.setdefault("MALLOC_ARENA_MAX", "2")
-    kept.setdefault("GLIBC_TUNABLES", MALLOC_TUNABLES)
+    kept = NODE_ENVIRONMENT | kept
     if credentials is not None:
         kept["TRILITH_ROOT_ACCESS_KEY"] = credentials.access_key
         kept["TRILITH_ROOT_SECRET_KEY"] = credentials.secret_key
