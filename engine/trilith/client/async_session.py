@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -59,8 +60,15 @@ class AsyncSession:
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def close(self) -> None:
-        channels, self._channels = list(self._channels.values()), {}
+        channels = list(self._channels.values())
+        self._channels.clear()
         await asyncio.gather(*(channel.close() for channel in channels))
+
+    def with_timeout(self, timeout_s: float) -> Self:
+        """Another one of the same channels, for calls that have so long."""
+        other = copy.copy(self)
+        other._timeout_s = timeout_s
+        return other
 
     def channel(self, address: str) -> grpc.aio.Channel:
         channel = self._channels.get(address)

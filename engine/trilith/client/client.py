@@ -74,6 +74,12 @@ class Client:
         """Close the connections; calls in work fail."""
         self._session.close()
 
+    def with_timeout(self, timeout_s: float) -> Self:
+        """This client for calls that have so long, with their retries. Both have the same
+        connections, and are closed together.
+        """
+        return type(self)(self._session.with_timeout(timeout_s))
+
     def bucket(self, name: str) -> Bucket:
         """A bucket by its name; asks nobody whether there is one."""
         return Bucket(self._session, name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import grpc
 
@@ -61,9 +62,16 @@ class Session:
 
     def close(self) -> None:
         with self._lock:
-            channels, self._channels = list(self._channels.values()), {}
+            channels = list(self._channels.values())
+            self._channels.clear()
         for channel in channels:
             channel.close()
+
+    def with_timeout(self, timeout_s: float) -> Self:
+        """Another one of the same channels, for calls that have so long."""
+        other = copy.copy(self)
+        other._timeout_s = timeout_s
+        return other
 
     def channel(self, address: str) -> grpc.Channel:
         with self._lock:
