@@ -77,7 +77,9 @@ class Server(Section, frozen=True, kw_only=True):
 class Storage(Section, frozen=True, kw_only=True):
     """The ordered store (RocksDB) of a node."""
 
-    block_cache_bytes: Annotated[Positive, Meta(description="cache of data blocks")] = 32 * MIB
+    block_cache_bytes: Annotated[
+        Positive, Meta(description="cache of data, indexes and filters")
+    ] = 64 * MIB
     write_buffer_bytes: Annotated[Positive, Meta(description="one in-memory table")] = 32 * MIB
     scrub_bytes_per_second_max: Annotated[
         Positive, Meta(description="read on each node in search of bad bytes")

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DBCompressionType,
@@ -68,8 +69,14 @@ def _options(block_cache_bytes: int, write_buffer_bytes: int) -> Options:
     options.set_avoid_unnecessary_blocking_io(True)
     table = BlockBasedOptions()
     table.set_block_cache(Cache(block_cache_bytes))
-    table.set_block_size(16 * 1024)
+    table.set_block_size(8 * 1024)
     table.set_bloom_filter(10, False)
+    # In parts of a few KiB: of a large file the cache keeps what is asked for. Whole filters and
+    # indexes of 100 KiB each were read anew for every key, once there were some million.
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(True)
+    table.set_metadata_block_size(4 * 1024)
+    table.set_pin_top_level_index_and_filter(True)
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
     table.set_format_version(5)
