@@ -134,7 +134,9 @@ def test_a_put_with_a_lost_answer_is_applied_once_when_its_token_is_retried() ->
         command = cluster.partitions.executed[-1]
         assert isinstance(command, PutObject)
         info = await cluster.service.head_object("b", "k")
-        again = await cluster.partitions.execute(2, command.stem, command, token=info.version_id)
+        again = await cluster.partitions.execute(
+            2, command.stem, command, token=info.version_id, repeated=True
+        )
         assert again.last_modified_ms == info.last_modified_ms
         assert await cluster.get("b", "k") == b"x"
 
