@@ -84,8 +84,13 @@ class InSyncSet:
         self._spawn(run())
 
     def _must_drop(self, leader: Leader, progress: Progress, now: float) -> bool:
-        if now < leader.waits_until:
+        if now < leader.waits_until or not self._fails(leader, progress, now):
             return False
+        lost = progress.state is State.SNAPSHOT
+        return lost or self._hears_another(leader, progress, now)
+
+    def _fails(self, leader: Leader, progress: Progress, now: float) -> bool:
+        """Whether commits wait in vain for a follower."""
         lease = leader.replica.ports.lease_of(progress.node)
         silent = min(lease.silent_for(now), now - leader.started_at) > self._follower_timeout_s
         stalled = self._stalls(progress, now)
@@ -96,9 +101,7 @@ class InSyncSet:
             and since is not None
             and now - since > self._stall_timeout_s
         )
-        if not (silent or stalled or lost or mute):
-            return False
-        return lost or self._hears_another(leader, progress, now)
+        return silent or stalled or lost or mute
 
     def _hears_another(self, leader: Leader, progress: Progress, now: float) -> bool:
         """Whether another in-sync follower is well: else it is perhaps we who are cut off, and the
@@ -113,6 +116,12 @@ class InSyncSet:
             if node not in apart
         )
 
+    def _stands_still(self, leader: Leader, now: float) -> bool:
+        """Whether nothing can be committed with those who are in the set."""
+        in_sync = leader.replica.descriptor.in_sync
+        others = [p for p in leader.followers.progress.values() if p.node in in_sync]
+        return len(in_sync) <= IN_SYNC_MIN and all(self._fails(leader, p, now) for p in others)
+
     def _stalls(self, progress: Progress, now: float) -> bool:
         """Whether what was sent has not been acknowledged for too long."""
         return bool(progress.unacked) and now - progress.unacked_since > self._stall_timeout_s
@@ -126,6 +135,8 @@ class InSyncSet:
         if lease.silent_for(now) > self._follower_timeout_s:
             return False  # its last word was that it has everything, but that was long ago
         delay_s = min(REJOIN_DELAY_S * 2**progress.drops, REJOIN_DELAY_S_MAX)
+        if self._stands_still(leader, now):
+            delay_s = 0.0  # however often it was dropped: nothing is committed without it
         well_since = max(progress.up_since, progress.dropped_at)
         lag = leader.replica.log.last_index - progress.match_index
         return now - well_since >= delay_s and lag <= JOIN_LAG_ENTRIES_MAX
