@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import md5
 from random import Random
 from typing import Any
@@ -43,6 +44,7 @@ from trilith.storage.chunk_store import ChunkStore, ChunkStoreConfig
 
 KIB = 1024
 BUCKET = "bucket"
+OWNER = "o"
 INLINE_BYTES_MAX = 512
 GRACE_S = 4
 CHUNKS = Chunks(
@@ -134,7 +136,7 @@ class ObjectCluster(SimCluster):
             hub=node.hub,
             config=CHUNKS,
             quarantine=quarantine,
-            bucket_names=no_names,
+            bucket_names=partial(bucket_names, stuff),
         )
         upkeep = Upkeep(
             runtime=runtime,
@@ -185,9 +187,10 @@ async def no_files() -> AsyncIterator[int]:
     yield 0
 
 
-async def no_names() -> dict[bytes, str]:
-    """What is quarantined is told by the ids of its buckets."""
-    return {}
+async def bucket_names(node: Any) -> dict[bytes, str]:
+    """As in production: asked of a partition, which perhaps nobody leads."""
+    buckets, _ = await node.objects.list_buckets(owner=OWNER)
+    return {bucket.bucket_id: bucket.name for bucket in buckets}
 
 
 class ObjectCalls(Registers):
@@ -216,7 +219,7 @@ class ObjectCalls(Registers):
             node: Any = self.cluster.nodes[0]
             if node.booted:
                 try:
-                    await ask(node, node.objects.create_bucket(BUCKET, owner="o", region="r"))
+                    await ask(node, node.objects.create_bucket(BUCKET, owner=OWNER, region="r"))
                 except BucketAlreadyOwned:
                     return
                 except TrilithError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
@@ -120,6 +121,25 @@ def test_a_survivor_names_what_it_was_never_given() -> None:
             await scene.recover()
         await scene.go_on()
         assert await scene.reads_whole(scene.n3, BEFORE)
+
+    _play(story)
+
+
+def test_a_survivor_tells_what_it_knows_within_a_second_while_nobody_leads() -> None:
+    """It asked the partitions that nobody led for ten seconds first, and who had asked was gone by
+    then: `trilith status` showed nothing of the cluster as long as two zones were down."""
+
+    async def story(scene: Scene) -> None:
+        await scene.lose_two_zones_meanwhile()
+        station: Any = scene.n1
+        async with asyncio.timeout(1.1):
+            assert await ask(station, station.repair.pending_by_zone()) is None
+        async with asyncio.timeout(0.9):
+            (told,) = await scene.owed(scene.n1)
+        assert [name.partition("/")[2] for name in told["objects"]] == [MEANWHILE]
+        await scene.recover()
+        await scene.go_on()
+        assert await ask(station, station.repair.pending_by_zone()) is not None
 
     _play(story)
 

@@ -47,6 +47,7 @@ ENTRIES_MAX = 10_000  # of one partition: above it the counts are lower bounds
 OBJECTS_MAX = 20  # named for each partition
 _PAGE = 256
 _SEGMENTS_PER_LOOK = 256
+_NAMES_S_MAX = 0.5  # less than the deadline of whoever gathers the facts of all nodes
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -165,9 +166,10 @@ class OwedChunks:
 
     async def _names(self) -> dict[bytes, str]:
         try:
-            return await self._bucket_names()
-        except TrilithError:  # nobody leads, before `trilith recover`: by their ids, then
-            return {}
+            async with asyncio.timeout(_NAMES_S_MAX):
+                return await self._bucket_names()
+        except (TrilithError, TimeoutError):
+            return {}  # nobody leads, before `trilith recover`: by their ids, then
 
 
 def _owed(

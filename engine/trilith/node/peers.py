@@ -86,9 +86,15 @@ class NodePeers:
         return [(node, self._map.zone_of(node), text) for node, text in sorted(texts.items())]
 
     async def status(self) -> dict[str, Any]:
-        """The cluster as this node and those that answer it see it; who does not is named."""
-        nodes = {self._hub.node_id: await self._own_facts()}
-        for node, body in (await self._ask_all(FACTS)).items():
+        """The cluster as this node and those that answer it see it; who does not is named.
+
+        Within about a second, whatever leads and answers.
+        """
+        own, others, queue = await asyncio.gather(
+            self._own_facts(), self._ask_all(FACTS), self._repair.pending_by_zone()
+        )
+        nodes = {self._hub.node_id: own}
+        for node, body in others.items():
             nodes[node] = msgspec.json.decode(body)
         behind = {
             (entry["partition"], entry["node"]): entry
@@ -106,7 +112,7 @@ class NodePeers:
             "quarantine": sorted(damaged, key=lambda entry: int(entry["since_ms"])),
             "not_answering": sorted(set(self._map.nodes) - set(nodes)),
             "unable_to_merge": self._map.unable(MERGES, sorted(self._map.nodes)),
-            "repair_queue": await self._repair.pending_by_zone(),
+            "repair_queue": queue,
             "node_facts": nodes,
             "answered_by": self._hub.node_id,
         }

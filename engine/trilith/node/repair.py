@@ -42,6 +42,8 @@ from trilith.runtime.ports import Runtime
 COUNTED_MAX = 10_000
 REBUILT = "repair.rebuilt"
 REBUILT_DEADLINE_S = 1.0
+# Whoever asks for the status wants to know now, above all while a partition has no leader.
+COUNTING_S_MAX = 1.0
 
 
 async def is_missing_chunks(model: Model, view: View, start: bytes, zone: str) -> bool:
@@ -165,14 +167,18 @@ class RepairStation:
     async def pending_by_zone(self) -> dict[str, int] | None:
         """Chunks that each zone still lacks, counted up to a bound; None: nobody can tell now."""
         counts: Counter[str] = Counter()
-        for zone in self._map.zones():
-            try:
-                missing = await self._queue.list_missing(zone, COUNTED_MAX)
-            except TrilithError as error:
-                self._log("repair_queue_unavailable", error=error.code, message=error.message)
-                return None
-            if missing:
-                counts[zone] = len(missing)
+        try:
+            async with asyncio.timeout(COUNTING_S_MAX):
+                for zone in self._map.zones():
+                    missing = await self._queue.list_missing(zone, COUNTED_MAX)
+                    if missing:
+                        counts[zone] = len(missing)
+        except TrilithError as error:
+            self._log("repair_queue_unavailable", error=error.code, message=error.message)
+            return None
+        except TimeoutError:
+            self._log("repair_queue_unavailable", error="Timeout", message="no answer in time")
+            return None
         return dict(counts)
 
     async def _serve_rebuilt(
