@@ -166,6 +166,25 @@ def test_nodes_of_an_earlier_run_are_waited_for_and_killed_when_they_take_too_lo
     assert reports == ["waiting for az1, az2 of an earlier run to stop"]
 
 
+def test_the_supervisor_waits_for_no_disk_to_record_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It did, twice for each start of a node, and stood still for as long: no node was watched
+    meanwhile, and `trilith status` got no answer from it."""
+
+    def hang(_descriptor: int) -> None:
+        raise AssertionError("a busy disk takes seconds for this")
+
+    monkeypatch.setattr(os, "fsync", hang)
+    process = sleeper(str(tmp_path / "az1"))
+    try:
+        earlier_run.record(tmp_path, {"az1": process.pid, "az2": None})
+        assert earlier_run.survivors(tmp_path) == {"az1": process.pid}
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_pid_that_was_reused_is_not_taken_for_a_node(tmp_path: Path) -> None:
     process = sleeper(str(tmp_path / "az1"))
     earlier_run.record(tmp_path, {"az1": process.pid})

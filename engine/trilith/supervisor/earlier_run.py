@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from trilith.supervisor import proc
-from trilith.supervisor.small_files import write_private
+from trilith.supervisor.small_files import replace_private
 from trilith.undecodable import UNDECODABLE
 
 RECORD_FILE = "nodes.json"
@@ -33,13 +33,15 @@ class Recorded(msgspec.Struct, array_like=True):
 
 
 def record(data: Path, pids: Mapping[str, int | None]) -> None:
-    """Keep which processes run now."""
+    """Keep which processes run now. Waits for no disk: none of them outlives the machine, and the
+    supervisor, which calls this, must go on watching them however busy the disk is.
+    """
     running = {
         zone: Recorded(pid, began)
         for zone, pid in pids.items()
         if pid is not None and (began := proc.started_at(pid)) is not None
     }
-    write_private(data / RECORD_FILE, msgspec.json.encode(running).decode() + "\n")
+    replace_private(data / RECORD_FILE, msgspec.json.encode(running).decode() + "\n")
 
 
 def survivors(data: Path) -> dict[str, int]:
