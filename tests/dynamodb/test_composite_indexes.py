@@ -219,6 +219,34 @@ def test_the_attributes_of_a_key_are_bounded_together() -> None:
     assert "Aggregated size of all range keys" in large
 
 
+def test_what_is_accepted_is_in_the_index_however_large_its_numbers_are(app: LocalApp) -> None:
+    digits = int("1234567890" * 3)
+    for most, name, refusal in ((2048, "h1", "hashkey"), (1024, "r1", "all range keys")):
+        for size in range(most - 40, most + 1):
+            values = {"h1": "x", "r1": "b", name: "x" * size}
+            one = item(f"{name} {size}", values["h1"], digits, values["r1"], digits)
+            reply = app.call("PutItem", TableName="games", Item=one)
+            assert reply.status == 200 or refusal in reply.json()["message"], reply.body
+        assert reply.status == 400, "a number has a size, too"
+    stored = app.ok("Scan", TableName="games", IndexName="all")["Items"]
+    assert len(stored) == app.ok("Scan", TableName="games")["Count"] > 0
+
+
+def test_an_update_is_held_against_the_attributes_that_it_leaves(app: LocalApp) -> None:
+    put(app, item("1", "x", 1, "b" * 1000, 1))
+    longer = {
+        "TableName": "games",
+        "Key": {"pk": {"S": "1"}},
+        "UpdateExpression": "SET r2 = :r2, h1 = :h1",
+        "ExpressionAttributeValues": {":r2": {"N": "1" * 38}, ":h1": {"S": "x"}},
+    }
+    app.ok("UpdateItem", **longer)
+    assert keys(app) == "1"
+    put(app, item("1", "x", 1, "b" * 1020, 1))
+    assert "Aggregated size of all range keys" in message(app, "UpdateItem", **longer)
+    assert keys(app) == "1"
+
+
 def test_filters_cannot_name_a_key_of_the_index(app: LocalApp) -> None:
     for name in ("h2", "r1"):
         reply = read(app, BY_ALL, FilterExpression=f"attribute_exists({name})")

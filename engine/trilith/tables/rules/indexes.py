@@ -23,7 +23,7 @@ from trilith.tables.key_codec import (
 )
 from trilith.tables.key_ring import ItemKeys
 from trilith.tables.sizes import item_size
-from trilith.tables.values import Item, type_of
+from trilith.tables.values import Item, Value, type_of
 
 _EMPTY = (
     "One or more parameter values are not valid. A value specified for a secondary index key is "
@@ -38,45 +38,58 @@ _EMPTY_BY_UPDATE = (
 
 
 def require_index_keys(
-    indexes: Iterable[LocalIndex | GlobalIndex], item: Item, *, by_update: bool = False
+    indexes: Iterable[LocalIndex | GlobalIndex], item: Item, before: Item | None = None
 ) -> None:
-    """InvalidRequest when an attribute cannot be the index key that it is declared to be."""
+    """InvalidRequest when an attribute cannot be the index key that it is declared to be.
+
+    `before`: what an update was made of. What is still as it was there has been accepted, or is
+    older than the index.
+    """
     for index in indexes:
         if isinstance(index, LocalIndex):
-            _require_keys(index, (index.sort,), item, by_update=by_update)
+            _require_keys(index, (index.sort,), item, before)
         else:
-            partition = index.partition_attributes()
-            _require_keys(index, partition, item, by_update=by_update, is_hash=True)
-            _require_keys(index, index.sort_attributes(), item, by_update=by_update)
+            _require_keys(index, index.partition_attributes(), item, before, is_hash=True)
+            _require_keys(index, index.sort_attributes(), item, before)
 
 
 def _require_keys(
     index: LocalIndex | GlobalIndex,
     keys: tuple[KeyAttribute, ...],
     item: Item,
+    before: Item | None,
     *,
-    by_update: bool,
     is_hash: bool = False,
 ) -> None:
     """Of the attributes that an index's partition key, or its sort key, is made of."""
-    size = 0
+    size, is_changed = 0, False
     for key in keys:
         value = item.get(key.name)
         if value is None:
             continue
         kind, name = key.kind, key.name
-        if kind not in value:
-            raise InvalidRequest(
-                "One or more parameter values were invalid: Type mismatch for Index Key "
-                f"{name} Expected: {kind} Actual: {type_of(value)} IndexName: {index.name}"
-            )
-        if kind != "N":
-            if not value[kind]:
-                text = _EMPTY_BY_UPDATE if by_update else _EMPTY
-                noun = "string" if kind == "S" else "binary"
-                raise InvalidRequest(text.format(noun=noun, index=index.name, name=name))
+        if before is None or before.get(name) != value:
+            _require_key(index, key, value, by_update=before is not None)
+            is_changed = True
+        if kind in value and (kind != "N" or len(keys) > 1):  # a number alone is never too large
             size += len(encode_key_value(value))
-    _require_size(size, is_hash=is_hash)
+    if is_changed:
+        _require_size(size, is_hash=is_hash)
+
+
+def _require_key(
+    index: LocalIndex | GlobalIndex, key: KeyAttribute, value: Value, *, by_update: bool
+) -> None:
+    kind, name = key.kind, key.name
+    if kind not in value:
+        raise InvalidRequest(
+            "One or more parameter values were invalid: Type mismatch for Index Key "
+            f"{name} Expected: {kind} Actual: {type_of(value)} IndexName: {index.name}"
+        )
+    if kind != "N" and not value[kind]:
+        text = _EMPTY_BY_UPDATE if by_update else _EMPTY
+        noun = "string" if kind == "S" else "binary"
+        raise InvalidRequest(text.format(noun=noun, index=index.name, name=name))
 
 
 def _require_size(size: int, *, is_hash: bool) -> None:

@@ -81,9 +81,8 @@ class ItemRules:
             return Written(size, size, shown, record if terms.show_new else None)
         require_size_after_update(new)
         if terms.indexes or terms.global_indexes:
-            changed = {name: value for name, value in new.items() if (old or {}).get(name) != value}
-            require_index_keys(terms.global_indexes, changed, by_update=True)
-            require_index_keys(terms.indexes, changed, by_update=True)
+            require_index_keys(terms.global_indexes, new, old or {})
+            require_index_keys(terms.indexes, new, old or {})
         stored = (encode_item(new), item_size(new), new)
         return self._store(terms, key, (record, old), stored, view, effects, context)
 
