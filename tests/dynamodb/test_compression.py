@@ -74,6 +74,25 @@ def test_many_members_cannot_inflate_beyond_16_megabytes(app: LocalApp) -> None:
     assert send(app, member * 4 + gzip.compress(LIST), "gzip").status == 413
 
 
+def test_members_are_few(app: LocalApp) -> None:
+    """Each costs a copy of all that follows it: 16 MiB of empty ones took minutes."""
+    empty = gzip.compress(b"")
+    most = empty * (compression.MEMBERS_MAX - 1) + gzip.compress(LIST)
+    assert send(app, most, "gzip").status == 200
+    assert send(app, empty + most, "gzip").error == "InternalServerError"
+
+
+def test_inflated_bodies_count_among_those_in_work(
+    app: LocalApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trilith.dynamodb.app.BODIES_BYTES_MAX", 1 << 20)
+    for _ in range(2):  # each is let go of
+        assert send(app, gzip.compress(b" " * 600_000 + LIST), "gzip").status == 200
+    reply = send(app, gzip.compress(b" " * (1 << 20) + LIST), "gzip")
+    assert reply.error == "ThrottlingException"
+    assert send(app, LIST, "identity").status == 200
+
+
 def get_item(app: LocalApp, accepted: str = "", projection: str = "pk, #t") -> Reply:
     names = ', "ExpressionAttributeNames": {"#t": "text"}' if "#t" in projection else ""
     body = (

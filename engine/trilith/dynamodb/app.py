@@ -38,7 +38,15 @@ _PREFIX_CHARACTERS = 36
 class _Request:
     """What is known of a request for its record."""
 
-    __slots__ = ("access_key", "bytes_in", "operation", "request_id", "started_s", "table")
+    __slots__ = (
+        "access_key",
+        "bytes_in",
+        "inflated",
+        "operation",
+        "request_id",
+        "started_s",
+        "table",
+    )
 
     def __init__(self, request_id: str, started_s: float) -> None:
         self.request_id = request_id
@@ -47,6 +55,7 @@ class _Request:
         self.access_key = ""
         self.table = ""
         self.bytes_in = 0
+        self.inflated = 0  # bytes of the body, if it came compressed
 
 
 class DynamoDBApp:
@@ -114,7 +123,7 @@ class DynamoDBApp:
             await self._send(request, scope, answer, code, header_map, send)
         finally:
             self._in_flight -= 1
-            self._bodies_bytes -= request.bytes_in
+            self._bodies_bytes -= request.bytes_in + request.inflated
 
     async def _serve(
         self,
@@ -145,7 +154,7 @@ class DynamoDBApp:
         handler = handler_of(operation)
         encoding = header_map.get(b"content-encoding")
         if encoding is not None:
-            body = compression.inflate(body, encoding.decode("latin-1").strip().lower())
+            body = self._inflate(request, body, encoding.decode("latin-1").strip().lower())
         document = validate(operation, wire.decode_body(body))
         request.table = document.get("TableName", "")
         context = self._context
@@ -192,6 +201,16 @@ class DynamoDBApp:
             return piece  # type: ignore[no-any-return]
         pieces.append(piece)
         return b"".join(pieces)
+
+    def _inflate(self, request: _Request, body: bytes, encoding: str) -> bytes:
+        plain = compression.inflate(body, encoding)
+        if plain is body:
+            return body
+        request.inflated = len(plain)
+        self._bodies_bytes += len(plain)
+        if self._bodies_bytes > BODIES_BYTES_MAX:
+            raise DynamoDBError("ThrottlingException", "Rate exceeded")
+        return plain
 
     def _without_operation(
         self, request: _Request, scope: dict[str, Any], header_map: dict[bytes, bytes]
