@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 from tests.linearizability.checker import Kind
 from tests.replication.register_model import Append, Read, Value
+from tests.simulation.node import SimNode
 from tests.simulation.registers import KEYSPACE, Call, ask
 from tests.simulation.scenarios import Scene, play
 
@@ -422,5 +425,29 @@ def test_a_new_leader_takes_nobody_in_who_lacks_what_it_inherited() -> None:
         network.link("n3", "n2").delay_s = 0.0003
         await scene.healthy()
         assert (await scene.read(scene.n2)).seen == b"acknowledged"
+
+    play(story)
+
+
+def test_an_attempt_that_waits_for_a_leader_is_not_applied_behind_its_callers_next_one() -> None:
+    """The first attempt of a call looks nothing up; this one was the first to be sent only."""
+
+    async def story(scene: Scene) -> None:
+        leading = scene.n1.host.replicas[1].leader
+        assert leading is not None
+        token, command = scene.n2.router.new_token(), Append(b"x", b"once")
+
+        def attempt(node: SimNode, *, repeated: bool) -> Coroutine[Any, Any, Any]:
+            work = node.router.execute(KEYSPACE, b"x", command, token=token, repeated=repeated)
+            return ask(node, work)
+
+        leading.refuse_new()
+        first = asyncio.ensure_future(attempt(scene.n2, repeated=False))
+        await scene.pass_time(0.5)
+        leading.accept_new()
+        assert (await attempt(scene.n3, repeated=True)).value == b"once"
+        assert (await first).value == b"once"
+        seen = await ask(scene.n1, scene.n1.router.query(KEYSPACE, b"x", Read(b"x")))
+        assert seen.value == b"once"
 
     play(story)

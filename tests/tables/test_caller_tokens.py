@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
 from tests.dynamodb.local_app import LocalApp
+from tests.tables.local_tables import LocalTables, record, table
 
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_tables import TablesService
@@ -15,6 +17,10 @@ from trilith.iam.credentials import root_credential
 from trilith.replication.proposal import scoped_token
 from trilith.runtime.clock import SystemClock
 from trilith.tables.commands import UpdateItem
+from trilith.tables.expressions.updates import Add, Update
+from trilith.tables.layout import TABLES_KEYSPACE
+from trilith.tables.service import CallerToken, Change, Wanted
+from trilith.tables.sources import item_key
 from trilith.wire.v1 import tables_pb2 as wire
 
 
@@ -61,5 +67,37 @@ def test_an_update_whose_answer_was_lost_counts_once() -> None:
         assert await update(token) == 1
         assert await update(app.tables.new_token()) == 2
         assert await update(token) == 1  # the first result
+
+    asyncio.run(scenario())
+
+
+def test_an_update_that_waits_for_a_transaction_is_not_applied_behind_its_callers_next_one() -> (
+    None
+):
+    async def scenario() -> None:
+        tables = LocalTables()
+        await tables.catalog.create(record())
+        people, key = table(), {"pk": {"S": "a"}, "sk": {"N": "1"}}
+        token, logical = tables.new_token(), item_key(people, key)
+        more = Update((Add(("hits",), {"N": "1"}),))
+        is_turned_away, may_go_on = asyncio.Event(), asyncio.Event()
+
+        async def hold(command: Any) -> None:
+            if isinstance(command, UpdateItem) and command.waiter:
+                is_turned_away.set()
+                await may_go_on.wait()
+
+        def attempt(*, is_new: bool) -> Coroutine[Any, Any, Change]:
+            called = CallerToken(token, is_new=is_new)
+            return tables.service.update_item(people, key, more, Wanted(new=True), called)
+
+        tables.gate, waiter = hold, tables.recovery.new_waiter()
+        await tables.recovery.reserve(TABLES_KEYSPACE, [logical], waiter)
+        first = asyncio.ensure_future(attempt(is_new=True))
+        await asyncio.wait_for(is_turned_away.wait(), 30)
+        await tables.recovery.reserve(TABLES_KEYSPACE, [logical], waiter, is_over=True)
+        done = await attempt(is_new=False)
+        may_go_on.set()
+        assert done.new == (await first).new == {**key, "hits": {"N": "1"}}
 
     asyncio.run(scenario())

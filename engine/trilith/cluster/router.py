@@ -282,6 +282,7 @@ class Router:
         deadline_s: float | None = None,
     ) -> Any:
         retry = False  # whether an attempt of this call may have been applied
+        is_callers = token is not None
         if token is None:
             token = self.new_token()
         deadline = self._clock.monotonic() + (deadline_s or DEADLINE_S)
@@ -313,6 +314,7 @@ class Router:
             except Unavailable as caught:
                 error = caught
                 self._learn(caught)
+            repeated = repeated or is_callers  # who waits no more may send it by another node
             if self._clock.monotonic() + delay_s >= deadline:
                 raise OutcomeUnknown(str(error)) if retry else error
             await asyncio.sleep(delay_s)

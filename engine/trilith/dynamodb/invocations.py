@@ -5,8 +5,8 @@ The writes of a call are recorded under a token made of its name and its body, a
 is answered from that record: an ADD counts once though a zone died under it, and a condition does
 not fail by what the call itself has written. AWS promises neither.
 
-A first attempt looks nothing up. So a request that somebody replays as it is, headers and all, is
-applied each time, as with AWS.
+A first attempt looks nothing up, unless it had to wait here and may have been overtaken. So a
+request that somebody replays as it is, headers and all, is applied each time, as with AWS.
 
 A token holds the time of its first attempt, and no attempt tells the others': it is the beginning
 of the SPAN_MS in which an attempt is made. A retry that falls into the next one is not known as

@@ -70,7 +70,8 @@ NOTHING = Read(None, 0)
 class CallerToken(NamedTuple):
     """16 bytes, time-ordered, by which a caller names a request that it may send again.
 
-    `is_new`: it says that it has not sent it before, so that nothing is looked up.
+    `is_new`: it says that it has not sent it before, so that nothing is looked up (unless this one
+    has to wait: the next may overtake it).
     """
 
     value: bytes
@@ -221,6 +222,7 @@ class TableService:
         try:
             done = await write(b"")
         except TransactionConflict:
+            repeated = token is not None  # while this one waits, its caller may send the next
             done = await self._recovery.around_locks(TABLES_KEYSPACE, write)
         old = None
         if done.old is not None:
