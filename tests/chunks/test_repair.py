@@ -188,8 +188,14 @@ def test_a_chunk_without_a_good_copy_leaves_the_queue_and_is_tried_again() -> No
             cluster.nodes[node_id].flip(chunk_id)
         queue = LocalQueue(stored)
         lost: list[bytes] = []
+        counts: set[int] = set()
         async with repairing(cluster.nodes["n31"], queue) as worker:
-            worker.on_lost = lost.append
+
+            def note(chunk_id: bytes) -> None:
+                lost.append(chunk_id)
+                counts.add(worker.progress.without_good_copy)
+
+            worker.on_lost = note
             await until(lambda: not queue.entries)
             assert chunk_id in lost
             worker.look_now()
@@ -197,6 +203,7 @@ def test_a_chunk_without_a_good_copy_leaves_the_queue_and_is_tried_again() -> No
             await cluster.nodes["n21"].store.store(chunk_id, good, replace=True)
             worker.look_now()
             await until(lambda: cluster.nodes["n31"].store.contains(chunk_id))
+            assert counts == {1}
 
     run_on(LocalCluster(), body)
 

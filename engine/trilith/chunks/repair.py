@@ -266,8 +266,8 @@ class RepairWorker(Generic[Token]):
         except (TrilithError, OSError) as error:
             self.progress.failed += 1
             if isinstance(error, Corruption):
-                self.progress.without_good_copy += 1
                 self._lost.add(chunk_id)
+                self.progress.without_good_copy = len(self._lost)
                 self.on_lost(chunk_id)
             if not isinstance(error, PeerUnreachable | DiskFull):
                 self._log("repair_failed", chunk_id=chunk_id.hex(), error=str(error))
