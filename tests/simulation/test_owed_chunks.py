@@ -144,6 +144,28 @@ def test_a_survivor_tells_what_it_knows_within_a_second_while_nobody_leads() -> 
     _play(story)
 
 
+def test_others_have_their_turn_while_many_objects_are_looked_at() -> None:
+    """Ten thousand of them are looked at for one answer: that took the whole loop for a second."""
+
+    async def story(scene: Scene) -> None:
+        scene.n4.cut_power(restart_after_s=None)
+        await scene.cluster.until(lambda: False, 1.0)
+        for number in range(24):
+            await scene.put(scene.n2, f"missed {number}")
+        station: Any = scene.n1
+        looked = ask(station, station.repair._owed._of(station.host.replicas[PARTITION]))
+        looking, turns = asyncio.ensure_future(looked), 0
+        while not looking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        by_stem, _ = looking.result()
+        assert turns > len(by_stem) > 8
+        scene.n4.boot()
+        assert await scene.cluster.until(lambda: converged(scene.cluster), 60.0)
+
+    _play(story)
+
+
 def test_a_survivor_whose_zone_was_given_everything_lacks_nothing() -> None:
     """n4 is back and has repaired: whether the entries are taken off yet or not."""
 

@@ -63,7 +63,9 @@ class Owed(msgspec.Struct, frozen=True):
 
 
 class OwedChunks:
-    """Reads what this node has; changes nothing."""
+    """Reads what this node has, a little at a time: there may be ten thousand objects to look at,
+    and leases to renew meanwhile. Asking other nodes of the zone for chunks touches those.
+    """
 
     def __init__(
         self,
@@ -132,6 +134,7 @@ class OwedChunks:
             by_owner[self._placement.owner_in(self._zone, chunk_id) or ""].append(chunk_id)
         for owner, ids in by_owner.items():
             for page in _pages(ids):
+                await asyncio.sleep(0)
                 for chunk_id, there in zip(page, await self._there(owner, page), strict=True):
                     if not there:
                         yield chunk_id
@@ -154,6 +157,7 @@ class OwedChunks:
         ids, needed = b"".join(sorted(wanted)), set[bytes]()
         start = stem
         while True:
+            await asyncio.sleep(0)
             query = FindUsers(start, successor(stem), ids, _SEGMENTS_PER_LOOK)
             found = cast(Users, replica.model.answer(query, view))
             for chunk_id, key in found.users:
@@ -162,7 +166,6 @@ class OwedChunks:
             if not found.next_start or len(needed) == len(wanted):
                 return needed
             start = found.next_start
-            await asyncio.sleep(0)
 
     async def _names(self) -> dict[bytes, str]:
         try:
