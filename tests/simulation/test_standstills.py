@@ -49,3 +49,45 @@ def test_a_zone_that_flapped_waits_while_the_others_can_go_on() -> None:
             assert "n3" not in scene.in_sync()
 
     play(story)
+
+
+def test_a_sector_of_the_journal_that_cannot_be_read_stops_nobody() -> None:
+    """Its leader kept time no longer: it was silent for good, and its link to whoever was to be
+    sent what lies there broke again and again."""
+
+    async def story(scene: Scene) -> None:
+        scene.n3.cut_power(restart_after_s=None)
+        assert await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 5.0)
+        for number in range(40):  # more than the journal keeps in memory
+            await scene.write(scene.n1, b"%d" % number + bytes(1000))
+        scene.n1.disk.unreadable = "journal"
+        scene.n3.boot()
+        assert await scene.cluster.until(lambda: "n3" in scene.in_sync(), 10.0)
+        assert scene.cluster.descriptors()[0].leader == "n1"
+        scene.n1.disk.unreadable = ""
+
+    play(story)
+
+
+def test_a_defect_in_one_look_at_the_replicas_does_not_end_all_others() -> None:
+    """The next one was due only once this one was through: a node that met a defect was silent
+    from then on, and nobody ended it, since its loop went on."""
+
+    async def story(scene: Scene) -> None:
+        look, failed = scene.n1.host._disk.look, []
+
+        def fail_once(now: float) -> None:
+            if not failed:
+                failed.append(now)
+                raise ZeroDivisionError
+            look(now)
+
+        scene.n1.host._disk.look = fail_once
+        await scene.pass_time(3.0)
+        assert failed
+        assert [d for d in scene.cluster.loop.defects if "ZeroDivisionError" in d]
+        scene.cluster.loop.defects.clear()
+        assert scene.cluster.descriptors()[0].leader == "n1"
+        assert scene.in_sync() == ["n1", "n2", "n3"]
+
+    play(story)

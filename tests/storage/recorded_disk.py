@@ -165,14 +165,18 @@ class _AppendFile:
 
 
 class _ReadFile:
-    def __init__(self, image: bytearray) -> None:
+    def __init__(self, image: bytearray, disk: RecordedDisk, path: str) -> None:
         self._image = image
+        self._disk = disk
+        self._path = path
 
     @property
     def size(self) -> int:
         return len(self._image)
 
     def read_at(self, offset: int, length: int) -> bytes:
+        if self._disk.unreadable and self._path.startswith(self._disk.unreadable):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         return bytes(self._image[offset : offset + length])
 
     def close(self) -> None:
@@ -196,6 +200,7 @@ class RecordedDisk:
         self.capacity_bytes = capacity_bytes
         self.events: list[DiskEvent] = []
         self.fills: list[tuple[str, int, int]] = []  # (path, offset, length)
+        self.unreadable = ""  # a directory in which no sector can be read
         self._record = record
         self._sync_delay_s = sync_delay_s
         self._sync_failures: list[OSError] = []
@@ -308,7 +313,7 @@ class RecordedDisk:
 
     def open_read(self, path: str, *, from_media: bool = False) -> ReadFile:
         file = self._file(path)
-        return _ReadFile(file.from_media() if from_media else file.content)
+        return _ReadFile(file.from_media() if from_media else file.content, self, path)
 
     def list(self, directory: str) -> list[str]:
         prefix = directory.rstrip("/") + "/" if directory else ""

@@ -415,6 +415,8 @@ class ReplicaHost:
     # time
 
     def _tick(self) -> None:
+        loop = asyncio.get_running_loop()  # due whatever fails below, which costs this beat alone
+        self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
         now = self._clock.monotonic()
         self._disk.look(now)
         peers = self._peers()
@@ -449,8 +451,6 @@ class ReplicaHost:
         if not self._disk.hangs:
             self.heartbeats.beat(peers)
         self._return_leadership(now)
-        loop = asyncio.get_running_loop()
-        self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
 
     def _peers(self) -> list[str]:
         """Every node that there is a link with: also those without replicas notice a dead link

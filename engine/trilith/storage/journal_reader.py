@@ -84,11 +84,15 @@ class JournalReader:
 
     def _load(self, position: int, length: int, identity: tuple[int, int, int, int]) -> bytes:
         number, offset = position >> 32, position & 0xFFFFFFFF
-        record = self._file(number).read_at(offset, HEADER_SIZE + length)
+        reason = "no valid record"
+        try:
+            record = self._file(number).read_at(offset, HEADER_SIZE + length)
+        except OSError as error:
+            record, reason = b"", str(error)  # a bad sector is bytes that are gone, as others
         records, _ = scan(record, 0, self._index.segments[number].seed)
         if len(records) != 1 or records[0][:4] != identity or records[0][5] != length:
             raise Corruption(
-                f"journal segment {number}, offset {offset}: no valid record",
+                f"journal segment {number}, offset {offset}: {reason}",
                 partition=identity[1],
                 index=identity[3],
             )
