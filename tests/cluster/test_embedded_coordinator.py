@@ -286,6 +286,24 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         asyncio.run(open_and_close(path))
 
 
+def test_a_watch_ends_when_the_file_turns_out_to_be_of_a_newer_format(tmp_path: Path) -> None:
+    """It waited for ever: whatever had closed the file meanwhile, nobody looked any more."""
+    path = tmp_path / "c.sqlite3"
+
+    async def body(coordinator: EmbeddedCoordinator) -> None:
+        changes = coordinator.watch("", 0)
+        waiting = asyncio.ensure_future(anext(changes))
+        await asyncio.sleep(0)
+        connection = sqlite3.connect(path)
+        connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        await coordinator._call(coordinator._database.close)  # as any failure of it does
+        with pytest.raises(DataDirectoryUnusable, match="format 99"):
+            await waiting
+
+    with_coordinator(path, body)
+
+
 def test_a_file_of_another_program_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "c.sqlite3"
     connection = sqlite3.connect(path)

@@ -9,6 +9,8 @@ import asyncio
 import pytest
 from tests.simulation.scenarios import Scene, play
 
+from trilith.replication.descriptor import Descriptor
+
 OFTEN = 7  # so that a follower waits for half a minute before it is taken in again
 
 
@@ -91,3 +93,28 @@ def test_a_defect_in_one_look_at_the_replicas_does_not_end_all_others() -> None:
         assert scene.in_sync() == ["n1", "n2", "n3"]
 
     play(story)
+
+
+def test_a_defect_in_one_change_of_the_map_does_not_hide_all_later_ones() -> None:
+    """The watch had ended: who has no replica to be told by went on to ask the former leader."""
+
+    async def story(scene: Scene) -> None:
+        router, failed = scene.cluster.nodes[3], []
+        watch = router.host._map_watch
+        changed = watch._changed
+
+        def fail_once(descriptor: Descriptor, revision: int) -> None:
+            if not failed:
+                failed.append(descriptor)
+                raise ZeroDivisionError
+            changed(descriptor, revision)
+
+        watch._changed = fail_once
+        scene.n1.kill(restart_after_s=20.0)
+        async with asyncio.timeout(5.0):
+            assert (await scene.write(router, b"on")).applied
+        assert failed
+        assert [d for d in scene.cluster.defects if "ZeroDivisionError" in d]
+        scene.cluster.defects.clear()
+
+    play(story, nodes=4)

@@ -17,7 +17,12 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from typing import ParamSpec, TypeVar
 
-from trilith.errors import CoordinatorUnavailable, DataDirectoryUnusable, RevisionConflict
+from trilith.errors import (
+    CoordinatorUnavailable,
+    DataDirectoryUnusable,
+    RevisionConflict,
+    TrilithError,
+)
 from trilith.replication.coordinator import Change, Changes, Versioned
 from trilith.runtime.workers import Workers
 
@@ -222,7 +227,7 @@ class EmbeddedCoordinator:
         self._turn = asyncio.Lock()
         self._watchers: set[asyncio.Event] = set()
         self._poller: asyncio.Task[None] | None = None
-        self._poll_failure: CoordinatorUnavailable | None = None
+        self._poll_failure: TrilithError | None = None
         self._closed = False
 
     @classmethod
@@ -303,7 +308,7 @@ class EmbeddedCoordinator:
         while self._watchers:
             try:
                 version = await self._call(self._database.data_version)
-            except CoordinatorUnavailable as error:
+            except TrilithError as error:  # a file of a newer format, too: nobody is to wait on
                 self._poll_failure = error
                 self._wake_watchers()
                 return

@@ -76,7 +76,7 @@ class Membership:
             await asyncio.sleep(RETRY_S)
 
     async def follow(self) -> None:
-        """Keep the map fresh until cancelled."""
+        """Keep the map fresh until cancelled, whatever one look meets."""
         while True:
             try:
                 revision = await self.load()
@@ -84,4 +84,6 @@ class Membership:
                     await self.load()
             except CoordinatorUnavailable as error:
                 self._log("watch_broken", error=str(error))
+            except Exception as error:  # noqa: BLE001 - a defect: logged, and looked at again
+                self._log("background_failed", error=repr(error), traceback=True)
             await asyncio.sleep(RETRY_S)

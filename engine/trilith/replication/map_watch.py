@@ -47,20 +47,32 @@ class MapWatch:
         return revision
 
     async def follow(self, revision: int) -> None:
-        """Until cancelled."""
+        """Until cancelled. A defect is told, and all is read anew: nobody else would tell this node
+        who leads.
+        """
         while True:
             try:
-                async for changes in self._coordinator.watch(descriptors.PREFIX, revision):
-                    for change in changes:
-                        if change.value is not None:
-                            self._changed(descriptors.decode(change.value), change.revision)
-                        else:
-                            self._removed(descriptors.id_of(change.key), change.revision)
-                        revision = change.revision
+                await self._follow_from(revision)
             except CoordinatorUnavailable as error:
                 self._log("watch_broken", error=str(error))
+            except Exception as error:  # noqa: BLE001 - logged
+                self._log("background_failed", error=repr(error), traceback=True)
+            revision = await self._load_again()
+
+    async def _load_again(self) -> int:
+        while True:
             await asyncio.sleep(WATCH_RETRY_S)
             try:
-                revision = await self.load()
+                return await self.load()
             except CoordinatorUnavailable:
                 continue
+            except Exception as error:  # noqa: BLE001 - logged
+                self._log("background_failed", error=repr(error), traceback=True)
+
+    async def _follow_from(self, revision: int) -> None:
+        async for changes in self._coordinator.watch(descriptors.PREFIX, revision):
+            for change in changes:
+                if change.value is not None:
+                    self._changed(descriptors.decode(change.value), change.revision)
+                else:
+                    self._removed(descriptors.id_of(change.key), change.revision)
