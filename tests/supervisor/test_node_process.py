@@ -7,8 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+
+import pytest
 
 from trilith.supervisor import proc
 from trilith.supervisor.node_process import NodeProcess, State, describe_exit
@@ -74,6 +77,32 @@ def test_a_process_is_running_once_it_listens_on_its_ports(tmp_path: Path) -> No
         assert port in proc.listening_ports(node.pid)
         await node.stop()
         assert (node.state, node.pid) == (State.STOPPED, None)
+
+    with_process(tmp_path, LISTENS.replace("PORT", str(port)), body, {port})
+
+
+def test_a_machine_with_many_connections_keeps_nobody_waiting_for_a_node_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's table of them was read in the supervisor's loop, twenty times a second for each
+    node that started: beside busy processes `trilith status` was not answered for a minute."""
+    port, waited = free_port(), []
+    began, went_on = threading.Event(), threading.Event()
+
+    def read_a_long_table(pid: int) -> set[int]:
+        began.set()
+        waited.append(went_on.wait(5.0))
+        return {port}
+
+    monkeypatch.setattr(proc, "listening_ports", read_a_long_table)
+
+    async def body(node: NodeProcess, _reports: list[str]) -> None:
+        await node.start()
+        await until(began.is_set)
+        went_on.set()  # what else the loop has to do
+        await until(lambda: node.state is State.RUNNING)
+        assert waited
+        assert all(waited)
 
     with_process(tmp_path, LISTENS.replace("PORT", str(port)), body, {port})
 

@@ -29,6 +29,7 @@ BACKOFF_MAX_S = 10.0
 HEALTHY_AFTER_S = 30.0
 STOP_TIMEOUT_S = 15.0
 _LISTEN_POLL_S = 0.05
+_LISTEN_REST = 4  # times what a look took
 
 
 class State(StrEnum):
@@ -209,8 +210,15 @@ class NodeProcess:
 
     async def _notice_listening(self, pid: int) -> None:
         # The kernel announces no listeners to others: its table is looked at while a node starts.
-        while not self._ready_ports <= proc.listening_ports(pid):
-            await asyncio.sleep(_LISTEN_POLL_S)
+        # That has each connection of the machine, also those that ended a minute ago: beside the
+        # loop, which watches the other nodes and answers `trilith status`, and not all the time.
+        loop = asyncio.get_running_loop()
+        while True:
+            begun = loop.time()
+            if self._ready_ports <= await asyncio.to_thread(proc.listening_ports, pid):
+                break
+            took_s = loop.time() - begun
+            await asyncio.sleep(max(_LISTEN_POLL_S, took_s * _LISTEN_REST))
         self.state = State.RUNNING
 
 
