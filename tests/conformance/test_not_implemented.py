@@ -78,6 +78,9 @@ VIEWS = {
     "ListObjectVersions",
     "PutBucketAcl",
     "PutBucketEncryption",
+    "PutBucketLogging",
+    "PutBucketNotification",
+    "PutBucketNotificationConfiguration",
     "PutBucketOwnershipControls",
     "PutBucketRequestPayment",
     "PutObjectAcl",
@@ -136,8 +139,6 @@ SSE_C = {
         {"x-amz-object-lock-mode": "COMPLIANCE"},
         {"x-amz-object-lock-legal-hold": "ON"},
         {"x-amz-website-redirect-location": "/elsewhere"},
-        {"x-amz-acl": "public-read"},
-        {"x-amz-grant-read": 'id="1"'},
         {"x-amz-write-offset-bytes": "4"},
     ],
     ids=lambda headers: next(iter(headers)),
@@ -151,10 +152,19 @@ def test_a_promise_that_is_not_kept_is_not_given(
     assert caller.call("GET", f"/{bucket}/o").status == 404
 
 
-def test_a_version_that_cannot_exist_is_not_served(s3: Any, bucket: str) -> None:
+@pytest.mark.parametrize("headers", [{"x-amz-acl": "public-read"}, {"x-amz-grant-read": "id=1"}])
+def test_an_access_control_list_is_refused_as_where_they_are_disabled(
+    caller: Caller, bucket: str, headers: dict[str, str]
+) -> None:
+    answer = caller.call("PUT", f"/{bucket}/o", headers=headers, body=b"o")
+    assert (answer.status, answer.error_code) == (400, "AccessControlListNotSupported")
+    assert caller.call("GET", f"/{bucket}/o").status == 404
+
+
+def test_a_version_that_cannot_exist_is_no_version(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="o", Body=b"o")
     for operation in (s3.get_object, s3.delete_object):
-        with refused("NotImplemented", 501):
+        with refused("InvalidArgument", 400):
             operation(Bucket=bucket, Key="o", VersionId="3HL4kqtJlcpXroDTDmJ")
     s3.head_object(Bucket=bucket, Key="o")
 

@@ -134,9 +134,9 @@ def test_no_acknowledged_object_is_ever_in_a_deleted_bucket(
             key = f"{chosen.choice('abcdefghijk')}{number}"
             try:
                 if chosen.random() < 0.3:
-                    await service.create_upload("b", key, PLAIN)
-                else:
-                    await cluster.put("b", key, b"x", conditions=WriteConditions())
+                    await service.create_upload("b", key, PLAIN)  # goes with its bucket
+                    return
+                await cluster.put("b", key, b"x", conditions=WriteConditions())
             except (BucketNotFound, Unavailable):
                 return
             acknowledged.add(key)

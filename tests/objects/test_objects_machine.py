@@ -130,12 +130,13 @@ class ObjectsMachine(RuleBasedStateMachine):
         if name not in self.buckets:
             with pytest.raises(BucketNotFound):
                 self.run(deletion)
-        elif self.buckets[name] or any(u[0] == name for u in self.uploads.values()):
+        elif self.buckets[name]:
             with pytest.raises(BucketNotEmpty):
                 self.run(deletion)
         else:
             self.run(deletion)
             del self.buckets[name]
+            self.uploads = {i: u for i, u in self.uploads.items() if u[0] != name}
 
     @precondition(lambda self: self.buckets)
     @rule(choose=st.randoms(use_true_random=False), key=keys)

@@ -19,7 +19,7 @@ from trilith.errors import (
     PreconditionFailed,
 )
 from trilith.objects.commands import PutObject
-from trilith.objects.keys import INLINE, OBJECT
+from trilith.objects.keys import INLINE, OBJECT, UPLOAD
 from trilith.objects.types import Checksum, ObjectMetadata, WriteConditions
 
 from .service_cluster import PLAIN, GivenBody, ServiceCluster
@@ -158,6 +158,25 @@ def test_bucket_names_belong_to_their_first_owner() -> None:
         assert ([bucket.name for bucket in page], more) == (["a"], "a")
         page, more = await cluster.service.list_buckets(owner="alice", limit=1, after="a")
         assert ([bucket.name for bucket in page], more) == (["b"], None)
+
+    asyncio.run(scenario())
+
+
+def test_uploads_go_with_their_bucket_but_not_beside_an_object() -> None:
+    async def scenario() -> None:
+        cluster = await _with_bucket()
+        service = cluster.service
+        uploads = [(await service.create_upload("b", k, PLAIN)).upload_id for k in "ab"]
+        await cluster.put("b", "k", b"x")
+        with pytest.raises(BucketNotEmpty):
+            await service.delete_bucket("b")
+        page = await service.list_uploads("b")
+        assert [upload.upload_id for upload in page.uploads] == uploads
+        await service.delete_object("b", "k")
+        await service.delete_bucket("b")
+        assert not cluster.partitions.records(UPLOAD)
+        await service.create_bucket("b", owner="o", region="r")
+        assert (await service.list_uploads("b")).uploads == []
 
     asyncio.run(scenario())
 

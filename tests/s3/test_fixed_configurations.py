@@ -59,8 +59,20 @@ def refusal(call: Any, **parameters: Any) -> tuple[str, int]:
             ownership("ObjectWriter"),
         ),
         ("put_bucket_request_payment", payer("BucketOwner"), payer("Requester")),
-        ("put_bucket_acl", {"ACL": "private"}, {"ACL": "public-read"}),
-        ("put_bucket_acl", {"ACL": "private"}, {"GrantRead": "id=1"}),
+        (
+            "put_bucket_logging",
+            {"BucketLoggingStatus": {}},
+            {
+                "BucketLoggingStatus": {
+                    "LoggingEnabled": {"TargetBucket": "bucket", "TargetPrefix": ""}
+                }
+            },
+        ),
+        (
+            "put_bucket_notification_configuration",
+            {"NotificationConfiguration": {}},
+            {"NotificationConfiguration": {"EventBridgeConfiguration": {}}},
+        ),
     ],
 )
 def test_only_what_is_so_may_be_put(
@@ -70,18 +82,6 @@ def test_only_what_is_so_may_be_put(
     assert put(Bucket="bucket", **as_it_is)["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert refusal(put, Bucket="bucket", **other) == ("NotImplemented", 501)
     assert refusal(put, Bucket="absent", **as_it_is) == ("NoSuchBucket", 404)
-
-
-def test_an_object_is_private_and_may_be_made_so(client: Any) -> None:
-    put = client.put_object_acl
-    put(Bucket="bucket", Key="o", ACL="private")
-    assert refusal(put, Bucket="bucket", Key="o", ACL="public-read") == ("NotImplemented", 501)
-    assert refusal(put, Bucket="bucket", Key="absent", ACL="private") == ("NoSuchKey", 404)
-    policy = client.get_object_acl(Bucket="bucket", Key="o")
-    document = {name: policy[name] for name in ("Owner", "Grants")}
-    answer = refusal(put, Bucket="bucket", Key="o", AccessControlPolicy=document)
-    assert answer == ("NotImplemented", 501)
-    assert refusal(put, Bucket="bucket", Key="o") == ("MissingSecurityHeader", 400)
 
 
 def test_an_empty_configuration_is_malformed(client: Any) -> None:

@@ -288,8 +288,6 @@ def test_every_request_is_recorded_once(s3: LocalS3, client: Any) -> None:
     [
         ("x-amz-server-side-encryption", "aws:kms"),
         ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
-        ("x-amz-acl", "public-read"),
-        ("x-amz-grant-read", "id=1"),
         ("x-amz-object-lock-mode", "GOVERNANCE"),
         ("x-amz-storage-class", "GLACIER"),
         ("x-amz-website-redirect-location", "/x"),
@@ -409,9 +407,29 @@ def test_invalid_utf8_in_a_key_is_refused(s3: LocalS3) -> None:
 def test_other_versions_than_the_null_one_are_not_served(client: Any) -> None:
     client.put_object(Bucket="bucket", Key="version", Body=b"x")
     client.get_object(Bucket="bucket", Key="version", VersionId="null")
-    call = client.delete_object
-    assert failure(call, Bucket="bucket", Key="version", VersionId="abc") == ("NotImplemented", 501)
+    for call in (client.get_object, client.delete_object, client.get_object_tagging):
+        code = failure(call, Bucket="bucket", Key="version", VersionId="abc")
+        assert code == ("InvalidArgument", 400)
     client.head_object(Bucket="bucket", Key="version")
+
+
+@pytest.mark.parametrize("query", ["?partNumber=1", "?versionId=null", "?versionId="])
+def test_a_put_with_what_belongs_to_another_operation_stores_nothing(
+    s3: LocalS3, client: Any, query: str
+) -> None:
+    """A part whose upload id was forgotten must not replace the object."""
+    client.put_object(Bucket="bucket", Key="kept", Body=b"kept")
+    answer = send(s3, "PUT", f"/bucket/kept{query}", {}, b"x")
+    assert (answer.status, b"<Code>InvalidArgument</Code>" in answer.data) == (400, True)
+    source = {"x-amz-copy-source": "bucket/version"}
+    assert send(s3, "PUT", f"/bucket/kept{query}", source).status == 400
+    assert client.get_object(Bucket="bucket", Key="kept")["Body"].read() == b"kept"
+
+
+@pytest.mark.parametrize("source", ["AB/k", "bucket/a%zz", "bucket", "bucket/k?versionId=abc"])
+def test_a_malformed_copy_source_is_an_invalid_argument(s3: LocalS3, source: str) -> None:
+    answer = send(s3, "PUT", "/bucket/copied", {"x-amz-copy-source": source})
+    assert (answer.status, b"<Code>InvalidArgument</Code>" in answer.data) == (400, True)
 
 
 def test_what_is_read_about_an_object(client: Any) -> None:

@@ -58,6 +58,7 @@ def test_what_is_said_to_be_served_has_a_handler_and_nothing_else_has() -> None:
 # Headers that a served operation may ignore: they ask for nothing that could be missed.
 IGNORED = {
     "x-amz-request-payer",  # nobody pays
+    "x-amz-skip-destination-validation",  # only the notifications that there are none are taken
     "x-amz-optional-object-attributes",  # only RestoreStatus, which no object has
     "x-amz-checksum-crc32",  # the rest of these are the body's, read by the body's reader
     "content-md5",

@@ -219,8 +219,13 @@ def test_a_form_without_what_it_needs_is_refused(s3: LocalS3, client: Any) -> No
 
 
 def test_a_promise_that_is_not_kept_is_refused_by_name(s3: LocalS3, client: Any) -> None:
-    fields = form(client, "public", acl="public-read")
+    fields = form(client, "public", **{"x-amz-website-redirect-location": "/x"})
     assert refusal(post(s3, encode(fields, b"1"))) == (501, "NotImplemented")
+
+
+def test_another_access_control_list_is_refused(s3: LocalS3, client: Any) -> None:
+    fields = form(client, "public", acl="public-read")
+    assert refusal(post(s3, encode(fields, b"1"))) == (400, "AccessControlListNotSupported")
 
 
 def read_all(body: bytes, cuts: list[int]) -> tuple[list[tuple[str, str]], str, bytes]:

@@ -16,6 +16,7 @@ from trilith.edge.grpc_objects import (
     named,
 )
 from trilith.errors import InvalidPart, InvalidPartOrder, InvalidRequest
+from trilith.objects.multipart import no_checksum
 from trilith.objects.types import CompletedPart, Objects, PartInfo, UploadInfo
 from trilith.s3.checksums import FULL_OBJECT
 from trilith.s3.errors import S3Error
@@ -52,9 +53,17 @@ class UploadsService:
         if not 1 <= head.number <= PARTS_MAX:
             raise InvalidRequest(f"part numbers are 1 to {PARTS_MAX}, not {head.number}")
         upload = await self._objects.get_upload(bucket, key, head.upload_id)
-        checksum = upload.checksum_algorithm
-        body = ReceivedBody(call, messages, first, size_max=OBJECT_BYTES_MAX, checksum=checksum)
-        return _part(await self._objects.put_part(bucket, key, head.upload_id, head.number, body))
+        algorithm = upload.checksum_algorithm or CHECKSUM
+        body = ReceivedBody(call, messages, first, size_max=OBJECT_BYTES_MAX, checksum=algorithm)
+        part = await self._objects.put_part(
+            bucket,
+            key,
+            head.upload_id,
+            head.number,
+            body,
+            whole_checksum=no_checksum if upload.checksum_algorithm else body.checksum,
+        )
+        return _part(part)
 
     async def list_parts(
         self, call: Call, request: wire.ListPartsRequest
@@ -100,7 +109,14 @@ class UploadsService:
         parts = [CompletedPart(one.number, one.etag.strip('"')) for one in request.parts]
         try:
             checksum = await completed_checksum(
-                self._objects, bucket, key, request.upload_id, parts, None
+                self._objects,
+                bucket,
+                key,
+                request.upload_id,
+                parts,
+                None,
+                None,
+                checksums_required=False,
             )
         except S3Error as error:
             if error.code == "InvalidPart":

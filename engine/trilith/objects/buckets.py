@@ -34,9 +34,11 @@ _DELETE_ATTEMPTS = 4
 
 
 class BucketOperations(Access):
-    async def create_bucket(self, name: str, *, owner: str, region: str) -> BucketInfo:
+    async def create_bucket(
+        self, name: str, *, owner: str, region: str, tags: dict[str, str] | None = None
+    ) -> BucketInfo:
         bucket_id = self._entropy.token_bytes(BUCKET_ID_SIZE)
-        command = CreateBucket(name, bucket_id, owner, region)
+        command = CreateBucket(name, bucket_id, owner, region, tags or {})
         created = await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)
         return cast(FoundBucket, created).bucket
 

@@ -119,6 +119,7 @@ class PutPart(Command, frozen=True, tag=6):
     pieces_ahead: int = 0
     missed: list[Missed] = []
     expires_ms: int = 0
+    whole_checksum: Checksum | None = None
 
 
 class StageParts(Command, frozen=True, tag=7):
@@ -319,6 +320,7 @@ class CreateBucket(Command, frozen=True, tag=20):
     bucket_id: bytes
     owner: str
     region: str
+    tags: dict[str, str] = {}
 
 
 class DeleteBucket(Command, frozen=True, tag=21):

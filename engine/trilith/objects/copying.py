@@ -18,7 +18,7 @@ from trilith.objects.digests import RunningChecksum
 from trilith.objects.keys import stem_of
 from trilith.objects.manifest import CHUNKS_PER_SEGMENT
 from trilith.objects.manifests import ManifestWriter
-from trilith.objects.multipart import MultipartOperations
+from trilith.objects.multipart import MultipartOperations, no_checksum
 from trilith.objects.readers import ChunkedReader, MultipartReader
 from trilith.objects.types import (
     NO_CONDITIONS,
@@ -32,6 +32,9 @@ from trilith.objects.types import (
 )
 from trilith.objects.writing import Incoming, given
 from trilith.runtime.disk import Buffer
+
+# Of the object of an upload that names no algorithm, as AWS chooses it.
+WHOLE_ALGORITHM = "CRC64NVME"
 
 _WholeReader = ChunkedReader | MultipartReader
 
@@ -194,17 +197,31 @@ class CopyOperations(MultipartOperations):
         is_whole = first == 0 and last == facts.size - 1 and "-" not in facts.etag
         whole = by_reference(source, handle.bucket, algorithm) if is_whole else None
         if whole is None:
-            running = RunningChecksum(algorithm) if algorithm is not None else None
+            # The bytes pass through here anyway.
+            running = RunningChecksum(algorithm or WHOLE_ALGORITHM)
             body = reread(source, first, last, running, None)
-            return await self._put_part(handle, number, body)
+            if algorithm is not None:
+                return await self._put_part(handle, number, body)
+            body.checksum = no_checksum
+            return await self._put_part(handle, number, body, running.result)
         owner = self._partitions.new_token()
         manifest = ManifestWriter(
             self._partitions, self._pipeline, handle.stem, owner, handle.data_key
         )
         try:
             await take_over(manifest, whole)
+            whole_checksum = None
+            if algorithm is None and _carries(facts.checksum, WHOLE_ALGORITHM):
+                whole_checksum = facts.checksum
             return await self._commit_part(
-                handle, number, owner, manifest, facts.size, facts.etag, facts.checksum
+                handle,
+                number,
+                owner,
+                manifest,
+                facts.size,
+                facts.etag,
+                facts.checksum,
+                whole_checksum,
             )
         except BaseException:
             await manifest.abandon()

@@ -11,6 +11,8 @@ import zlib
 from collections.abc import Callable
 from typing import Protocol
 
+import xxhash
+
 from trilith.errors import InvalidRequest
 from trilith.objects.types import Checksum
 from trilith.runtime.disk import Buffer
@@ -42,6 +44,11 @@ _ALGORITHMS: dict[str, Callable[[], Digest]] = {
     "CRC64NVME": lambda: _Crc(crc64nvme, 8),
     "SHA1": lambda: hashlib.sha1(usedforsecurity=False),
     "SHA256": lambda: hashlib.sha256(usedforsecurity=False),
+    "SHA512": lambda: hashlib.sha512(usedforsecurity=False),
+    "MD5": lambda: hashlib.md5(usedforsecurity=False),
+    "XXHASH64": xxhash.xxh64,
+    "XXHASH3": xxhash.xxh3_64,
+    "XXHASH128": xxhash.xxh3_128,
 }
 
 

@@ -7,6 +7,7 @@ written in pages of PARTS_PER_PAGE, all but the last staged ahead of the commit.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import cast
 
@@ -66,6 +67,12 @@ from trilith.objects.writing import (
 PART_NUMBER_MAX = 10_000
 _COMPLETE_ATTEMPTS = 4
 
+LateChecksum = Callable[[], Checksum | None]  # asked when the body has ended
+
+
+def no_checksum() -> None:
+    """Of a body of which nothing more is to be known."""
+
 
 def parse_upload_id(upload_id: str) -> bytes:
     """Raises UploadNotFound for what never was an upload id."""
@@ -90,7 +97,14 @@ def _upload_info(key: str, upload_id: str, record: UploadRecord) -> UploadInfo:
 
 
 def _part_info(number: int, record: PartRecord) -> PartInfo:
-    return PartInfo(number, record.size, record.etag, record.last_modified_ms, record.checksum)
+    return PartInfo(
+        number,
+        record.size,
+        record.etag,
+        record.last_modified_ms,
+        record.checksum,
+        record.whole_checksum,
+    )
 
 
 class UploadHandle:
@@ -161,15 +175,18 @@ class MultipartOperations(WriteOperations, ReadOperations):
         body: Body,
         *,
         expected_md5: bytes | None = None,
+        whole_checksum: LateChecksum = no_checksum,
     ) -> PartInfo:
         handle = await self._upload(bucket, key, upload_id)
-        return await self._put_part(handle, number, incoming(body, [], expected_md5))
+        source = incoming(body, [], expected_md5)
+        return await self._put_part(handle, number, source, whole_checksum)
 
     async def _put_part(
         self,
         handle: UploadHandle,
         number: int,
         source: Incoming,
+        whole_checksum: LateChecksum = no_checksum,
     ) -> PartInfo:
         if not 1 <= number <= PART_NUMBER_MAX:
             raise InvalidRequest(f"part numbers are 1 to {PART_NUMBER_MAX}, not {number}")
@@ -187,6 +204,7 @@ class MultipartOperations(WriteOperations, ReadOperations):
                 streamed.size,
                 streamed.md5.hex(),
                 source.checksum(),
+                whole_checksum(),
             )
 
         return await self._stream(handle.bucket, source, manifest, commit)
@@ -200,6 +218,7 @@ class MultipartOperations(WriteOperations, ReadOperations):
         size: int,
         etag: str,
         checksum: Checksum | None,
+        whole_checksum: Checksum | None,
     ) -> PartInfo:
         command = PutPart(
             handle.stem,
@@ -212,9 +231,10 @@ class MultipartOperations(WriteOperations, ReadOperations):
             manifest.pieces_ahead,
             manifest.missed,
             manifest.expires_ms,
+            whole_checksum,
         )
         stored = cast(Stored, await self._execute(handle.stem, command, owner))
-        return PartInfo(number, size, etag, stored.last_modified_ms, checksum)
+        return PartInfo(number, size, etag, stored.last_modified_ms, checksum, whole_checksum)
 
     async def list_parts(
         self, bucket: str, key: str, upload_id: str, *, after: int = 0, limit: int = 1000
@@ -257,9 +277,10 @@ class MultipartOperations(WriteOperations, ReadOperations):
         info = await self._bucket(bucket)
         stem = stem_of(info.bucket_id, key)
         parsed = parse_upload_id(upload_id)
+        algorithm = checksum.algorithm if checksum is not None else None
         for attempt in range(1, _COMPLETE_ATTEMPTS + 1):
             try:
-                checked, record = await self._check_parts(stem, parsed, parts)
+                checked, record = await self._check_parts(stem, parsed, parts, algorithm)
                 if expected_size is not None and expected_size != checked.size:
                     raise InvalidRequest(
                         f"the parts have {checked.size} bytes together, not {expected_size}"
@@ -275,10 +296,10 @@ class MultipartOperations(WriteOperations, ReadOperations):
         raise AssertionError("unreachable")
 
     async def _check_parts(
-        self, stem: bytes, upload_id: bytes, listed: list[CompletedPart]
+        self, stem: bytes, upload_id: bytes, listed: list[CompletedPart], algorithm: str | None
     ) -> tuple[PartListCheck, UploadRecord]:
         """Raises InvalidPart, PartTooSmall; ConditionalConflict when a part came in meanwhile."""
-        check = PartListCheck(listed, self._part_size_bytes_min)
+        check = PartListCheck(listed, self._part_size_bytes_min, algorithm)
         revision: int | None = None
         after, more = 0, True
         while more:

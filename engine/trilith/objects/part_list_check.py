@@ -7,7 +7,11 @@ from collections.abc import Sequence
 
 from trilith.errors import InvalidPart, PartTooSmall
 from trilith.objects.records import PartEntry, PartRecord
-from trilith.objects.types import CompletedPart
+from trilith.objects.types import Checksum, CompletedPart
+
+
+def _checksums(part: PartRecord) -> list[Checksum]:
+    return [one for one in (part.checksum, part.whole_checksum) if one is not None]
 
 
 class PartListCheck:
@@ -17,8 +21,15 @@ class PartListCheck:
     parts that are not listed. The list must be in ascending order.
     """
 
-    def __init__(self, listed: Sequence[CompletedPart], part_size_bytes_min: int) -> None:
+    def __init__(
+        self,
+        listed: Sequence[CompletedPart],
+        part_size_bytes_min: int,
+        algorithm: str | None = None,
+    ) -> None:
+        """`algorithm`: of the object's checksum, whose values the parts are to keep."""
         self._listed = listed
+        self._algorithm = algorithm
         self._part_size_bytes_min = part_size_bytes_min
         self._next = 0
         self._digests = hashlib.md5(usedforsecurity=False)
@@ -35,10 +46,9 @@ class PartListCheck:
         listed = self._listed[self._next]
         if number > listed.number or listed.etag != part.etag:
             raise InvalidPart(part_number=listed.number, etag=listed.etag)
+        known = {one.algorithm: one.value for one in _checksums(part)}
         if listed.checksum is not None and (
-            part.checksum is None
-            or listed.checksum.algorithm != part.checksum.algorithm
-            or listed.checksum.value != part.checksum.value
+            known.get(listed.checksum.algorithm) != listed.checksum.value
         ):
             raise InvalidPart("a listed part's checksum differs", part_number=listed.number)
         self._next += 1
@@ -50,9 +60,12 @@ class PartListCheck:
                 size=part.size,
                 size_min=self._part_size_bytes_min,
             )
-        self.parts.append(PartEntry(number, part.size, part.owner))
+        self.parts.append(PartEntry(number, part.size, part.owner, self._kept(part)))
         self._digests.update(bytes.fromhex(part.etag))
         self.size += part.size
+
+    def _kept(self, part: PartRecord) -> Checksum | None:
+        return next((one for one in _checksums(part) if one.algorithm == self._algorithm), None)
 
     def finish(self) -> None:
         """Raises InvalidPart for listed parts that never came, then PartTooSmall."""

@@ -18,7 +18,7 @@ from trilith.objects.key_ring import KeyRing
 from trilith.objects.keys import OBJECTS_KEYSPACE, successor
 from trilith.objects.manifests import ManifestReader
 from trilith.objects.records import PART_LIST_PAGE, SEGMENT_RECORD, ObjectRecord, PartEntry
-from trilith.objects.types import BucketInfo, ObjectInfo
+from trilith.objects.types import BucketInfo, ObjectInfo, ObjectPart
 from trilith.replication.state_machine import Partitions
 
 
@@ -147,18 +147,19 @@ class PartList:
                 raise Corruption("the part list of an object is shorter than the object")
             offset = start
 
-    async def sizes(self) -> dict[int, int]:
-        """Part number -> size in bytes, of all parts."""
-        sizes: dict[int, int] = {}
+    async def all(self) -> list[ObjectPart]:
+        """All parts in order."""
+        found: dict[int, ObjectPart] = {}
         offset = 0
-        while len(sizes) < self._part_count:
+        while len(found) < self._part_count:
             page_offset, entries = await self._page(offset)
-            before = len(sizes)
-            sizes.update((part.number, part.size) for part in entries)
+            before = len(found)
+            for part in entries:
+                found[part.number] = ObjectPart(part.number, part.size, part.checksum)
             offset = page_offset + sum(part.size for part in entries)
-            if len(sizes) == before:
+            if len(found) == before:
                 raise Corruption("the part list of an object is shorter than its count")
-        return sizes
+        return list(found.values())
 
     async def _page(self, offset: int) -> tuple[int, list[PartEntry]]:
         found = cast(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable
 from typing import cast
 
 from trilith.errors import (
@@ -25,7 +25,7 @@ from trilith.objects.readers import (
     object_info,
 )
 from trilith.objects.records import OBJECT_RECORD, Kind
-from trilith.objects.types import BucketInfo, ObjectInfo, ObjectReader
+from trilith.objects.types import BucketInfo, ObjectInfo, ObjectPart, ObjectReader
 
 
 class ReadOperations(Access):
@@ -116,8 +116,8 @@ class ReadOperations(Access):
         found = await self._find(stem, with_body=False, consistent=consistent)
         return object_info(key, OBJECT_RECORD.decode(found.record))
 
-    async def part_sizes(self, reader: ObjectReader) -> Mapping[int, int]:
+    async def object_parts(self, reader: ObjectReader) -> list[ObjectPart]:
         """Empty for what is not from a multipart upload."""
         if isinstance(reader, MultipartReader):
-            return await reader.part_list.sizes()
-        return {}
+            return await reader.part_list.all()
+        return []

@@ -67,21 +67,26 @@ class UploadRecord(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PartRecord(msgspec.Struct, frozen=True, array_like=True):
-    """An uploaded part. `owner` names its manifest."""
+    """An uploaded part. `owner` names its manifest.
+
+    `whole_checksum`: of an upload that names no algorithm, what the object's is combined from.
+    """
 
     size: int
     etag: str
     last_modified_ms: int
     owner: bytes
     checksum: Checksum | None = None
+    whole_checksum: Checksum | None = None
 
 
 class PartEntry(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One part of a completed object."""
+    """One part of a completed object. `checksum`: of the object's algorithm."""
 
     number: int
     size: int
     owner: bytes
+    checksum: Checksum | None = None
 
 
 class PartListPage(msgspec.Struct, frozen=True, array_like=True):

@@ -5,7 +5,7 @@ Nothing here knows HTTP, partitions or disks.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 import msgspec
@@ -107,11 +107,16 @@ class UploadPage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PartInfo(msgspec.Struct, frozen=True, array_like=True):
+    """An uploaded part. `whole_checksum`: of an upload that names no algorithm, what the object's
+    is combined from.
+    """
+
     number: int
     size: int
     etag: str
     last_modified_ms: int
     checksum: Checksum | None = None
+    whole_checksum: Checksum | None = None
 
 
 class PartPage(msgspec.Struct, frozen=True, array_like=True):
@@ -125,6 +130,14 @@ class CompletedPart(msgspec.Struct, frozen=True, array_like=True):
 
     number: int
     etag: str
+    checksum: Checksum | None = None
+
+
+class ObjectPart(msgspec.Struct, frozen=True, array_like=True):
+    """A part of a completed object. `checksum`: of the object's algorithm; None: not kept."""
+
+    number: int
+    size: int
     checksum: Checksum | None = None
 
 
@@ -170,11 +183,15 @@ class Objects(Protocol):
     and `Unavailable`/`OutcomeUnknown`. Names are valid: the protocol layer checks their syntax.
     """
 
-    async def create_bucket(self, name: str, *, owner: str, region: str) -> BucketInfo: ...
+    async def create_bucket(
+        self, name: str, *, owner: str, region: str, tags: dict[str, str] | None = None
+    ) -> BucketInfo: ...
 
     async def get_bucket(self, name: str) -> BucketInfo: ...
 
-    async def delete_bucket(self, name: str) -> None: ...
+    async def delete_bucket(self, name: str) -> None:
+        """Of a bucket without objects; uploads in progress are aborted."""
+        ...
 
     async def put_bucket_tags(self, name: str, tags: dict[str, str]) -> None:
         """In place of those there are."""
@@ -275,7 +292,10 @@ class Objects(Protocol):
         body: Body,
         *,
         expected_md5: bytes | None = None,
-    ) -> PartInfo: ...
+        whole_checksum: Callable[[], Checksum | None] = lambda: None,
+    ) -> PartInfo:
+        """`whole_checksum`, asked after the body's end: see PartInfo."""
+        ...
 
     async def copy_part(
         self,
@@ -317,6 +337,6 @@ class Objects(Protocol):
         limit: int = 1000,
     ) -> UploadPage: ...
 
-    async def part_sizes(self, reader: ObjectReader) -> Mapping[int, int]:
-        """Part number -> size in bytes of a multipart object (for `partNumber` reads)."""
+    async def object_parts(self, reader: ObjectReader) -> list[ObjectPart]:
+        """The parts of a multipart object in order; none of another."""
         ...

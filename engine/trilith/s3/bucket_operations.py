@@ -7,13 +7,14 @@ from xml.etree.ElementTree import Element
 
 from trilith.errors import BucketAlreadyOwned, TrilithError
 from trilith.objects.types import WriteConditions
+from trilith.s3.acl import acl_answer
 from trilith.s3.answer import Answer, empty_answer, xml_answer
 from trilith.s3.conditions import NO_CONDITIONS
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error, from_exception, not_implemented
 from trilith.s3.names import check_key_length
-from trilith.s3.object_operations import acl_answer
 from trilith.s3.request import Request
+from trilith.s3.tags import BUCKET_TAGS_MAX, element_tags
 from trilith.s3.xml import NAMESPACE, child_text, element, parse
 
 CONFIGURATION_BYTES_MAX = 64 << 10
@@ -28,11 +29,19 @@ DEFAULT_REGION = "us-east-1"
 async def create_bucket(context: Context, request: Request) -> Answer:
     """200 also when the bucket is the caller's already, in us-east-1 only (as AWS)."""
     body = await request.read_document(CONFIGURATION_BYTES_MAX)
+    found: dict[str, str] = {}
     if body.strip():
-        _check_location(context, parse(body, "CreateBucketConfiguration"))
+        root = parse(body, "CreateBucketConfiguration")
+        _check_location(context, root)
+        holder = root.find("Tags")
+        if holder is not None:
+            found = element_tags(holder, BUCKET_TAGS_MAX)
     try:
         await context.objects.create_bucket(
-            request.bucket, owner=request.identity.canonical_user_id, region=context.region
+            request.bucket,
+            owner=request.identity.canonical_user_id,
+            region=context.region,
+            tags=found,
         )
     except BucketAlreadyOwned:
         if context.region != DEFAULT_REGION:
@@ -42,7 +51,9 @@ async def create_bucket(context: Context, request: Request) -> Answer:
 
 def _check_location(context: Context, root: Element) -> None:
     for child in root:
-        if child.tag != "LocationConstraint" and (len(child) or (child.text or "").strip()):
+        if child.tag not in ("LocationConstraint", "Tags") and (
+            len(child) or (child.text or "").strip()
+        ):
             raise not_implemented(f"CreateBucketConfiguration.{child.tag}")
     location = child_text(root, "LocationConstraint")
     if not location:

@@ -109,7 +109,7 @@ def announced_checksum(head: RequestHead) -> Announced | None:
     for name in header_map:
         if name[:15] == _PREFIX and name not in _NOT_VALUES:
             if found is not None:
-                raise _several_types()
+                raise several_checksums()
             algorithm = _BY_HEADER.get(name)
             if algorithm is None:
                 raise S3Error(
@@ -120,7 +120,7 @@ def announced_checksum(head: RequestHead) -> Announced | None:
         trailing = _trailing_algorithm(head)
         if trailing is not None:
             if found is not None:
-                raise _several_types()
+                raise several_checksums()
             found = Announced(trailing, None)
     if b"x-amz-sdk-checksum-algorithm" in header_map:
         _check_sdk_algorithm(head.header(b"x-amz-sdk-checksum-algorithm") or "", found)
@@ -142,12 +142,13 @@ def _trailing_algorithm(head: RequestHead) -> Algorithm | None:
                 "InvalidRequest", "The value specified in the x-amz-trailer header is not supported"
             )
         if found is not None:
-            raise _several_types()
+            raise several_checksums()
         found = algorithm
     return found
 
 
-def _several_types() -> S3Error:
+def several_checksums() -> S3Error:
+    """Of a request that announces more than one."""
     return S3Error(
         "InvalidRequest",
         "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
@@ -173,6 +174,12 @@ def parse_digest(algorithm: Algorithm, text: str) -> bytes:
     if digest is None or len(digest) != algorithm.digest_bytes:
         raise S3Error("InvalidRequest", f"Value for {algorithm.header} header is invalid.")
     return digest
+
+
+def is_digest(algorithm: Algorithm, text: str) -> bool:
+    """Whether a text can be a checksum of this algorithm."""
+    digest = _decode_base64(text)
+    return digest is not None and len(digest) == algorithm.digest_bytes
 
 
 def parse_content_md5(head: RequestHead) -> bytes | None:
@@ -218,13 +225,19 @@ def parse_algorithm(name: str, header: str = "x-amz-checksum-algorithm") -> Algo
     return algorithm
 
 
+def parse_kind(text: str) -> str:
+    """FULL_OBJECT or COMPOSITE, of x-amz-checksum-type. Raises InvalidRequest."""
+    kind = text.upper()
+    if kind not in {FULL_OBJECT, COMPOSITE}:
+        raise S3Error("InvalidRequest", "Value for x-amz-checksum-type header is invalid.")
+    return kind
+
+
 def multipart_kind(algorithm: Algorithm, requested: str | None) -> str:
     """The checksum type of a multipart object: x-amz-checksum-type, or the algorithm's default."""
     if requested is None:
         return COMPOSITE if algorithm.composite else FULL_OBJECT
-    kind = requested.upper()
-    if kind not in {FULL_OBJECT, COMPOSITE}:
-        raise S3Error("InvalidRequest", "Value for x-amz-checksum-type header is invalid.")
+    kind = parse_kind(requested)
     supported = algorithm.composite if kind == COMPOSITE else algorithm.polynomial is not None
     if not supported:
         raise S3Error(

@@ -11,14 +11,20 @@ from trilith.s3.conditions import check_copy_source, write_conditions
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error, invalid_argument
 from trilith.s3.headers import ENCRYPTED, read_metadata
-from trilith.s3.names import check_bucket_name, check_key
-from trilith.s3.object_operations import OBJECT_BYTES_MAX, checksum_elements, part_number
+from trilith.s3.names import check_key, is_bucket_name
+from trilith.s3.object_operations import (
+    OBJECT_BYTES_MAX,
+    check_parameters,
+    checksum_elements,
+    part_checksum_element,
+    part_number,
+)
 from trilith.s3.ranges import parse_copy_range
 from trilith.s3.request import Request
 from trilith.s3.request_head import decode_path
 from trilith.s3.tags import header_tags
 from trilith.s3.timestamps import iso_ms
-from trilith.s3.xml import NAMESPACE, element
+from trilith.s3.xml import NAMESPACE
 
 SOURCE = b"x-amz-copy-source"
 
@@ -28,22 +34,28 @@ def copy_source(request: Request) -> tuple[str, str]:
     raw = request.head.header_map[SOURCE]
     path, _, query = raw.partition(b"?versionId=")
     if query and query != b"null":
-        raise invalid_argument(
-            "Invalid version id specified", "x-amz-copy-source", raw.decode("latin-1")
-        )
+        raise _bad_source("Invalid version id specified", raw)
     # Some clients encode the separator too.
     if b"/" not in path.removeprefix(b"/"):
         path = path.replace(b"%2F", b"/").replace(b"%2f", b"/")
     raw_bucket, _, raw_key = path.removeprefix(b"/").partition(b"/")
     if not raw_bucket or not raw_key or raw_bucket.startswith(b"arn:"):
-        raise invalid_argument(
-            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey",
-            "x-amz-copy-source",
-            raw.decode("latin-1"),
+        raise _bad_source(
+            "Copy Source must mention the source bucket and key: sourcebucket/sourcekey", raw
         )
-    bucket = decode_path(raw_bucket)
-    check_bucket_name(bucket)
-    return bucket, check_key(raw_key)
+    try:
+        bucket, key = decode_path(raw_bucket), check_key(raw_key)
+    except S3Error as error:
+        if error.code != "InvalidURI":
+            raise
+        raise _bad_source("Invalid copy source encoding", raw) from None
+    if not is_bucket_name(bucket):
+        raise _bad_source("Invalid copy source bucket name", raw)
+    return bucket, key
+
+
+def _bad_source(why: str, raw: bytes) -> S3Error:
+    return invalid_argument(why, SOURCE.decode(), raw.decode("latin-1"))
 
 
 async def _open_source(context: Context, request: Request) -> ObjectReader:
@@ -80,6 +92,7 @@ def _metadata(
 
 
 async def copy_object(context: Context, request: Request) -> Answer:
+    check_parameters(request)
     conditions = write_conditions(request.head)
     replace, replace_tags = _replaces(request, "metadata"), _replaces(request, "tagging")
     name = request.header(b"x-amz-checksum-algorithm")
@@ -135,9 +148,7 @@ async def upload_part_copy(context: Context, request: Request) -> Answer:
     part = await context.objects.copy_part(
         source, first, last, request.bucket, request.key, upload_id, number
     )
-    checksum = ""
-    if part.checksum is not None:
-        checksum = element(f"Checksum{part.checksum.algorithm}", part.checksum.value)
+    checksum = part_checksum_element(part.checksum or part.whole_checksum)
     answer = xml_answer(
         f'<CopyPartResult xmlns="{NAMESPACE}">'
         f"<LastModified>{iso_ms(part.last_modified_ms)}</LastModified>"

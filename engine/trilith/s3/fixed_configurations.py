@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from xml.etree.ElementTree import Element
 
+from trilith.s3 import acl
 from trilith.s3.answer import Answer, empty_answer
 from trilith.s3.context import Context, Handler
 from trilith.s3.errors import S3Error, not_implemented
@@ -16,7 +17,6 @@ from trilith.s3.request import Request
 from trilith.s3.xml import parse
 
 DOCUMENT_BYTES_MAX = 64 << 10
-ACL = b"x-amz-acl"  # its values are screened before: headers.py
 
 # Path of an element -> the texts that it may have; of one that only holds others: none.
 _Allowed = dict[str, frozenset[str]]
@@ -41,13 +41,18 @@ _PAYMENT: _Allowed = {
 }
 
 
+# Empty: to switch off what is off.
+_LOGGING: _Allowed = {"BucketLoggingStatus": _HOLDER}
+_NOTIFICATION: _Allowed = {"NotificationConfiguration": _HOLDER}
+
+
 def _unchanged(allowed: _Allowed) -> Handler:
     root_name = next(iter(allowed))
 
     async def put(context: Context, request: Request) -> Answer:
         root = parse(await request.read_document(DOCUMENT_BYTES_MAX), root_name)
         seen = {text for text in _texts(root, root_name, allowed) if text}
-        if not seen:
+        if not seen and len(allowed) > 1:
             raise S3Error("MalformedXML")
         await context.objects.get_bucket(request.bucket)
         return empty_answer(200)
@@ -68,28 +73,32 @@ def _texts(node: Element, path: str, allowed: _Allowed) -> list[str]:
 
 
 async def put_bucket_acl(context: Context, request: Request) -> Answer:
-    await _require_canned(request)
+    await _require_own_list(request)
     await context.objects.get_bucket(request.bucket)
     return empty_answer(200)
 
 
 async def put_object_acl(context: Context, request: Request) -> Answer:
     check_version(request)
-    await _require_canned(request)
+    await _require_own_list(request)
     await context.objects.head_object(request.bucket, request.key)
     return empty_answer(200)
 
 
-async def _require_canned(request: Request) -> None:
-    if (await request.read_document(DOCUMENT_BYTES_MAX)).strip():
-        raise not_implemented("AccessControlPolicy")
-    if ACL not in request.head.header_map:
+async def _require_own_list(request: Request) -> None:
+    """Its headers were checked before, as those of any request are (headers.py)."""
+    body = await request.read_document(DOCUMENT_BYTES_MAX)
+    if body.strip():
+        acl.check_document(body, request.identity)
+    elif acl.CANNED not in request.head.header_map:
         raise S3Error("MissingSecurityHeader", "Your request was missing a required header")
 
 
 HANDLERS: dict[str, Handler] = {
     "PutBucketAcl": put_bucket_acl,
     "PutBucketEncryption": _unchanged(_ENCRYPTION),
+    "PutBucketLogging": _unchanged(_LOGGING),
+    "PutBucketNotificationConfiguration": _unchanged(_NOTIFICATION),
     "PutBucketOwnershipControls": _unchanged(_OWNERSHIP),
     "PutBucketRequestPayment": _unchanged(_PAYMENT),
     "PutObjectAcl": put_object_acl,

@@ -10,6 +10,7 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 
 from trilith.objects.types import Checksum, ObjectInfo, ObjectMetadata
+from trilith.s3 import acl
 from trilith.s3.answer import Headers
 from trilith.s3.checksums import ALGORITHMS
 from trilith.s3.errors import S3Error, invalid_argument, not_implemented
@@ -44,11 +45,6 @@ _UNSUPPORTED = frozenset(
         b"x-amz-copy-source-server-side-encryption-customer-algorithm",
         b"x-amz-copy-source-server-side-encryption-customer-key",
         b"x-amz-copy-source-server-side-encryption-customer-key-md5",
-        b"x-amz-grant-full-control",
-        b"x-amz-grant-read",
-        b"x-amz-grant-read-acp",
-        b"x-amz-grant-write",
-        b"x-amz-grant-write-acp",
         b"x-amz-if-match-initiated-time",
         b"x-amz-if-match-last-modified-time",
         b"x-amz-if-match-size",
@@ -68,13 +64,14 @@ _UNSUPPORTED = frozenset(
         b"x-amz-write-offset-bytes",
     }
 )
+OWNERSHIP = b"x-amz-object-ownership"
+_OTHER_OWNERSHIPS = frozenset({b"BucketOwnerPreferred", b"ObjectWriter"})
 # Accepted with these values only: they ask for what is the case anyway.
 _SUPPORTED_VALUES: dict[bytes, frozenset[bytes]] = {
-    b"x-amz-acl": frozenset({b"private", b"bucket-owner-full-control", b"bucket-owner-read"}),
     # No object has annotations.
     b"x-amz-object-annotation-directive": frozenset({b"COPY", b"EXCLUDE"}),
     b"x-amz-bucket-object-lock-enabled": frozenset({b"false", b"False"}),
-    b"x-amz-object-ownership": frozenset({b"BucketOwnerEnforced"}),
+    OWNERSHIP: frozenset({b"BucketOwnerEnforced"}),
     b"x-amz-server-side-encryption": frozenset({b"AES256"}),
     b"x-amz-server-side-encryption-bucket-key-enabled": frozenset({b"false", b"False"}),
 }
@@ -96,7 +93,9 @@ _KNOWN_STORAGE_CLASSES = frozenset(
     }
 )
 _EXPECTED_OWNERS = (b"x-amz-expected-bucket-owner", b"x-amz-source-expected-bucket-owner")
-SCREENED = _UNSUPPORTED | frozenset({*_SUPPORTED_VALUES, _STORAGE_CLASS, *_EXPECTED_OWNERS})
+SCREENED = (
+    _UNSUPPORTED | acl.HEADERS | frozenset({*_SUPPORTED_VALUES, _STORAGE_CLASS, *_EXPECTED_OWNERS})
+)
 
 
 def refuse_unsupported(request: Request) -> None:
@@ -104,11 +103,19 @@ def refuse_unsupported(request: Request) -> None:
     header_map = request.head.header_map
     if SCREENED.isdisjoint(header_map):
         return
+    acl.check_headers(request)
     for name, value in header_map.items():
         if name in _UNSUPPORTED:
             raise not_implemented(name.decode())
         supported = _SUPPORTED_VALUES.get(name)
         if supported is not None and value not in supported:
+            if name == OWNERSHIP and value not in _OTHER_OWNERSHIPS:
+                shown = value.decode("latin-1")
+                raise S3Error(
+                    "InvalidArgument",
+                    f"Invalid x-amz-object-ownership header: {shown}",
+                    elements={"ArgumentName": name.decode()},
+                )
             raise not_implemented(name.decode())
         if name == _STORAGE_CLASS and value != b"STANDARD":
             if value in _KNOWN_STORAGE_CLASSES:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
@@ -138,6 +139,16 @@ def _encoding(request: Request) -> str:
     return "<EncodingType>url</EncodingType>" if request.parameter("encoding-type") else ""
 
 
+_NOT_IN_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
+
+
+def _plain_if_possible(prefix: str, encode: Callable[[str], str]) -> str:
+    """Version 1's prefix: botocore, which always asks for `encoding-type=url`, decodes the keys
+    and markers of this answer and not its prefix. What XML cannot carry is encoded all the same.
+    """
+    return encode(prefix) if _NOT_IN_XML.search(prefix) else escape(prefix)
+
+
 async def list_objects(context: Context, request: Request) -> Answer:
     """Version 1. NextMarker only with a delimiter: else the last key is the next marker."""
     encode = name_encoder(request)
@@ -148,7 +159,7 @@ async def list_objects(context: Context, request: Request) -> Answer:
     parts = [
         f'<ListBucketResult xmlns="{NAMESPACE}">',
         element("Name", request.bucket),
-        f"<Prefix>{encode(request.parameter('prefix'))}</Prefix>",
+        f"<Prefix>{_plain_if_possible(request.parameter('prefix'), encode)}</Prefix>",
         f"<Marker>{encode(marker)}</Marker>",
         optional("NextMarker", following or "", encode),
         f"<MaxKeys>{limit}</MaxKeys>",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from xml.etree.ElementTree import Element
 
 from trilith.errors import InvalidRequest
@@ -11,9 +12,13 @@ from trilith.s3.checksums import (
     ALGORITHMS,
     COMPOSITE,
     FULL_OBJECT,
-    Algorithm,
+    announced_checksum,
+    is_digest,
     multipart_kind,
     parse_algorithm,
+    parse_digest,
+    parse_kind,
+    several_checksums,
 )
 from trilith.s3.conditions import write_conditions
 from trilith.s3.context import Context
@@ -26,7 +31,14 @@ from trilith.s3.listing_operations import (
     owner_element,
     truth,
 )
-from trilith.s3.object_operations import PARTS_MAX, check_size, checksum_elements, part_number
+from trilith.s3.object_operations import (
+    DEFAULT_CHECKSUM,
+    PARTS_MAX,
+    check_size,
+    checksum_elements,
+    part_checksum_element,
+    part_number,
+)
 from trilith.s3.request import Request
 from trilith.s3.timestamps import iso_ms
 from trilith.s3.upload_checksum import completed_checksum
@@ -44,6 +56,7 @@ async def create_multipart_upload(context: Context, request: Request) -> Answer:
     kind = request.header(b"x-amz-checksum-type")
     algorithm = parse_algorithm(name) if name else None
     if algorithm is None and kind is not None:
+        parse_kind(kind)
         raise S3Error(
             "InvalidRequest",
             "The x-amz-checksum-type header can only be used with the x-amz-checksum-algorithm "
@@ -74,8 +87,11 @@ async def upload_part(context: Context, request: Request) -> Answer:
     upload_id = request.parameter("uploadId")
     upload = await context.objects.get_upload(request.bucket, request.key, upload_id)
     expected = ALGORITHMS.get(upload.checksum_algorithm or "")
-    body = request.open_body(default_checksum=expected)
-    _check_algorithm(request, expected)
+    body = request.open_body(
+        default_checksum=expected or DEFAULT_CHECKSUM,
+        whole_checksum=None if expected is not None else DEFAULT_CHECKSUM,
+    )
+    _check_algorithm(request, upload)
     request.bytes_in = check_size(body.size)
     part = await context.objects.put_part(
         request.bucket,
@@ -84,30 +100,35 @@ async def upload_part(context: Context, request: Request) -> Answer:
         number,
         body,
         expected_md5=body.expected_md5,
+        whole_checksum=body.whole_checksum,
     )
     headers = [(b"etag", b'"%b"' % part.etag.encode()), ENCRYPTED]
     headers += checksum_headers(part.checksum)[:1]
     return empty_answer(200, headers)
 
 
-def _check_algorithm(request: Request, expected: Algorithm | None) -> None:
-    """A part announces the upload's checksum algorithm or none."""
+def _check_algorithm(request: Request, upload: UploadInfo) -> None:
+    """A part announces the upload's checksum algorithm; none will do for a FULL_OBJECT one."""
+    expected = upload.checksum_algorithm
     if expected is None:
         return
-    names = set(request.head.header_map)
-    names.update(request.head.header_map.get(b"x-amz-trailer", b"").lower().split(b","))
-    for algorithm in ALGORITHMS.values():
-        if algorithm is not expected and algorithm.header.encode() in names:
-            raise S3Error(
-                "InvalidRequest",
-                "Checksum Type mismatch occurred, expected checksum Type: "
-                f"{expected.name.lower()}, actual checksum Type: {algorithm.name.lower()}",
-            )
+    announced = announced_checksum(request.head)
+    if announced is None and upload.checksum_kind != COMPOSITE:
+        return
+    actual = announced.algorithm.name.lower() if announced is not None else "null"
+    if actual != expected.lower():
+        raise S3Error(
+            "InvalidRequest",
+            "Checksum Type mismatch occurred, expected checksum Type: "
+            f"{expected.lower()}, actual checksum Type: {actual}",
+        )
 
 
 async def complete_multipart_upload(context: Context, request: Request) -> Answer:
     conditions = write_conditions(request.head)
     announced = _announced_checksum(request)
+    kind = request.header(b"x-amz-checksum-type")
+    kind = parse_kind(kind) if kind is not None else None
     expected_size = _expected_size(request)
     body = await request.read_document(COMPLETE_BYTES_MAX)
     parts = _completed_parts(parse(body, "CompleteMultipartUpload"))
@@ -118,6 +139,7 @@ async def complete_multipart_upload(context: Context, request: Request) -> Answe
         request.parameter("uploadId"),
         parts,
         announced,
+        kind,
     )
     info = await context.objects.complete_upload(
         request.bucket,
@@ -140,16 +162,22 @@ async def complete_multipart_upload(context: Context, request: Request) -> Answe
 
 
 def _announced_checksum(request: Request) -> Checksum | None:
-    """The whole object's checksum. Taken out of the headers: it is not the XML body's."""
+    """The whole object's checksum. Taken out of the headers: it is not the XML body's.
+
+    Raises InvalidRequest for several of them, or one that is none.
+    """
     header_map = request.head.header_map
-    kind = request.header(b"x-amz-checksum-type")
     found = None
     for algorithm in ALGORITHMS.values():
         value = request.header(algorithm.header.encode())
-        if value is not None:
-            guessed = COMPOSITE if "-" in value else FULL_OBJECT
-            found = Checksum(algorithm.name, value, kind or guessed)
-            del header_map[algorithm.header.encode()]
+        if value is None:
+            continue
+        if found is not None:
+            raise several_checksums()
+        digest, dash, count = value.partition("-")
+        parse_digest(algorithm, digest if count.isdecimal() or not dash else "")
+        found = Checksum(algorithm.name, value, COMPOSITE if dash else FULL_OBJECT)
+        del header_map[algorithm.header.encode()]
     if found is not None:
         header_map.pop(b"x-amz-sdk-checksum-algorithm", None)
     return found
@@ -159,8 +187,12 @@ def _expected_size(request: Request) -> int | None:
     text = request.header(b"x-amz-mp-object-size")
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()) or len(text) > 15:
-        raise invalid_argument("Value for x-amz-mp-object-size is invalid", "MpuObjectSize", text)
+    if not (text.isascii() and text.removeprefix("-").isdigit()) or len(text) > 15:
+        raise S3Error("InvalidRequest", "Value for x-amz-mp-object-size header is invalid.")
+    if text.startswith("-"):
+        raise S3Error(
+            "InvalidRequest", f"Value for x-amz-mp-object-size header is less than zero: '{text}'"
+        )
     return int(text)
 
 
@@ -172,10 +204,12 @@ def _completed_parts(root: Element) -> list[CompletedPart]:
     previous = 0
     for node in nodes:
         number_text, etag = child_text(node, "PartNumber"), child_text(node, "ETag")
-        if not number_text or not etag or not (number_text.isascii() and number_text.isdigit()):
+        if not number_text or not etag or not _INTEGER.fullmatch(number_text):
             raise S3Error("MalformedXML")
-        number = int(number_text[:9])
-        if not 1 <= number <= PARTS_MAX:
+        number = int(number_text)
+        if number < 1:
+            raise invalid_argument("PartNumber must be >= 1", "PartNumber", number_text)
+        if number > PARTS_MAX:
             raise invalid_argument(
                 "Part number must be an integer between 1 and 10000, inclusive",
                 "partNumber",
@@ -188,13 +222,22 @@ def _completed_parts(root: Element) -> list[CompletedPart]:
     return parts
 
 
+_INTEGER = re.compile("-?[0-9]{1,9}")
+
+
 def _part_checksum(node: Element) -> Checksum | None:
+    found = None
     for child in node:
-        if child.tag.startswith("Checksum"):
-            algorithm = ALGORITHMS.get(child.tag.removeprefix("Checksum"))
-            if algorithm is not None and child.text:
-                return Checksum(algorithm.name, child.text.strip())
-    return None
+        algorithm = ALGORITHMS.get(child.tag.removeprefix("Checksum"))
+        if not child.tag.startswith("Checksum") or algorithm is None or not child.text:
+            continue
+        value = child.text.strip()
+        if found is not None or not is_digest(algorithm, value):
+            raise invalid_argument(
+                "Invalid Base64 or multiple checksums present in request", "Checksum", value
+            )
+        found = Checksum(algorithm.name, value)
+    return found
 
 
 async def abort_multipart_upload(context: Context, request: Request) -> Answer:
@@ -234,9 +277,7 @@ async def list_parts(context: Context, request: Request) -> Answer:
 
 
 def _part_element(part: PartInfo) -> str:
-    checksum = ""
-    if part.checksum is not None:
-        checksum = element(f"Checksum{part.checksum.algorithm}", part.checksum.value)
+    checksum = part_checksum_element(part.checksum)
     return (
         f"<Part><PartNumber>{part.number}</PartNumber>"
         f"<LastModified>{iso_ms(part.last_modified_ms)}</LastModified>"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from trilith.objects.types import ObjectInfo, ObjectReader
+from trilith.objects.types import Checksum, ObjectInfo, ObjectReader
 from trilith.s3 import conditions, ranges
+from trilith.s3.acl import acl_answer
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
 from trilith.s3.checksums import ALGORITHMS
 from trilith.s3.context import Context
-from trilith.s3.errors import S3Error, invalid_argument, not_implemented
+from trilith.s3.errors import S3Error, invalid_argument
 from trilith.s3.headers import (
     ENCRYPTED,
     checksum_headers,
@@ -25,6 +26,8 @@ PARTS_PAGE = 1000
 # What AWS computes when a client announces no checksum.
 DEFAULT_CHECKSUM = ALGORITHMS["CRC64NVME"]
 
+_EMPTY_VERSION = "Version id cannot be the empty string"
+
 CONSISTENCY = b"x-trilith-consistency"
 _READ_HEADERS = conditions.READ_HEADERS | {
     b"range",
@@ -35,10 +38,11 @@ _READ_HEADERS = conditions.READ_HEADERS | {
 
 
 def check_version(request: Request) -> None:
-    """No bucket has versions: the only one of a key is `null`. Raises NotImplemented."""
+    """No bucket has versions: the only one of a key is `null`. Raises InvalidArgument."""
     version = request.parameters.get("versionId")
     if version is not None and version != "null":
-        raise not_implemented("versionId")
+        what = "Invalid version id specified" if version else _EMPTY_VERSION
+        raise invalid_argument(what, "versionId", version)
 
 
 def is_consistent(request: Request) -> bool:
@@ -82,12 +86,21 @@ async def _part_selection(context: Context, request: Request, reader: ObjectRead
         if number != 1:
             raise S3Error("InvalidPartNumber")
         return 0, info.size - 1, []
-    sizes = await context.objects.part_sizes(reader)
-    if number not in sizes:
+    first = 0
+    for part in await context.objects.object_parts(reader):
+        if part.number == number:
+            break
+        first += part.size
+    else:
         raise S3Error("InvalidPartNumber")
-    first = sum(size for other, size in sizes.items() if other < number)
-    count = [(b"x-amz-mp-parts-count", b"%d" % info.part_sizes_count)]
-    return first, first + sizes[number] - 1, count
+    headers: Headers = [(b"x-amz-mp-parts-count", b"%d" % info.part_sizes_count)]
+    if part.checksum is not None and info.checksum is not None and wants_checksum(request):
+        headers += checksum_headers(part.checksum)[:1] + checksum_headers(info.checksum)[1:]
+    return first, first + part.size - 1, headers
+
+
+def wants_checksum(request: Request) -> bool:
+    return request.head.header_map.get(b"x-amz-checksum-mode", b"").upper() == b"ENABLED"
 
 
 def part_number(request: Request) -> int:
@@ -113,8 +126,7 @@ def answer_read(
         text = head.header(b"range")
         if text is not None and conditions.range_applies(head, info):
             selected = ranges.parse_range(text, size)
-        wants_checksum = head.header_map.get(b"x-amz-checksum-mode", b"").upper() == b"ENABLED"
-        if wants_checksum and selected is None and part is None:
+        if wants_checksum(request) and selected is None and part is None:
             headers += checksum_headers(info.checksum)
     if head.query.pairs:
         check_version(request)
@@ -140,7 +152,15 @@ def answer_read(
     return Answer(status, headers, b"", reader.stream(first, last))
 
 
+# Of other operations: who sends one has forgotten what makes it theirs, and would overwrite.
+_NOT_OF_A_PUT = {
+    "partNumber": "This operation does not accept partNumber without uploadId",
+    "versionId": "This operation does not accept a version-id.",
+}
+
+
 async def put_object(context: Context, request: Request) -> Answer:
+    check_parameters(request)
     metadata = read_metadata(request.head)
     write_conditions = conditions.write_conditions(request.head)
     body = request.open_body(default_checksum=DEFAULT_CHECKSUM)
@@ -156,6 +176,15 @@ async def put_object(context: Context, request: Request) -> Answer:
     headers = [(b"etag", b'"%b"' % info.etag.encode()), ENCRYPTED]
     headers += checksum_headers(info.checksum)
     return empty_answer(200, headers)
+
+
+def check_parameters(request: Request) -> None:
+    """Raises InvalidArgument for what no PUT of an object takes."""
+    if not request.head.query.pairs:
+        return
+    for name, message in _NOT_OF_A_PUT.items():
+        if name in request.parameters:
+            raise invalid_argument(message, name, request.parameter(name))
 
 
 def check_size(size: int | None) -> int:
@@ -184,20 +213,6 @@ async def get_object_acl(context: Context, request: Request) -> Answer:
     return acl_answer(request)
 
 
-def acl_answer(request: Request) -> Answer:
-    """The only access control list there is: everything for the owner."""
-    identity = request.identity
-    person = element("ID", identity.canonical_user_id) + element(
-        "DisplayName", identity.display_name
-    )
-    return xml_answer(
-        f'<AccessControlPolicy xmlns="{NAMESPACE}"><Owner>{person}</Owner><AccessControlList>'
-        '<Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
-        f'xsi:type="CanonicalUser">{person}</Grantee><Permission>FULL_CONTROL</Permission></Grant>'
-        "</AccessControlList></AccessControlPolicy>"
-    )
-
-
 _ATTRIBUTES = frozenset({"ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"})
 
 
@@ -205,10 +220,14 @@ async def get_object_attributes(context: Context, request: Request) -> Answer:
     check_version(request)
     listed = request.header(b"x-amz-object-attributes") or ""
     wanted = {name.strip() for name in listed.split(",") if name.strip()}
-    if not wanted or not wanted <= _ATTRIBUTES:
-        raise invalid_argument(
-            "Invalid attribute name specified.", "x-amz-object-attributes", listed
+    if not wanted:
+        raise S3Error(
+            "InvalidRequest",
+            "The x-amz-object-attributes header specifying the attributes to be retrieved is "
+            "either missing or empty",
         )
+    for name in sorted(wanted - _ATTRIBUTES):
+        raise invalid_argument("Invalid attribute name specified.", "x-amz-object-attributes", name)
     info = await context.objects.head_object(request.bucket, request.key)
     conditions.check_read(request.head, info)
     parts = []
@@ -231,22 +250,23 @@ async def get_object_attributes(context: Context, request: Request) -> Answer:
 
 
 async def _object_parts(context: Context, request: Request) -> str:
-    """A page of the parts. Their checksums are not kept beyond the upload: sizes alone."""
+    """A page of the parts, with their checksums where the object has one."""
     limit = _header_number(request, b"x-amz-max-parts", PARTS_PAGE)
     after = _header_number(request, b"x-amz-part-number-marker", 0)
     reader = await context.objects.open_object(request.bucket, request.key)
-    sizes = await context.objects.part_sizes(reader)
-    following = sorted(number for number in sizes if number > after)
+    parts = await context.objects.object_parts(reader)
+    following = [part for part in parts if part.number > after]
     page = following[: min(limit, PARTS_PAGE)]
     rows = "".join(
-        f"<Part><PartNumber>{number}</PartNumber><Size>{sizes[number]}</Size></Part>"
-        for number in page
+        f"<Part><PartNumber>{part.number}</PartNumber><Size>{part.size}</Size>"
+        f"{part_checksum_element(part.checksum)}</Part>"
+        for part in page
     )
     truncated = len(page) < len(following)
     return (
-        f"<ObjectParts><PartsCount>{len(sizes)}</PartsCount>"
+        f"<ObjectParts><PartsCount>{len(parts)}</PartsCount>"
         f"<PartNumberMarker>{after}</PartNumberMarker>"
-        f"<NextPartNumberMarker>{page[-1] if page else 0}</NextPartNumberMarker>"
+        f"<NextPartNumberMarker>{page[-1].number if page else 0}</NextPartNumberMarker>"
         f"<MaxParts>{limit}</MaxParts><IsTruncated>{'true' if truncated else 'false'}</IsTruncated>"
         f"{rows}</ObjectParts>"
     )
@@ -259,6 +279,11 @@ def _header_number(request: Request, name: bytes, default: int) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 9:
         raise invalid_argument(f"Argument {name.decode()} must be a number", name.decode(), text)
     return int(text)
+
+
+def part_checksum_element(checksum: Checksum | None) -> str:
+    """`<ChecksumX>` of a part, or nothing."""
+    return element(f"Checksum{checksum.algorithm}", checksum.value) if checksum is not None else ""
 
 
 def checksum_elements(info: ObjectInfo) -> str:

@@ -61,6 +61,8 @@ SERVED = frozenset(
         "PostObject",
         "PutBucketAcl",
         "PutBucketEncryption",
+        "PutBucketLogging",
+        "PutBucketNotificationConfiguration",
         "PutBucketOwnershipControls",
         "PutBucketRequestPayment",
         "PutBucketTagging",

@@ -104,12 +104,21 @@ class Request:
             )
         return value if cap is None else min(value, cap)
 
-    def open_body(self, *, default_checksum: Algorithm | None = None) -> RequestBody:
+    def open_body(
+        self,
+        *,
+        default_checksum: Algorithm | None = None,
+        whole_checksum: Algorithm | None = None,
+    ) -> RequestBody:
         """The body's reader; once for each request. Raises S3Error for the headers about it."""
         assert self.receive is not None
         assert self.authentication is not None
         self.body = RequestBody(
-            self.head, self.authentication, self.receive, default_checksum=default_checksum
+            self.head,
+            self.authentication,
+            self.receive,
+            default_checksum=default_checksum,
+            whole_checksum=whole_checksum,
         )
         return self.body
 

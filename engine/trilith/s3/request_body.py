@@ -41,10 +41,12 @@ class RequestBody:
         receive: Receive,
         *,
         default_checksum: Algorithm | None = None,
+        whole_checksum: Algorithm | None = None,
     ) -> None:
         """Checks the headers that announce the body; raises S3Error. Does not receive yet.
 
-        `default_checksum` is computed for `checksum()` when the request announces none.
+        `default_checksum` is computed for `checksum()` when the request announces none;
+        `whole_checksum` whatever it announces, for `whole_checksum()`.
         """
         self._receive = receive
         self._wire_left = _length(head, b"content-length")
@@ -79,6 +81,9 @@ class RequestBody:
         if algorithm is not None:
             shared = self._sha256 is not None and algorithm.name == "SHA256"
             self._hasher = None if shared else algorithm.new()
+        self._whole_algorithm = whole_checksum
+        is_other = whole_checksum is not None and whole_checksum is not algorithm
+        self._whole_hasher = whole_checksum.new() if whole_checksum and is_other else None
         self._pending: deque[Buffer] = deque()
         self._received = False  # the last message has arrived and everything is verified
         self._failure: S3Error | None = None
@@ -121,6 +126,13 @@ class RequestBody:
         """After the end: the checksum announced (and verified), or the default one computed."""
         return self._checksum
 
+    def whole_checksum(self) -> Checksum | None:
+        """After the end: of the algorithm that was asked for, whatever else was announced."""
+        if self._whole_algorithm is None or self._whole_hasher is None:
+            return self._checksum if self._whole_algorithm is not None else None
+        digest = checksums.encode_digest(self._whole_hasher.digest())
+        return Checksum(self._whole_algorithm.name, digest)
+
     async def _receive_next(self) -> None:
         if self._failure is not None:
             raise self._failure
@@ -162,6 +174,8 @@ class RequestBody:
             self._sha256.update(data)
         if self._hasher is not None:
             self._hasher.update(data)
+        if self._whole_hasher is not None:
+            self._whole_hasher.update(data)
 
     def _finish(self) -> None:
         """Everything has arrived: compare with what was announced."""

@@ -8,6 +8,7 @@ another control character is no space (\\p{Z} in the service models' patterns of
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from unicodedata import category
 from urllib.parse import unquote_to_bytes
@@ -25,6 +26,7 @@ BUCKET_TAGS_MAX = 50
 
 _KEY_CHARACTERS_MAX = 128
 _VALUE_CHARACTERS_MAX = 256
+_MALFORMED_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _SYMBOLS = frozenset("+-=._:/@")
 
 
@@ -39,6 +41,8 @@ def header_tags(head: RequestHead) -> dict[str, str]:
         if not segment:
             continue
         key, _, value = segment.replace(b"+", b" ").partition(b"=")
+        if not key or _MALFORMED_ESCAPE.search(segment) is not None:
+            raise _bad_header(raw)
         try:
             pairs.append((unquote_to_bytes(key).decode(), unquote_to_bytes(value).decode()))
         except UnicodeDecodeError:
@@ -54,7 +58,12 @@ def document_tags(body: bytes, tags_max: int = TAGS_MAX) -> dict[str, str]:
     sets = root.findall("TagSet")
     if len(sets) != 1:
         raise S3Error("MalformedXML")
-    nodes = sets[0].findall("Tag")
+    return element_tags(sets[0], tags_max)
+
+
+def element_tags(holder: Element, tags_max: int = TAGS_MAX) -> dict[str, str]:
+    """The tags in the <Tag> elements that an element holds. Raises as `document_tags`."""
+    nodes = holder.findall("Tag")
     return _checked([(_text(node, "Key"), _text(node, "Value")) for node in nodes], tags_max)
 
 

@@ -1,5 +1,5 @@
 """The checksum of a completed multipart upload: computed from its parts', compared with what was
-announced.
+announced. An upload that named no algorithm gets a CRC64NVME of the whole, as with AWS.
 
 The parts' digests are read before the completion; the completion itself checks each part's ETag,
 so a part that was replaced meanwhile fails there.
@@ -8,7 +8,7 @@ so a part that was replaced meanwhile fails there.
 from __future__ import annotations
 
 from trilith.errors import UploadNotFound
-from trilith.objects.types import Checksum, CompletedPart, Objects, PartInfo
+from trilith.objects.types import Checksum, CompletedPart, Objects, PartInfo, UploadInfo
 from trilith.s3 import checksums
 from trilith.s3.checksums import ALGORITHMS, Algorithm
 from trilith.s3.errors import S3Error
@@ -23,30 +23,73 @@ async def completed_checksum(
     upload_id: str,
     parts: list[CompletedPart],
     announced: Checksum | None,
+    kind: str | None,
+    *,
+    checksums_required: bool = True,
 ) -> Checksum | None:
-    """What to store, or None for an upload without checksums. Raises InvalidPart, BadDigest."""
+    """What to store; None where the parts do not say. `kind` as x-amz-checksum-type has it.
+
+    `checksums_required`: whether `parts` must have those of an upload that combines them.
+    Raises InvalidPart, BadDigest, InvalidRequest.
+    """
     try:
         upload = await objects.get_upload(bucket, key, upload_id)
     except UploadNotFound:
         return None  # perhaps completed before: the completion itself knows
-    name = upload.checksum_algorithm or (announced.algorithm if announced is not None else None)
-    if name is None and not any(part.checksum is not None for part in parts):
-        return None
+    if kind is not None and upload.checksum_kind not in (None, kind):
+        raise S3Error(
+            "InvalidRequest",
+            f"The upload was created using the {upload.checksum_kind} checksum mode. The complete "
+            "request must use the same checksum mode.",
+        )
     stored = await _stored_parts(objects, bucket, key, upload_id)
-    chosen = [(part, stored.get(part.number)) for part in parts]
-    for part, found in chosen:
+    chosen: list[PartInfo] = []
+    for part in parts:
+        found = stored.get(part.number)
         if found is None or found.etag != part.etag:
-            raise S3Error("InvalidPart", elements={"PartNumber": part.number, "ETag": part.etag})
-        if part.checksum is not None and part.checksum.value != _value(found, part.checksum):
-            raise S3Error("InvalidPart", elements={"PartNumber": part.number, "ETag": part.etag})
+            raise _invalid_part(part)
+        _compare_part(upload, part, found, required=checksums_required)
+        chosen.append(found)
+    name = upload.checksum_algorithm or (announced.algorithm if announced is not None else None)
     if name is None:
-        return None
+        whole = [part.whole_checksum for part in chosen if part.whole_checksum is not None]
+        if len(whole) < len(chosen):
+            return None
+        name = whole[0].algorithm
     algorithm = ALGORITHMS[name]
-    kind = upload.checksum_kind or (announced.kind if announced is not None else None)
-    computed = _combine(algorithm, kind, [found for _, found in chosen if found is not None])
+    kind = upload.checksum_kind or kind or (announced.kind if announced is not None else None)
+    computed = _combine(algorithm, kind, chosen)
     if announced is not None:
         _compare(algorithm, computed, announced)
     return computed
+
+
+def _invalid_part(part: CompletedPart) -> S3Error:
+    return S3Error("InvalidPart", elements={"PartNumber": part.number, "ETag": part.etag})
+
+
+def _compare_part(
+    upload: UploadInfo, part: CompletedPart, found: PartInfo, *, required: bool
+) -> None:
+    """A listed part's checksum with the uploaded one's; a COMPOSITE one must be listed."""
+    expected = upload.checksum_algorithm
+    if part.checksum is None:
+        if required and expected is not None and upload.checksum_kind == checksums.COMPOSITE:
+            raise S3Error(
+                "InvalidRequest",
+                f"The upload was created using a {expected.lower()} checksum. The complete request "
+                "must include the checksum for each part. It was missing for part "
+                f"{part.number} in the request.",
+            )
+        return
+    if expected is not None and part.checksum.algorithm != expected:
+        raise S3Error(
+            "BadDigest",
+            f"The {part.checksum.algorithm.lower()} you specified for part {part.number} did not "
+            "match what we received.",
+        )
+    if part.checksum.value != _value(found, part.checksum.algorithm):
+        raise _invalid_part(part)
 
 
 async def _stored_parts(
@@ -61,23 +104,24 @@ async def _stored_parts(
     return stored
 
 
-def _value(part: PartInfo, like: Checksum) -> str | None:
-    if part.checksum is None or part.checksum.algorithm != like.algorithm:
-        return None
-    return part.checksum.value
+def _value(part: PartInfo, algorithm: str) -> str | None:
+    for checksum in (part.checksum, part.whole_checksum):
+        if checksum is not None and checksum.algorithm == algorithm:
+            return checksum.value
+    return None
 
 
 def _combine(algorithm: Algorithm, kind: str | None, parts: list[PartInfo]) -> Checksum:
     digests: list[tuple[bytes, int]] = []
     for part in parts:
-        checksum = part.checksum
-        if checksum is None or checksum.algorithm != algorithm.name:
+        value = _value(part, algorithm.name)
+        if value is None:
             raise S3Error(
                 "InvalidRequest",
                 f"The upload was created using a {algorithm.name.lower()} checksum. Part "
                 f"{part.number} does not have one.",
             )
-        digests.append((checksums.parse_digest(algorithm, checksum.value), part.size))
+        digests.append((checksums.parse_digest(algorithm, value), part.size))
     if checksums.multipart_kind(algorithm, kind) == checksums.COMPOSITE:
         return checksums.composite_checksum(algorithm, [digest for digest, _ in digests])
     return checksums.full_object_checksum(algorithm, digests)

@@ -50,7 +50,9 @@ def create_bucket(
         if BUCKET_RECORD.decode(raw).owner == command.owner:
             raise BucketAlreadyOwned
         raise BucketAlreadyExists
-    record = BucketRecord(command.bucket_id, command.owner, context.now_ms, command.region)
+    record = BucketRecord(
+        command.bucket_id, command.owner, context.now_ms, command.region, tags=command.tags
+    )
     effects.put(BUCKET, key, BUCKET_RECORD.encode(record))
     return FoundBucket(bucket_info(command.name, record))
 

@@ -88,7 +88,14 @@ def put_part(command: PutPart, view: View, effects: Effects, context: Context) -
     if replaced is not None:
         old_owner = PART_RECORD.decode(replaced).owner
         release(effects, stem, old_owner, ReleasedKind.MANIFEST, context.now_ms)
-    part = PartRecord(command.size, command.etag, context.now_ms, owner, command.checksum)
+    part = PartRecord(
+        command.size,
+        command.etag,
+        context.now_ms,
+        owner,
+        command.checksum,
+        command.whole_checksum,
+    )
     effects.put(PART, key, PART_RECORD.encode(part))
     if command.segment is not None:
         write_segment(
