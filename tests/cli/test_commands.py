@@ -247,3 +247,23 @@ def test_a_nodes_wrong_option_is_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         node_options(**{**node_arguments(tmp_path), **change})  # type: ignore[arg-type]
+
+
+BEGINS_ANEW = """
+import os
+taken = os.environ.pop("TUNED", None)
+print("begun with", taken, flush=True)
+from trilith.cli.node import _begin_anew_with
+_begin_anew_with({"TUNED": "so"})
+print("goes on")
+"""
+
+
+def test_a_node_begins_anew_once_though_its_settings_are_taken_away(tmp_path: Path) -> None:
+    """As glibc does where the interpreter has capabilities: it began anew for ever."""
+    program = tmp_path / "program.py"
+    program.write_text(BEGINS_ANEW)
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert done.stdout.splitlines() == ["begun with None", "begun with so", "goes on"]

@@ -24,6 +24,7 @@ from trilith.node_options import ZONES, Credentials, NodeOptions
 from trilith_native import huge_arenas
 
 _FILE = click.Path(path_type=Path)
+_BEGUN_ANEW = "TRILITH_BEGUN_ANEW"  # in the environment: the process that has done so
 
 
 @click.command()
@@ -83,11 +84,19 @@ def node(parent_pid: int | None, **given: Any) -> None:
 def _begin_anew_with(settings: Mapping[str, str]) -> None:
     """What the C library reads when a process begins, and `trilith serve` gives its nodes: this
     program again in its own place, with those of the settings that it was started without.
+
+    Once: from a program that has capabilities of its own, glibc takes them away again.
     """
     missing = {name: value for name, value in settings.items() if name not in os.environ}
-    if missing:
-        arguments = [sys.executable, *sys.orig_argv[1:]]
-        os.execve(sys.executable, arguments, {**os.environ, **missing})  # noqa: S606
+    me = str(os.getpid())
+    if not missing or os.environ.get(_BEGUN_ANEW) == me:
+        return
+    arguments = [sys.executable, *sys.orig_argv[1:]]
+    environment = {**os.environ, **missing, _BEGUN_ANEW: me}
+    try:
+        os.execve(sys.executable, arguments, environment)  # noqa: S606
+    except OSError as error:
+        click.echo(f"trilith: goes on without {', '.join(missing)}: {error}", err=True)
 
 
 def node_options(
