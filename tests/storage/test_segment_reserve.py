@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+import pytest
 from tests.storage.recorded_disk import RecordedDisk
 from tests.storage.recorded_runtime import recorded_runtime
 
+from trilith.runtime.clock import SystemClock
+from trilith.runtime.entropy import SystemEntropy
+from trilith.runtime.ports import Runtime
+from trilith.runtime.system_disk import SystemDisk
+from trilith.runtime.tcp_network import TcpNetwork
+from trilith.runtime.workers import ThreadWorkers
 from trilith.storage.segment import segment_path
 from trilith.storage.segment_reserve import (
     LEAD,
@@ -123,3 +133,44 @@ def test_closing_does_not_wait_for_what_is_left_to_fill() -> None:
         assert bench.reserve.files == {}
 
     run(body)
+
+
+def test_a_start_that_is_cancelled_closes_no_file_under_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number could be another file's by then, and the zeros would have gone there."""
+    is_filling, may_go_on = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def sync(descriptor: int) -> None:
+        is_filling.set()
+        assert may_go_on.wait(30)
+        seen.append(os.fstat(descriptor).st_size)
+
+    monkeypatch.setattr("trilith.runtime.system_disk.os.fdatasync", sync)
+
+    async def story() -> None:
+        disk, workers = SystemDisk(tmp_path), ThreadWorkers(1)
+        disk.make_directory("journal")
+        reserve = SegmentReserve(
+            Runtime(SystemClock(), disk, TcpNetwork(), workers, SystemEntropy()),
+            "journal",
+            segment_bytes=SEGMENT_BYTES,
+            free_bytes_min=0,
+            retry_s=60.0,
+            used=lambda: 0,
+            on_change=lambda: None,
+            on_error=lambda _: None,
+        )
+        starting = asyncio.ensure_future(reserve.start(5))
+        while not is_filling.is_set():
+            await asyncio.sleep(0.001)
+        starting.cancel()
+        await asyncio.wait((starting,))
+        may_go_on.set()
+        await workers.run(lambda: None)  # behind what is under way
+        await reserve.close()
+        workers.close()
+
+    asyncio.run(story())
+    assert seen == [SEGMENT_BYTES]

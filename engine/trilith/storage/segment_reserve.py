@@ -113,7 +113,7 @@ class SegmentReserve:
             file = await self._runtime.workers.run(self._reserve, number)
             try:
                 await self._fill(file, number)
-            except BaseException:
+            except OSError:  # cancelled, it stays open: a worker may be writing to it still
                 file.close()
                 raise
         except OSError as error:
