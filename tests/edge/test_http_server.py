@@ -10,6 +10,8 @@ import weakref
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from trilith.edge.answer import Answer
 
 from .local_server import read_all, read_answer, serving
@@ -146,6 +148,28 @@ def test_malformed_requests_are_refused() -> None:
         ):
             assert running.exchange(request).startswith(b"HTTP/1.1 400 "), request
     assert app.seen == 0
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        b"PUT /b HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc",
+        b"PUT /b HTTP/1.1\r\nhost: h\r\nx: " + b"y" * 70_000 + b"\r\ncontent-length: 0\r\n\r\n",
+        b"nonsense\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("earlier", [1, 2])
+def test_a_refusal_is_not_taken_for_the_answer_to_an_earlier_request(
+    refused: bytes, earlier: int
+) -> None:
+    good = b"PUT /a HTTP/1.1\r\nhost: h\r\ncontent-length: 4\r\n\r\nbody"
+    with serving(Echo()) as running:
+        answers = running.exchange(good * earlier + refused + good, end=True)
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    first, *others = answers.split(b"HTTP/1.1 ")[1:]
+    assert first.endswith(b"PUT /a  body")
+    assert all(one.endswith(b"PUT /a  body") for one in others)
+    assert len(others) < earlier
 
 
 def test_a_request_with_two_framings_is_refused() -> None:

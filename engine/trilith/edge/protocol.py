@@ -92,6 +92,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._between_requests = True  # of the parser: nothing of a request was fed to it
         self._lingering = False
+        self._deaf = False  # one of the client's requests was refused: no later one is looked at
         self._ended = False
         self._answered_at_once = False
         self._writable: asyncio.Future[None] | None = None
@@ -159,7 +160,7 @@ class HttpProtocol(HttpToolsProtocol):
     # --- reading -----------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self._lingering:
+        if self._lingering or self._deaf:
             return
         if self._between_requests and self._take_whole(data):
             return
@@ -216,8 +217,19 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.transport.is_closing() and not self._lingering:
             self.refuse(400, "BadRequest", "An error occurred when parsing the HTTP request.")
 
+    def _refuse_in_turn(self, status: int, code: str, message: str) -> None:
+        """As `refuse`; while earlier requests are in work, those are answered, and then it ends: a
+        refusal now would be taken for the answer to one of them.
+        """
+        last = self._waiting[-1] if self._waiting else self._exchange
+        if last is None or last.complete:
+            self.refuse(status, code, message)
+            return
+        last.keep_alive = False
+        self._deaf = True
+
     def _refuse_large_head(self) -> None:
-        self.refuse(
+        self._refuse_in_turn(
             400,
             "RequestHeaderSectionTooLarge",
             "Your request header section exceeds the maximum allowed request header section size.",
@@ -243,6 +255,8 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        if self._deaf:
+            return
         self.deadline = NEVER
         if self._lingering or self.transport.is_closing():
             return
@@ -252,7 +266,8 @@ class HttpProtocol(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version == "1.1" and [name for name, _ in self.headers].count(b"host") != 1:
             # RFC 9112, section 3.2
-            self.refuse(400, "BadRequest", "The request has no Host header, or several.")
+            message = "The request has no Host header, or several."
+            self._refuse_in_turn(400, "BadRequest", message)
             return
         method = self.parser.get_method().decode("ascii")
         scope = self._scope(method, self.url, self.headers, version)
@@ -322,7 +337,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         exchange = self._waiting[-1] if self._waiting else self._exchange
-        if self._answered_at_once or exchange is None or exchange.complete:
+        if self._answered_at_once or self._deaf or exchange is None or exchange.complete:
             return
         exchange.body_arrived(body)
         self._pause_if_much_waits(exchange)
@@ -334,7 +349,7 @@ class HttpProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._between_requests = True
         exchange = self._waiting[-1] if self._waiting else self._exchange
-        if self._answered_at_once or exchange is None or exchange.complete:
+        if self._answered_at_once or self._deaf or exchange is None or exchange.complete:
             return
         exchange.body_ended()
 
