@@ -15,7 +15,7 @@ from tests.simulation.scenarios import Scene, play
 
 from trilith.errors import OutcomeUnknown
 from trilith.replication import leader, messages
-from trilith.replication.proposal import Proposal
+from trilith.replication.proposal import TOKEN_LIFETIME_MS, Proposal, make_token
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -449,5 +449,23 @@ def test_an_attempt_that_waits_for_a_leader_is_not_applied_behind_its_callers_ne
         assert (await first).value == b"once"
         seen = await ask(scene.n1, scene.n1.router.query(KEYSPACE, b"x", Read(b"x")))
         assert seen.value == b"once"
+
+    play(story)
+
+
+def test_a_command_under_an_old_token_of_its_own_waits_for_a_leader_too() -> None:
+    """An upload's token is as old as the upload: looked up, it would be refused as forgotten."""
+
+    async def story(scene: Scene) -> None:
+        leading = scene.n1.host.replicas[1].leader
+        assert leading is not None
+        began_ms = scene.n2.clock.wall_ms() - 2 * TOKEN_LIFETIME_MS
+        token, command = make_token(began_ms, bytes(10)), Append(b"x", b"once")
+        leading.refuse_new()
+        work = scene.n2.router.execute(KEYSPACE, b"x", command, token=token)
+        asked = asyncio.ensure_future(ask(scene.n2, work))
+        await scene.pass_time(0.5)
+        leading.accept_new()
+        assert (await asked).value == b"once"
 
     play(story)

@@ -33,7 +33,13 @@ from trilith.errors import (
 )
 from trilith.replication.descriptor import Descriptor
 from trilith.replication.host import ReplicaHost
-from trilith.replication.proposal import TOKEN_RANDOM_BYTES, Proposal, make_token
+from trilith.replication.proposal import (
+    TOKEN_RANDOM_BYTES,
+    TOKEN_SWEEP_INTERVAL_MS,
+    Proposal,
+    is_expired,
+    make_token,
+)
 from trilith.replication.replica import Replica
 from trilith.runtime.ports import Runtime
 
@@ -314,7 +320,10 @@ class Router:
             except Unavailable as caught:
                 error = caught
                 self._learn(caught)
-            repeated = repeated or is_callers  # who waits no more may send it by another node
+            if is_callers and not repeated:
+                # Who waits no more may have sent it by another node. (A token that is as old as a
+                # long upload is that of its object's version; nobody records it for so long.)
+                repeated = not is_expired(token, self._clock.wall_ms() + TOKEN_SWEEP_INTERVAL_MS)
             if self._clock.monotonic() + delay_s >= deadline:
                 raise OutcomeUnknown(str(error)) if retry else error
             await asyncio.sleep(delay_s)
