@@ -11,6 +11,7 @@ from typing import Any
 
 import uvloop
 
+from trilith.edge.certificate import Certificate
 from trilith.edge.http_server import HttpServer, listening_socket
 from trilith.edge.protocol import ConnectionLimits
 
@@ -76,13 +77,14 @@ def read_answer(connection: socket.socket) -> bytes:
 
 
 @contextmanager
-def serving(app: Any, **changed: Any) -> Iterator[Running]:
+def serving(app: Any, certificate: Certificate | None = None, **changed: Any) -> Iterator[Running]:
     """`app` behind a server with these limits."""
     ready = threading.Event()
     state: list[Any] = []
 
     async def serve() -> None:
-        server = HttpServer(app, listening_socket("127.0.0.1", 0), limits(**changed))
+        listener = listening_socket("127.0.0.1", 0)
+        server = HttpServer(app, listener, limits(**changed), certificate)
         await server.start()
         stop = asyncio.Event()
         state.extend((Running(server, asyncio.get_running_loop()), stop))

@@ -18,6 +18,7 @@ from trilith import config as configuration
 from trilith.edge.answer import Refuse, refuse_in_text
 from trilith.edge.certificate import Certificate
 from trilith.edge.protocol import BodyBudget, ConnectionLimits, HttpProtocol
+from trilith.edge.tls_listener import TlsListener
 
 log = logging.getLogger("trilith.edge")
 
@@ -90,7 +91,7 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self._budget = BodyBudget(BODY_BYTES_MAX)
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | TlsListener | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     @property
@@ -116,14 +117,18 @@ class HttpServer:
                 loop=loop,
             )
 
-        tls: dict[str, Any] = {}
-        if self._certificate is not None:
-            tls = {
-                "ssl": self._certificate.context,
-                "ssl_handshake_timeout": self._limits.header_timeout_s,
-                "ssl_shutdown_timeout": TLS_SHUTDOWN_S,
-            }
-        self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG, **tls)
+        if self._certificate is None:
+            self._server = await loop.create_server(protocol, sock=self._sock, backlog=BACKLOG)
+        else:
+            listener = TlsListener(
+                self._sock,
+                self._certificate.context,
+                protocol,
+                handshake_timeout_s=self._limits.header_timeout_s,
+                shutdown_timeout_s=TLS_SHUTDOWN_S,
+            )
+            listener.start(BACKLOG)
+            self._server = listener
         self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     def _sweep(self) -> None:
