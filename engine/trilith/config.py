@@ -242,9 +242,9 @@ class S3(Section, frozen=True, kw_only=True):
 class Limits(Section, frozen=True, kw_only=True):
     """Bounds on what clients can make a node hold; over them it refuses, it never queues."""
 
-    connections_max: Annotated[Positive, Meta(description="open client connections of a node")] = (
-        4_096
-    )
+    connections_max: Annotated[
+        Positive, Meta(description="open client connections of each public port of a node")
+    ] = 4_096
     requests_inflight_max: Annotated[Positive, Meta(description="requests in work in a node")] = (
         1_024
     )

@@ -46,6 +46,7 @@ class World:
             lambda _record: None,
             health=HealthService(lambda: (self.is_ready, []), [ADMIN]),
             calls_max=1,
+            connections_max=10,
         )
         self.channel: Any = None
 

@@ -72,7 +72,12 @@ class _Running:
                 await asyncio.sleep(0.01)
 
 
-def _run(scenario: Callable[[_Running], Awaitable[None]], *, calls_max: int = 100) -> None:
+def _run(
+    scenario: Callable[[_Running], Awaitable[None]],
+    *,
+    calls_max: int = 100,
+    connections_max: int = 100,
+) -> None:
     async def main() -> None:
         service = _Gated()
         records: list[RequestRecord] = []
@@ -85,6 +90,7 @@ def _run(scenario: Callable[[_Running], Awaitable[None]], *, calls_max: int = 10
             records.append,
             health=HealthService(lambda: (True, []), ["trilith.wire.v1.Admin"]),
             calls_max=calls_max,
+            connections_max=connections_max,
         )
         await server.start("127.0.0.1", 0, reuse_port=False)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
@@ -107,6 +113,19 @@ def test_a_call_beyond_the_limit_is_refused_at_once() -> None:
         assert running.server.in_flight == 0
 
     _run(scenario, calls_max=1)
+
+
+def test_a_connection_beyond_the_limit_is_closed() -> None:
+    async def scenario(running: _Running) -> None:
+        running.service.gate.set()
+        assert isinstance(await running.ask(), bytes)  # over the one that is open
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.server.port)
+        async with asyncio.timeout(10):
+            assert await reader.read() == b""
+        writer.close()
+        assert isinstance(await running.ask(), bytes)
+
+    _run(scenario, connections_max=1)
 
 
 def test_a_stopping_server_lets_calls_in_work_finish() -> None:

@@ -48,6 +48,7 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.max_connection_idle_ms", 600_000),
+    ("grpc.server_handshake_timeout_ms", 15_000),
     # Memory that a stalled reader or writer can hold.
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", 512 << 10),
@@ -84,6 +85,7 @@ class GrpcServer:
         *,
         health: HealthService,
         calls_max: int,
+        connections_max: int,
     ) -> None:
         self._health = health
         self._methods = {
@@ -102,6 +104,7 @@ class GrpcServer:
         self._clock = clock
         self._observe = observe
         self._calls_max = calls_max
+        self._connections_max = connections_max
         self._server: grpc.aio.Server | None = None
         self._stopping = False
         self._request_prefix = entropy.token_bytes(_PREFIX_SIZE).hex()
@@ -119,7 +122,12 @@ class GrpcServer:
     ) -> None:
         """Accepts calls when it returns; `credentials`: over TLS. Raises OSError."""
         self._server = server = grpc.aio.server(
-            options=(*_OPTIONS, ("grpc.so_reuseport", int(reuse_port))),
+            options=(
+                *_OPTIONS,
+                ("grpc.so_reuseport", int(reuse_port)),
+                # With those whose handshake is under way.
+                ("grpc.max_allowed_incoming_connections", self._connections_max),
+            ),
             # Ours says which limit it was; this one holds where ours is not reached.
             maximum_concurrent_rpcs=self._calls_max + WATCHERS_MAX + 64,
         )

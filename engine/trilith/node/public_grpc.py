@@ -83,4 +83,5 @@ def grpc_server(
         observe,
         health=HealthService(facts.readiness, [one.full_name for one in described]),
         calls_max=options.config.limits.grpc_calls_inflight_max,
+        connections_max=options.config.limits.connections_max,
     )
