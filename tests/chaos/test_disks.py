@@ -163,6 +163,7 @@ def test_bits_flipped_while_a_zone_is_down_are_never_served(begin: Begin, part: 
     count = flip_bits(flippable(story.zones, "az2", part), Random(part), 6)
     with story.zones.restarted_when_it_exits("az2"):
         story.let_run()
+        story.zones.wait_scrubbed("az2")
         story.end(f"{count} bits flipped in the {part} of a zone that is down")
 
 
@@ -172,6 +173,7 @@ def test_bits_flipped_under_a_running_node_are_never_served(begin: Begin, part: 
     story.let_run(30)
     count = flip_bits(flippable(story.zones, "az3", part), Random(part), 6)
     story.let_run(30)
+    story.zones.wait_scrubbed("az3")
     story.end(f"{count} bits flipped in the {part} of a running zone")
 
 
@@ -194,6 +196,7 @@ def test_flipped_bits_of_chunks_are_healed_by_reading_them(begin: Begin) -> None
     wait_until(
         lambda: reads_without_repair(story), deadline_s=HEAL_DEADLINE_S, what="all are healed"
     )
+    story.zones.wait_scrubbed("az1")
     story.end(f"{count} bits flipped in chunks, healed by reading")
 
 

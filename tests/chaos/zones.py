@@ -31,11 +31,16 @@ IMAGE_BYTES = 1024 * MIB
 START_DEADLINE_S = 60.0
 IN_SYNC_DEADLINE_S = 90.0
 SUPERVISOR_PAUSE_S = 0.3
+SCRUB_DEADLINE_S = 180.0
+SCRUB_ROUNDS = 2  # that find nothing, after the one that is under way
+DAMAGE_EVENTS = ("scrub_found", "store_damaged")
 ENVIRONMENT = {
     "TRILITH_JOURNAL__SEGMENT_BYTES": str(8 * MIB),
     "TRILITH_JOURNAL__RETAIN_BYTES": str(16 * MIB),
     "TRILITH_CHUNKS__EXTENT_BYTES": str(32 * MIB),
     "TRILITH_STORAGE__WRITE_BUFFER_BYTES": str(4 * MIB),
+    "TRILITH_STORAGE__SCRUB_INTERVAL_SECONDS": "3",
+    "TRILITH_STORAGE__SCRUB_BYTES_PER_SECOND_MAX": str(32 * MIB),
 }
 
 
@@ -215,6 +220,24 @@ class Zones:
 
     def wait_in_sync(self, *, deadline_s: float = IN_SYNC_DEADLINE_S) -> None:
         wait_until(self.in_sync, deadline_s=deadline_s, what="all zones in sync", interval_s=0.25)
+
+    def wait_scrubbed(self, zone: str, *, deadline_s: float = SCRUB_DEADLINE_S) -> None:
+        """Until whole rounds of the zone's scrubber have found nothing bad: none that is left may
+        come up in a later test, beside its own fault.
+        """
+        since = rounds_then = -1
+
+        def is_clean() -> bool:
+            nonlocal since, rounds_then
+            facts = self.status(zone).get("node_facts", {}).get(f"{zone}-node", {})
+            rounds = facts.get("scrub", {}).get("rounds", -1)
+            found = sum(len(self.events(zone, name)) for name in DAMAGE_EVENTS)
+            if rounds < 0 or found != since or rounds < rounds_then:
+                since, rounds_then = found, rounds
+                return False
+            return bool(rounds > rounds_then + SCRUB_ROUNDS)
+
+        wait_until(is_clean, deadline_s=deadline_s, what=f"{zone} is scrubbed", interval_s=0.5)
 
     def log_file(self, zone: str) -> Path:
         return self.folder / f"{zone}.log"

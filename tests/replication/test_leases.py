@@ -18,6 +18,7 @@ from trilith.replication.descriptor import Descriptor
 from trilith.replication.heartbeats import Heartbeats
 from trilith.replication.leader import Leader
 from trilith.replication.messages import Ack, Append, Commit, Grant, Heartbeat, Reject
+from trilith.replication.own_disk import OwnDisk
 from trilith.replication.replica import Replica, ReplicaPorts
 from trilith.replication.takeover import Takeover
 from trilith.runtime.entropy import SystemEntropy
@@ -62,6 +63,7 @@ class Node:
             clock=clock,
             journal=journal,
             store=self.store,
+            disk=OwnDisk(journal, self.store, limit_s=LEASE_S, log=lambda *_, **__: None),
             send=self._send,
             lease_of=self.heartbeats.lease_of,
             model_of=lambda _: RegisterModel(),

@@ -15,7 +15,10 @@ from tests.simulation.scenarios import Scene, play
 
 from trilith.errors import OutcomeUnknown
 from trilith.replication import leader, messages
+from trilith.replication.hand_overs import TRANSFER_SETTLE_S
 from trilith.replication.proposal import TOKEN_LIFETIME_MS, Proposal, make_token
+
+BACK_S = 1.5  # a lease, and a little: the leader waits out what the full replica may answer
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -30,6 +33,28 @@ def test_a_store_that_refuses_writes_for_a_while_loses_none(victim: int) -> None
         node.store.full = False
         await asyncio.gather(*waiting)
         assert all(call.applied for call in scene.calls.calls)
+
+    play(story)
+
+
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_a_store_without_room_stops_no_writes(victim: int) -> None:
+    """Whoever led there went on leading, and nobody had an answer before the journal was full."""
+
+    async def story(scene: Scene) -> None:
+        node = scene.cluster.nodes[victim]
+        node.store.full = True
+        for i in range(20):
+            write = asyncio.ensure_future(scene.append(scene.n2, b"%d " % i, b"k"))
+            await scene.pass_time(0.02)
+            read = asyncio.ensure_future(scene.read(node, b"k"))
+            done = [write.done, read.done]
+            assert await scene.cluster.until(lambda done=done: all(d() for d in done), BACK_S)
+        await scene.pass_time(TRANSFER_SETTLE_S * 3)
+        assert node.node_id not in scene.in_sync(), "a replica that cannot apply counts as one"
+        assert len(scene.lines("leading")) <= 4, "leadership goes to and fro"
+        node.store.full = False
+        assert await scene.cluster.until(lambda: node.node_id in scene.in_sync(), 10.0)
 
     play(story)
 

@@ -74,8 +74,8 @@ class NodeFacts:
             ("reads", not unreadable, _naming("not provably current here", unreadable)),
             (
                 "journal",
-                self._journal.accepting,
-                "accepting writes" if self._journal.accepting else "the disk is full",
+                self._host.disk.accepting,
+                "accepting writes" if self._host.disk.accepting else "the disk is full",
             ),
         ]
         ready = all(ok for _, ok, _ in checks)

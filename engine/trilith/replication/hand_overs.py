@@ -93,6 +93,7 @@ class HandOvers:
                 and wanted not in ("", self._node_id)
                 and len(descriptor.in_sync) == len(descriptor.replicas)
                 and wanted in descriptor.in_sync
+                and self._hears(wanted)
                 and replica.leader.lease_holds(now)
                 and now >= replica.leader.waits_until + TRANSFER_SETTLE_S
             ):

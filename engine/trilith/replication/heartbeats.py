@@ -35,6 +35,7 @@ class Heartbeats:
         self._margin_s = margin_s
         self._silence_s = interval_s * SILENT_INTERVALS
         self._started_at = clock.monotonic()
+        self.full = False  # we have no room for entries
         self._leases: dict[str, PeerLease] = {}
         self._linked_at: dict[str, float] = {}
 
@@ -64,7 +65,7 @@ class Heartbeats:
     def _beat(self, node: str, now: float, *, greeting: bool) -> None:
         lease = self.lease_of(node)
         heard = not greeting and lease.silent_for(now) <= self._silence_s
-        if self._send(node, Heartbeat(now, lease.last_received, heard, heard)):
+        if self._send(node, Heartbeat(now, lease.last_received, heard, heard, self.full)):
             lease.sending(now, promise=heard, grants=heard)
 
     def receive(self, node: str, message: Heartbeat) -> bool:
@@ -76,6 +77,7 @@ class Heartbeats:
             message.echo,
             promise=message.promise,
             grants=message.grants,
+            full=message.full,
             now=self._clock.monotonic(),
         )
         return first

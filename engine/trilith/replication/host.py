@@ -100,7 +100,7 @@ class ReplicaHost:
         self._loaded = False  # the map, once
         self._draining = False
         self._journal = journal
-        self._disk = OwnDisk(journal, limit_s=timing.follower_timeout_s * DISK_HANG_FACTOR, log=log)
+        self.disk = OwnDisk(journal, store, timing.follower_timeout_s * DISK_HANG_FACTOR, log)
         self.heartbeats = Heartbeats(
             clock=runtime.clock,
             send=hub.send,
@@ -149,6 +149,7 @@ class ReplicaHost:
             clock=self._clock,
             journal=self._journal,
             store=store,
+            disk=self.disk,
             send=self._hub.send,
             lease_of=self.heartbeats.lease_of,
             model_of=model_of,
@@ -418,7 +419,7 @@ class ReplicaHost:
         loop = asyncio.get_running_loop()  # due whatever fails below, which costs this beat alone
         self._tick_timer = loop.call_later(self._timing.heartbeat_s, self._tick)
         now = self._clock.monotonic()
-        self._disk.look(now)
+        self.disk.look(now)
         peers = self._peers()
         for node in peers:
             silent_s = self._timing.follower_timeout_s * SILENT_LINK_FACTOR
@@ -448,20 +449,20 @@ class ReplicaHost:
             r.proven or r.descriptor.absorbed_by for r in self.replicas.values()
         ):
             self._journal.nothing_is_missing()
-        if not self._disk.hangs:
+        self.heartbeats.full = not self.disk.accepting
+        if not self.disk.hangs:
             self.heartbeats.beat(peers)
         self._return_leadership(now)
 
     def _peers(self) -> list[str]:
-        """Every node that there is a link with: also those without replicas notice a dead link
-        by the heartbeats that stay away.
-        """
+        """All there is a link with: those without replicas notice, too, when one is dead."""
         replicas = (node for d, _ in self.descriptors.values() for node in d.replica_nodes())
         return sorted({*replicas, *self._hub.peers} - {self.node_id})
 
     def hears(self, node: str) -> bool:
         """Whether it could lead, for all we know: a link that is half open looks well."""
-        return self._hub.is_reachable(node) and not self.is_silent(node)
+        full = self.heartbeats.lease_of(node).full
+        return self._hub.is_reachable(node) and not self.is_silent(node) and not full
 
     def _leads_of_record(self, replica: Replica) -> bool:
         is_ours = replica.descriptor.leader == self.node_id and not self._draining
@@ -470,7 +471,7 @@ class ReplicaHost:
     # elections and hand-overs
 
     def _elect_soon(self, replica: Replica) -> None:
-        if replica.partition_id in self._busy or self._draining or self._disk.hangs:
+        if replica.partition_id in self._busy or self._draining or self.disk.hangs:
             return
         if replica.retired or replica.descriptor.absorbed_by:
             return
@@ -500,7 +501,7 @@ class ReplicaHost:
         (Abdicate in the model of merges).
 
         Damaged, we leave the in-sync set. Merely full, we still have everything: we stay, and the
-        new leader drops us when we stall.
+        new leader drops us as soon as it may.
         """
         in_sync = replica.descriptor.in_sync
         full = not replica.damaged and self.node_id in in_sync
@@ -543,11 +544,11 @@ class ReplicaHost:
                 replica.granted = False
 
     def _heartbeat(self, node: str, message: messages.Heartbeat) -> None:
-        if self.heartbeats.receive(node, message) and not self._disk.hangs:
+        if self.heartbeats.receive(node, message) and not self.disk.hangs:
             self.heartbeats.answer(node)
 
     def _append(self, node: str, message: messages.Append) -> None:
-        if self._disk.hangs and not message.entries:
+        if self.disk.hangs and not message.entries:
             return  # a probe: it is repeated until the disk works
         replica = self.replicas.get(message.partition_id)
         if replica is None:
@@ -589,7 +590,7 @@ class ReplicaHost:
     def is_silent(self, node: str) -> bool:
         """Whether no write is to be expected of a node now, whatever its links."""
         if node == self.node_id:
-            return self._disk.hangs
+            return self.disk.hangs
         return self.heartbeats.is_silent(node, self._timing.follower_timeout_s)
 
     def fail_all(self, error: TrilithError) -> None:

@@ -1,4 +1,4 @@
-"""Who is in sync: dropping a silent or stalled follower, taking in one that has caught up (rule 3).
+"""Who is in sync: dropping a silent, stalled or full follower, taking in one that is level (rule 3).
 
 The set changes only by compare-and-swap on the descriptor. While the outcome of a swap is unknown
 the leader requires the stricter of both sets: a follower being dropped is still waited for, one
@@ -84,7 +84,12 @@ class InSyncSet:
         self._spawn(run())
 
     def _must_drop(self, leader: Leader, progress: Progress, now: float) -> bool:
-        if now < leader.waits_until or not self._fails(leader, progress, now):
+        if now < leader.waits_until:
+            return False
+        replica = leader.replica
+        # It acknowledges as long as it can: nothing has to wait for it yet.
+        full = replica.log.accepting and replica.ports.lease_of(progress.node).full
+        if not full and not self._fails(leader, progress, now):
             return False
         lost = progress.state is State.SNAPSHOT
         return lost or self._hears_another(leader, progress, now)
@@ -134,6 +139,8 @@ class InSyncSet:
         lease = leader.replica.ports.lease_of(progress.node)
         if lease.silent_for(now) > self._follower_timeout_s:
             return False  # its last word was that it has everything, but that was long ago
+        if lease.full:
+            return False
         delay_s = min(REJOIN_DELAY_S * 2**progress.drops, REJOIN_DELAY_S_MAX)
         if self._stands_still(leader, now):
             delay_s = 0.0  # however often it was dropped: nothing is committed without it

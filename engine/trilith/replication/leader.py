@@ -178,7 +178,7 @@ class Leader:
         if self._stopped or self._refusing:
             raise NotLeader("the replica stops leading", leader="")
         if not self.replica.log.accepting:
-            raise DiskFull("the journal's disk is full")
+            raise DiskFull("the disk is full")
         if self._in_flight_bytes > IN_FLIGHT_BYTES_MAX or len(self._proposals) >= PROPOSALS_MAX:
             raise Overloaded("too many writes in flight on this partition")
         if not self.lease_holds(self._ports.clock.monotonic()):

@@ -29,6 +29,7 @@ class PeerLease:
         "_lease_s",
         "_margin_s",
         "_unechoed",
+        "full",
         "grant_given_until",
         "granted_until",
         "heard_at",
@@ -48,6 +49,7 @@ class PeerLease:
         self.promise_given_until = started_at + lease_s
         self.grant_given_until = started_at + lease_s
         self.heard_at = NEVER
+        self.full = False  # the peer has no room for entries, by its own word
         self.last_received = 0.0  # the peer's clock, to echo; 0: nothing over this link yet
         self._unechoed: deque[float] = deque()  # when heartbeats left that no echo has confirmed
 
@@ -58,7 +60,14 @@ class PeerLease:
         self._unechoed.clear()
 
     def received(
-        self, sent_at: float, echo: float, *, promise: bool, grants: bool, now: float
+        self,
+        sent_at: float,
+        echo: float,
+        *,
+        promise: bool,
+        grants: bool,
+        now: float,
+        full: bool = False,
     ) -> None:
         """A heartbeat arrived (HolderReceives in Lease.tla).
 
@@ -66,6 +75,7 @@ class PeerLease:
         """
         self.last_received = sent_at
         self.heard_at = now
+        self.full = full
         if not 0.0 < echo <= now:
             return
         while self._unechoed and self._unechoed[0] <= echo:

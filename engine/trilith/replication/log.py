@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from trilith.replication.own_disk import OwnDisk
 from trilith.storage.journal import CUT, ENTRY, RESET, STATE, Journal
 
 
@@ -16,6 +17,7 @@ class ReplicaLog:
 
     __slots__ = (
         "_cuts",
+        "_disk",
         "_journal",
         "_on_durable",
         "_partition",
@@ -24,9 +26,12 @@ class ReplicaLog:
         "last_index",
     )
 
-    def __init__(self, journal: Journal, partition: int, on_durable: Callable[[], None]) -> None:
+    def __init__(
+        self, journal: Journal, disk: OwnDisk, partition: int, on_durable: Callable[[], None]
+    ) -> None:
         """`on_durable` is called whenever `durable_index` grew."""
         self._journal = journal
+        self._disk = disk
         self._partition = partition
         self._on_durable = on_durable
         self._cuts = 0
@@ -110,7 +115,7 @@ class ReplicaLog:
     @property
     def accepting(self) -> bool:
         """False: the disk has no room for another entry."""
-        return self._journal.accepting
+        return self._disk.accepting
 
     def _quietly(self, index: int, cuts: int) -> None:
         """The entry after this one may have found no room, and then nobody else counts this one."""

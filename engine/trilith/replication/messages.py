@@ -14,13 +14,15 @@ class Heartbeat(msgspec.Struct, frozen=True, array_like=True, tag="h"):
     `sent_at`: the sender's monotonic seconds. `echo`: the last `sent_at` received from the other
     side over this link (0: none yet). Leases given with a heartbeat are counted from `echo` by who
     receives them, and from `sent_at` by who gives them: so the holder's view ends first.
-    `promise`: "I will not take over from you". `grants`: "what I granted you is in sync".
+    `promise`: "I will not take over from you". `grants`: "what I granted you is in sync". `full`:
+    "I have no room for much more": who leads goes on without the sender before that stalls it.
     """
 
     sent_at: float
     echo: float
     promise: bool
     grants: bool
+    full: bool = False  # not told by an older version
 
 
 class Grant(msgspec.Struct, frozen=True, array_like=True, tag="g"):

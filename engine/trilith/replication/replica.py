@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trilith.errors import (
-    DiskFull,
     InternalError,
     NotInSync,
     StorageFailure,
@@ -67,7 +66,7 @@ class Replica:
         self.descriptor = descriptor
         self.revision = revision
         self.model = ports.model_of(descriptor.keyspace)
-        self.log = ReplicaLog(ports.journal, self.partition_id, self._log_durable)
+        self.log = ReplicaLog(ports.journal, ports.disk, self.partition_id, self._log_durable)
         self.leader: Leader | None = None
         self.reads = ReadTally()
         self.leader_node = descriptor.leader
@@ -92,8 +91,7 @@ class Replica:
         # False: nobody has shown since our log was cut short that it is as long as it was.
         self.proven = not ports.journal.torn_end
         self._leader_had: int | None = None  # where the leader's log ended when it first said so
-        self.apply_failing = False  # the store refuses what is committed
-        self._starved = False  # the journal had no room for what the leader sent last
+        self._starved = False  # there was no room for what the leader sent last
         self.pending: deque[PendingEntry] = deque()
         self.absorbs: list[PendingEntry] = []  # those of `pending` that absorb a neighbour
         self._known_commit = applied.index  # what the leader said; we may not have it yet
@@ -286,6 +284,7 @@ class Replica:
             self.granted
             and not self.awaited
             and self.proven
+            and not self.ports.disk.store_refuses  # what it has yet to apply may take long
             and self.ports.lease_of(self.leader_node).granted_until > now
         )
 
@@ -334,6 +333,7 @@ class Replica:
             return
         index = previous
         appended = starved = False
+        needed = self.ports.node_id in self.descriptor.in_sync
         for epoch, payload in message.entries:
             index += 1
             if index <= self.commit_index:
@@ -344,6 +344,7 @@ class Replica:
                 self._cut(index - 1)
             entry = decode_entry(index, epoch, payload)
             try:
+                self.ports.disk.require_room(len(self.pending), needed=needed)
                 self._require_absorbable(sender, entry.merge)
                 self.log.append(epoch, payload, notify=index == last)
             except Unavailable:
@@ -493,15 +494,9 @@ class Replica:
         assert last.index == index, "a committed entry is missing from the log"
         state = encode_applied(last.index, last.epoch)
         operations.append((PUT, applied_key(self.partition_id), state))
-        try:
-            self.ports.store.write(operations)
-        except (DiskFull, StorageFailure) as error:
-            # Nothing of it is kept, here or there: the next tick tries the same again.
-            if not self.apply_failing:
-                self.ports.log("apply_failed", partition=self.partition_id, error=str(error))
-            self.apply_failing = True
-            return
-        self.apply_failing = False
+        if not self.ports.disk.apply(self.partition_id, operations):
+            self.fail_waiters(NotInSync("the ordered store has no room"))  # others may tell
+            return  # nothing of it is kept, here or there: the next tick tries the same again
         self.commit_index = index
         self.applied_index, self.applied_epoch = last.index, last.epoch
         changes = []

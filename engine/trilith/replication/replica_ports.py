@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trilith.replication.lease import PeerLease
+from trilith.replication.own_disk import OwnDisk
 from trilith.replication.ranges import Absorb, Division
 from trilith.replication.state_machine import Model
 from trilith.runtime.clock import Clock
@@ -37,6 +38,7 @@ class ReplicaPorts:
     clock: Clock
     journal: Journal
     store: OrderedStore
+    disk: OwnDisk
     send: Callable[[str, msgspec.Struct], bool]
     lease_of: Callable[[str], PeerLease]
     model_of: Callable[[int], Model]

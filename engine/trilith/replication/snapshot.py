@@ -123,7 +123,7 @@ class Snapshots:
         source = (peer_id, piece.epoch, piece.index)
         if piece.first:
             if not replica.log.accepting:  # what is here is kept until the log can be restarted
-                raise DiskFull("the journal has no room to restart a log behind a snapshot")
+                raise DiskFull("there is no room for a snapshot")
             record = decode_range(piece.range) if piece.range else replica.range
             gone = self._require_free(replica, record)
             replica.begin_install(peer_id, piece.epoch, source, record)
