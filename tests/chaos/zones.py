@@ -32,15 +32,14 @@ START_DEADLINE_S = 60.0
 IN_SYNC_DEADLINE_S = 90.0
 SUPERVISOR_PAUSE_S = 0.3
 SCRUB_DEADLINE_S = 180.0
-SCRUB_ROUNDS = 2  # that find nothing, after the one that is under way
-DAMAGE_EVENTS = ("scrub_found", "store_damaged")
+FINDS = ("bad_chunks", "bad_log_records", "bad_store_reads")
 ENVIRONMENT = {
     "TRILITH_JOURNAL__SEGMENT_BYTES": str(8 * MIB),
     "TRILITH_JOURNAL__RETAIN_BYTES": str(16 * MIB),
     "TRILITH_CHUNKS__EXTENT_BYTES": str(32 * MIB),
     "TRILITH_STORAGE__WRITE_BUFFER_BYTES": str(4 * MIB),
-    "TRILITH_STORAGE__SCRUB_INTERVAL_SECONDS": "3",
-    "TRILITH_STORAGE__SCRUB_BYTES_PER_SECOND_MAX": str(32 * MIB),
+    "TRILITH_STORAGE__SCRUB_INTERVAL_SECONDS": "10",
+    "TRILITH_STORAGE__SCRUB_BYTES_PER_SECOND_MAX": str(128 * MIB),
 }
 
 
@@ -222,20 +221,21 @@ class Zones:
         wait_until(self.in_sync, deadline_s=deadline_s, what="all zones in sync", interval_s=0.25)
 
     def wait_scrubbed(self, zone: str, *, deadline_s: float = SCRUB_DEADLINE_S) -> None:
-        """Until whole rounds of the zone's scrubber have found nothing bad: none that is left may
-        come up in a later test, beside its own fault.
+        """Until a whole round of the zone's scrubber, behind the one that is under way, has found
+        nothing bad: what is left would come up in a later test, beside that one's own fault.
         """
-        since = rounds_then = -1
+        found_then, rounds_then = [-1], 0
 
         def is_clean() -> bool:
-            nonlocal since, rounds_then
+            nonlocal found_then, rounds_then
             facts = self.status(zone).get("node_facts", {}).get(f"{zone}-node", {})
-            rounds = facts.get("scrub", {}).get("rounds", -1)
-            found = sum(len(self.events(zone, name)) for name in DAMAGE_EVENTS)
-            if rounds < 0 or found != since or rounds < rounds_then:
-                since, rounds_then = found, rounds
+            scrub = facts.get("scrub")
+            if scrub is None:
                 return False
-            return bool(rounds > rounds_then + SCRUB_ROUNDS)
+            found, rounds = [scrub[name] for name in FINDS], scrub["rounds"]
+            if found != found_then or rounds < rounds_then:  # it may have been restarted, too
+                found_then, rounds_then = found, rounds
+            return bool(rounds > rounds_then + 1)
 
         wait_until(is_clean, deadline_s=deadline_s, what=f"{zone} is scrubbed", interval_s=0.5)
 
