@@ -18,6 +18,8 @@ from trilith.replication import leader, messages
 from trilith.replication.hand_overs import TRANSFER_SETTLE_S
 from trilith.replication.proposal import TOKEN_LIFETIME_MS, Proposal, make_token
 
+JOIN_S = 0.74  # of a node that was away; the load is spread again with the same tick
+HANGING_S = 2.0  # until others lead what a hanging disk held: 1.5 here
 BACK_S = 1.5  # a lease, and a little: the leader waits out what the full replica may answer
 
 
@@ -57,6 +59,29 @@ def test_a_store_without_room_stops_no_writes(victim: int) -> None:
         assert await scene.cluster.until(lambda: node.node_id in scene.in_sync(), 10.0)
 
     play(story)
+
+
+@pytest.mark.parametrize("late_s", [0.8, 1.0, 1.2])
+def test_a_leader_whose_disk_hangs_hands_nothing_over(late_s: float) -> None:
+    """The load was to be spread again just then: the next leader had to wait out its leases."""
+
+    async def story(scene: Scene) -> None:
+        n1, n2, n3 = scene.cluster.nodes
+        loop = scene.cluster.loop
+        n1.kill(restart_after_s=8.0)
+        back_at = loop.now + 8.0
+        for key in (b"a", b"z"):
+            assert (await scene.write(n3, b"led elsewhere", key)).applied
+        assert n2.host.replicas[1].leader is not None
+        await scene.pass_time(back_at + JOIN_S - late_s - loop.now)
+        n2.disk.wedged_until = loop.now + 9.0
+        noticed = asyncio.ensure_future(scene.append(n3, b"noticed by this one", b"z"))
+        await scene.pass_time(late_s + 0.1)
+        write = asyncio.ensure_future(scene.append(n3, b"on", b"a"))
+        assert await scene.cluster.until(write.done, HANGING_S - late_s)
+        await noticed
+
+    play(story, cuts=[b"m"])
 
 
 def test_a_machine_without_power_stays_out_of_the_in_sync_set() -> None:

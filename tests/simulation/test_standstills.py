@@ -76,7 +76,7 @@ def test_a_defect_in_one_look_at_the_replicas_does_not_end_all_others() -> None:
     from then on, and nobody ended it, since its loop went on."""
 
     async def story(scene: Scene) -> None:
-        look, failed = scene.n1.host._disk.look, []
+        look, failed = scene.n1.host.disk.look, []
 
         def fail_once(now: float) -> None:
             if not failed:
@@ -84,7 +84,7 @@ def test_a_defect_in_one_look_at_the_replicas_does_not_end_all_others() -> None:
                 raise ZeroDivisionError
             look(now)
 
-        scene.n1.host._disk.look = fail_once
+        scene.n1.host.disk.look = fail_once
         await scene.pass_time(3.0)
         assert failed
         assert [d for d in scene.cluster.loop.defects if "ZeroDivisionError" in d]

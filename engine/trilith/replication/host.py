@@ -452,7 +452,7 @@ class ReplicaHost:
         self.heartbeats.full = not self.disk.accepting
         if not self.disk.hangs:
             self.heartbeats.beat(peers)
-        self._return_leadership(now)
+            self._return_leadership(now)
 
     def _peers(self) -> list[str]:
         """All there is a link with: those without replicas notice, too, when one is dead."""

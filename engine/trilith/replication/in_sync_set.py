@@ -1,4 +1,4 @@
-"""Who is in sync: dropping a silent, stalled or full follower, taking in one that is level (rule 3).
+"""Who is in sync: dropping a silent, stalled or full follower, adding one that is level (rule 3).
 
 The set changes only by compare-and-swap on the descriptor. While the outcome of a swap is unknown
 the leader requires the stricter of both sets: a follower being dropped is still waited for, one
