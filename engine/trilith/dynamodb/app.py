@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
+
+from msgspec.structs import replace
 
 from trilith.dynamodb import compression, wire
 from trilith.dynamodb.authentication import Authenticator, verify

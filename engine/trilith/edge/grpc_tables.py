@@ -7,10 +7,10 @@ operation's document, its answer a message, its exception a domain error.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from trilith import errors
 from trilith.dynamodb.context import Context
