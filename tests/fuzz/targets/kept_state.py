@@ -10,15 +10,14 @@ from typing import Any
 import msgspec
 from tests.fuzz.target import Choices, target
 from tests.storage.recorded_disk import DiskEvent, RecordedDisk
+from tests.storage.recorded_runtime import recorded_runtime
 
 from trilith.cluster import membership, settings
 from trilith.errors import DataDirectoryUnusable
 from trilith.node import directory
 from trilith.node.quarantine import FILE, Damage, Entry, Quarantine, _digest_of, _File
 from trilith.replication import descriptor, ranges
-from trilith.runtime.clock import SystemClock
 from trilith.runtime.entropy import SystemEntropy
-from trilith.runtime.ports import Runtime
 from trilith.supervisor import data_directory, earlier_run
 from trilith.undecodable import UNDECODABLE
 
@@ -96,8 +95,7 @@ def node_files(data: bytes) -> None:
         return
     told: list[str] = []
     disk = _disk_with(FILE, content)
-    runtime = Runtime(SystemClock(), disk, None, None, SystemEntropy())  # type: ignore[arg-type]
-    kept = Quarantine(runtime, lambda event, **_: told.append(event)).entries()
+    kept = Quarantine(recorded_runtime(disk), lambda event, **_: told.append(event)).entries()
     if b'"digest"' in content and kept:
         assert kept == ENTRIES, kept
 

@@ -170,8 +170,6 @@ async def untag_resource(context: Context, document: dict[str, Any]) -> bytes:
     keys = document["TagKeys"]
     if not keys:
         raise validation("Atleast one Tag Key needs to be provided as Input.")
-    if not keys:
-        raise validation("Atleast one Tag Key needs to be provided as Input.")
 
     def change(record: TableRecord) -> TableRecord:
         left = {key: value for key, value in record.tags.items() if key not in keys}
