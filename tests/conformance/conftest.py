@@ -74,6 +74,8 @@ class Server:
 @pytest.fixture(scope="session")
 def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Cluster]]:
     """Starts clusters; each is ended and its data deleted when the session ends at the latest."""
+    if OUTSIDE in os.environ:
+        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     started: list[Cluster] = []
     # a test run that is told to end (by `timeout`, by CI) still takes its clusters along
     signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated"))
@@ -92,9 +94,15 @@ def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 @pytest.fixture(scope="session")
 def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
     """The shared cluster, unharmed. A test that kills something starts its own."""
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     return start_cluster()
+
+
+@pytest.fixture
+def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
+    """A cluster to be hurt."""
+    cluster = start_cluster()
+    yield cluster
+    cluster.remove()
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from .cluster import ZONES, Cluster
-from .conftest import OUTSIDE, Server
+from .conftest import Server
 from .load import Load
 from .processes import is_alive, kill, wait_until
 
@@ -24,8 +23,6 @@ pytestmark = pytest.mark.load
 @pytest.fixture(scope="module")
 def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """A cluster to be hurt."""
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster()
     yield cluster
     cluster.remove()

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import boto3
-import pytest
 from botocore.config import Config
 
 from .cluster import ZONES, Cluster
-from .conftest import OUTSIDE
 from .processes import wait_until
 
 WRITERS = 6
@@ -34,8 +31,6 @@ def counters(cluster: Cluster) -> Any:
 def test_what_boto3_sends_again_when_a_zone_dies_counts_once(
     start_cluster: Callable[..., Cluster],
 ) -> None:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster()
     dynamodb = counters(cluster)
     dynamodb.create_table(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections import defaultdict
@@ -16,7 +15,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from trilith.config import section_types
 
 from .cluster import ZONES, Cluster
-from .conftest import OUTSIDE
 from .processes import wait_until
 from .test_dynamodb import options
 
@@ -187,15 +185,6 @@ def assert_each_once_and_in_order(consumer: Consumer, writers: list[Writer]) -> 
         assert writer.count <= len(numbers) <= writer.count + 1
 
 
-@pytest.fixture
-def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
-    cluster = start_cluster()
-    yield cluster
-    cluster.remove()
-
-
 @pytest.mark.load
 def test_takeovers_neither_lose_nor_repeat_a_change(own_cluster: Cluster) -> None:
     client = boto3.client("dynamodb", **options(own_cluster))
@@ -261,8 +250,6 @@ def test_the_stream_of_a_deleted_table_survives_takeovers_and_a_restart(
 @pytest.fixture
 def forgetful_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """One whose streams are kept for some seconds."""
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster(
         environment={
             "TRILITH_TABLES__STREAM_RETENTION_SECONDS": "5",
@@ -304,8 +291,6 @@ def is_read_as(streams: Any, arn: str, wanted: list[dict[str, Any]]) -> bool:
 @pytest.fixture
 def hot_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
     """One whose partitions split under a light load."""
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     if "partitions" not in section_types():
         pytest.skip("partitions do not split by themselves")
     cluster = start_cluster(

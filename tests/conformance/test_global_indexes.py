@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -15,7 +14,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .cluster import Cluster
-from .conftest import OUTSIDE
 from .processes import wait_until
 
 FED_S_MAX = 20.0
@@ -53,15 +51,6 @@ def resource_of(cluster: Cluster, attempts: int = 1) -> Any:
 @pytest.fixture(scope="module")
 def resource(cluster: Cluster) -> Any:
     return resource_of(cluster)
-
-
-@pytest.fixture
-def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
-    cluster = start_cluster()
-    yield cluster
-    cluster.remove()
 
 
 def make_table(resource: Any, name: str, *, indexed: bool) -> Any:

@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .cluster import Cluster, chunk_bytes_on_disk, run_trilith
-from .conftest import OUTSIDE, Server
+from .conftest import Server
 from .processes import wait_until
 
 MIB = 1 << 20
@@ -39,8 +39,6 @@ SMALL_SETTINGS = {
 
 @pytest.fixture
 def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster(environment=SMALL_SETTINGS)
     yield cluster
     cluster.remove()
@@ -142,8 +140,6 @@ def _reads_of_a_moment_ago_go_on(table: Any) -> None:
 def test_the_zone_that_is_left_has_all_it_had_before_splits_it_missed(
     start_cluster: Callable[..., Cluster],
 ) -> None:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster(environment=EAGER_TO_SPLIT)
     try:
         _lose_all_but_one_that_missed_splits(cluster)
@@ -206,8 +202,6 @@ def _lose_all_but_one_that_missed_splits(cluster: Cluster) -> None:
 def test_what_the_last_zone_was_never_given_is_named(
     start_cluster: Callable[..., Cluster],
 ) -> None:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     slow = {"TRILITH_CHUNKS__REPAIR_BYTES_PER_SECOND_MAX": str(MIB)}
     cluster = start_cluster(environment=slow)
     try:

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from .cluster import (
     run_trilith,
     trilith_program,
 )
-from .conftest import OUTSIDE, Server
+from .conftest import Server
 from .metrics import named, read_metrics, total
 from .processes import is_alive, wait_until
 from .trees import MIB, random_bytes
@@ -181,21 +181,6 @@ def test_a_data_directory_in_use_is_refused(cluster: Cluster) -> None:
     assert cluster.is_ready()
 
 
-@pytest.fixture
-def _processes_needed() -> None:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
-
-
-@pytest.fixture
-def own_cluster(
-    start_cluster: Callable[..., Cluster], _processes_needed: None
-) -> Iterator[Cluster]:
-    cluster = start_cluster()
-    yield cluster
-    cluster.remove()
-
-
 def test_a_data_directory_of_a_newer_format_is_refused(own_cluster: Cluster) -> None:
     assert own_cluster.stop() == 0
     facts = own_cluster.data_dir / "trilith.json"
@@ -227,7 +212,6 @@ def cut_an_upload(caller: Caller, path: str) -> None:
     wire.reset()
 
 
-@pytest.mark.usefixtures("_processes_needed")
 def test_cut_uploads_and_kills_leave_nothing_on_disk(
     start_cluster: Callable[..., Cluster],
 ) -> None:

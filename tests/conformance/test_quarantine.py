@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from .cluster import ZONES, Cluster, run_trilith
-from .conftest import OUTSIDE, Server
+from .conftest import Server
 from .processes import wait_until
 
 KIB = 1 << 10
@@ -24,8 +24,6 @@ SMALL_SETTINGS = {
 
 @pytest.fixture(scope="module")
 def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the files, not only {OUTSIDE}")
     cluster = start_cluster(environment=SMALL_SETTINGS)
     yield cluster
     cluster.remove()

@@ -9,10 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from .cluster import Cluster
-from .conftest import OUTSIDE, Server
+from .conftest import Server
 
 README = Path(__file__).parents[2] / "README.md"
 DEADLINE_S = 120
@@ -31,8 +29,6 @@ def examples(cluster: Cluster) -> str:
 def test_the_examples_of_the_readme_run_one_after_the_other(
     start_cluster: Callable[..., Cluster], tmp_path: Path
 ) -> None:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster()
     server = Server(cluster.endpoint, cluster.credentials)
     server.client().create_bucket(Bucket="first")  # the README's shell commands do

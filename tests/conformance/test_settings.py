@@ -8,10 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from .cluster import Cluster, run_trilith, trilith_program
-from .conftest import OUTSIDE
 from .processes import wait_until
 
 GRACE = "chunks.gc_grace_seconds"
@@ -52,8 +49,6 @@ def _by_hand(cluster: Cluster, zone: str, grace: str) -> subprocess.Popen[bytes]
 def test_settings_change_with_a_restart_of_all_nodes_and_a_node_of_another_mind_adopts_them(
     start_cluster: Callable[..., Cluster],
 ) -> None:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster(environment={GRACE_VARIABLE: "600"})
     try:
         assert [s["in_force"][GRACE] for s in _settings(cluster)] == [600] * 3

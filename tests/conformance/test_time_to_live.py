@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +12,6 @@ import pytest
 from botocore.exceptions import ClientError
 
 from .cluster import Cluster
-from .conftest import OUTSIDE
 from .processes import wait_until
 from .test_dynamodb import options
 from .test_dynamodb_streams import SPEC, Consumer
@@ -55,8 +53,6 @@ KEYS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def hasty(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     cluster = start_cluster(environment=ENVIRONMENT)
     yield cluster
     cluster.remove()

@@ -27,7 +27,6 @@ from trilith.wire.v1 import health_pb2
 
 from .certificates import Authority
 from .cluster import Cluster, run_trilith, trilith_program
-from .conftest import OUTSIDE
 from .processes import wait_until
 
 MIB = 1 << 20
@@ -83,8 +82,6 @@ class World:
 def world(
     start_cluster: Callable[..., Cluster], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[World]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
     directory = tmp_path_factory.mktemp("certificates")
     authority = Authority(directory)
     files = directory / "server.pem", directory / "server.key"

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import boto3
@@ -16,7 +14,6 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .cluster import Cluster
-from .conftest import OUTSIDE
 from .processes import wait_until
 
 START = 1000
@@ -125,15 +122,6 @@ class Bank:
         self._stop.set()
         for thread in self._threads:
             thread.join()
-
-
-@pytest.fixture
-def own_cluster(start_cluster: Callable[..., Cluster]) -> Iterator[Cluster]:
-    if OUTSIDE in os.environ:
-        pytest.skip(f"needs the processes, not only {OUTSIDE}")
-    cluster = start_cluster()
-    yield cluster
-    cluster.remove()
 
 
 def test_a_transaction_writes_everywhere_or_nowhere(cluster: Cluster) -> None:
