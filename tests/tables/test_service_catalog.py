@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import msgspec
 import pytest
@@ -21,6 +22,10 @@ CUTS = [bytes([slot]) for slot in (2, 4, 6, 8, 10)]
 
 def mark(one: TableRecord) -> TableRecord:
     return msgspec.structs.replace(one, deleting=True)
+
+
+def tag(name: str) -> Callable[[TableRecord], TableRecord]:
+    return lambda one: msgspec.structs.replace(one, tags={**one.tags, name: "1"})
 
 
 def test_a_table_is_created_once() -> None:
@@ -56,9 +61,6 @@ def test_two_changes_at_once_are_both_kept() -> None:
         catalog = LocalTables().catalog
         await catalog.create(record())
 
-        def tag(name: str) -> None:
-            return lambda one: msgspec.structs.replace(one, tags={**one.tags, name: "1"})
-
         await asyncio.gather(catalog.change("people", tag("a")), catalog.change("people", tag("b")))
         assert (await catalog.describe("people")).tags == {"a": "1", "b": "1"}
 
@@ -72,6 +74,24 @@ async def filled(partitions: LocalTables) -> TableRecord:
         one = item(f"p{number}", number, rank={"S": "r"})
         await partitions.service.put_item(people, one, item_size(one), Wanted())
     return await partitions.catalog.change("people", mark)
+
+
+def test_all_of_many_changes_at_once_are_kept() -> None:
+    """All but one who have read the same definition are turned away, and try again."""
+
+    async def check() -> None:
+        partitions = LocalTables()
+        await partitions.catalog.create(record())
+
+        async def gate(_: msgspec.Struct) -> None:
+            await asyncio.sleep(0)
+
+        partitions.gate = gate
+        names = [str(number) for number in range(24)]
+        await asyncio.gather(*(partitions.catalog.change("people", tag(one)) for one in names))
+        assert sorted((await partitions.catalog.describe("people")).tags) == sorted(names)
+
+    asyncio.run(check())
 
 
 def test_a_deleted_table_leaves_nothing_behind() -> None:

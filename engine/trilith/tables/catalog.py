@@ -50,7 +50,8 @@ from trilith.tables.layout import SYSTEM_KEYSPACE, TABLES_KEYSPACE
 
 _CACHE_MAX = 4096
 _AT_WORK_MAX = 1000
-_REPLACE_ATTEMPTS = 4
+_REPLACE_ATTEMPTS = 32
+_REPLACE_PAUSE_S = 0.02  # at most, after the first; those who change one table spread out
 _RETRY_S = 1.0
 _CURRENT_WAIT_S = 1.0  # for a definition as it is, by a read that may be of a moment ago, too
 
@@ -213,13 +214,15 @@ class Catalog:
         Raises TableNotFound and whatever `change` raises; ConditionalConflict when others kept
         getting in between.
         """
-        for _ in range(_REPLACE_ATTEMPTS):
+        for attempt in range(_REPLACE_ATTEMPTS):
             old = await self.describe(name)
             new = msgspec.structs.replace(change(old), revision=old.revision + 1)
             command = ReplaceTable(name, old.revision, TABLE_RECORD.encode(new))
             try:
                 await self._execute(name, command)
             except ConditionalConflict:
+                if attempt:
+                    await asyncio.sleep(_REPLACE_PAUSE_S * self._entropy.token_bytes(1)[0] / 256)
                 continue
             return new
         raise ConditionalConflict("the table kept being changed by others")
