@@ -105,6 +105,16 @@ class LocalApp:
         assert reply.status == 200, reply.body
         return reply.json() if reply.body else None
 
+    def make_table(self, name: str, key: str = "pk") -> None:
+        """Of items with a partition key that is text; on demand."""
+        self.ok(
+            "CreateTable",
+            TableName=name,
+            KeySchema=[{"AttributeName": key, "KeyType": "HASH"}],
+            AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+
     def send(
         self,
         body: bytes,

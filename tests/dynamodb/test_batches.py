@@ -18,13 +18,7 @@ ARN = "arn:aws:dynamodb:us-east-1:000000000001:table/people"
 def app() -> LocalApp:
     app = LocalApp()
     for name in ("people", "places"):
-        app.ok(
-            "CreateTable",
-            TableName=name,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        app.make_table(name, "id")
     return app
 
 

@@ -19,13 +19,7 @@ LONG = "a long text " * 1000
 @pytest.fixture
 def app() -> LocalApp:
     app = LocalApp()
-    app.ok(
-        "CreateTable",
-        TableName="people",
-        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    app.make_table("people")
     app.ok("PutItem", TableName="people", Item={"pk": {"S": "ann"}, "text": {"S": LONG}})
     return app
 

@@ -26,13 +26,7 @@ HITS: dict[str, Any] = {
 @pytest.fixture
 def app() -> LocalApp:
     app = LocalApp()
-    app.ok(
-        "CreateTable",
-        TableName="counters",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    app.make_table("counters", "id")
     return app
 
 

@@ -14,13 +14,7 @@ ONGOING = "Transaction is ongoing for the item"
 def app() -> LocalApp:
     app = LocalApp()
     for name in ("people", "places"):
-        app.ok(
-            "CreateTable",
-            TableName=name,
-            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
-            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        app.make_table(name)
     return app
 
 

@@ -102,12 +102,6 @@ def test_any_message_is_answered_or_refused(method: Any, data: st.DataObject) ->
         else:
             assert answer is None or answer.SerializeToString() is not None
 
-    app.ok(
-        "CreateTable",
-        TableName="people",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    app.make_table("people", "id")
     asyncio.run(scenario())
     assert not any(isinstance(error, InternalError) for error in told)

@@ -41,13 +41,7 @@ class World:
             TablesService(self.app.context),
             ObjectTransactions(self.objects.service, tables.transactions),
         )
-        self.app.ok(
-            "CreateTable",
-            TableName=TABLE,
-            KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-            BillingMode="PAY_PER_REQUEST",
-        )
+        self.app.make_table(TABLE, "id")
         asyncio.run(self.objects.service.create_bucket(BUCKET, owner="o", region="r"))
 
     def commit(self, parts: TransactionParts, token: bytes | None = None) -> None:

@@ -38,13 +38,7 @@ def test_tokens_of_one_request_differ_by_command_and_key_and_keep_its_time() -> 
 
 def test_an_update_whose_answer_was_lost_counts_once() -> None:
     app = LocalApp()
-    app.ok(
-        "CreateTable",
-        TableName="counters",
-        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
-        BillingMode="PAY_PER_REQUEST",
-    )
+    app.make_table("counters", "id")
     service = TablesService(app.context)
     identity = root_credential("a", "b").identity
     nobody: Any = None
