@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from trilith.config import ConfigError
-from trilith.supervisor import earlier_run, proc, reserved_ports
+from trilith.supervisor import console_client, earlier_run, proc, reserved_ports
 from trilith.supervisor.control import ControlError, ControlServer, ask
 from trilith.supervisor.rotation import rotate
 
@@ -110,6 +110,32 @@ def test_a_control_request_is_answered_and_a_refusal_reaches_the_asker(tmp_path:
             await asked(path, {"command": "refuse"})
         await server.close()
         assert not path.exists()
+
+    asyncio.run(run())
+
+
+def test_a_node_that_hangs_leaves_the_status_to_another() -> None:
+    """The connection that it was given was waited for until the supervisor gave up, and `trilith
+    status` knew of no partitions."""
+
+    async def run() -> None:
+        asked = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal asked
+            asked += 1
+            if asked > 1:  # the first is a paused node's
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            else:
+                await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(serve, HOST, 0)
+        port = server.sockets[0].getsockname()[1]
+        answer = await console_client.get_from_any(HOST, port, "/v1/status", "t", (0.05, 10.0))
+        assert answer == (200, b"{}")
+        server.close()
 
     asyncio.run(run())
 

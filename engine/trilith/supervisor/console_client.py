@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,6 +32,26 @@ async def get(
             return await _get(host, port, path, token, method, tls)
     except (OSError, TimeoutError, ValueError, IndexError, asyncio.IncompleteReadError):
         return 0, b""
+
+
+async def get_from_any(
+    host: str,
+    port: int,
+    path: str,
+    token: str,
+    timeouts_s: Sequence[float],
+    *,
+    tls: SSLContext | None = None,
+) -> tuple[int, bytes]:
+    """As `get`, over a new connection after each time-out: of a port that nodes share, one that
+    hangs keeps its part of the connections until it is replaced.
+    """
+    status, body = 0, b""
+    for timeout_s in timeouts_s:
+        status, body = await get(host, port, path, token, timeout_s, tls=tls)
+        if status:
+            break
+    return status, body
 
 
 async def _get(

@@ -38,7 +38,8 @@ DEGRADED_AFTER_S = 5.0
 FAILED_EXITS = 3
 STILL_WAITING_S = 15.0
 PARTITION_TIMEOUT_S = 50.0
-STATUS_TIMEOUT_S = 3.0
+READY_TIMEOUT_S = 3.0
+STATUS_TIMEOUTS_S = (1.5, 1.5, 3.0)
 
 
 class StartError(Exception):
@@ -142,7 +143,7 @@ class Supervisor:
         begun = loop.time()
         answers, ready_since, told_at = 0, None, begun
         while True:
-            status, _ = await self._console_get("/readyz")
+            status, _ = await self._console_get("/readyz", READY_TIMEOUT_S)
             answers = answers + 1 if status == 200 else 0
             ready_since = (ready_since or loop.time()) if answers else None
             running = [node for node in self._nodes.values() if node.state is State.RUNNING]
@@ -190,11 +191,11 @@ class Supervisor:
         name = f"[{host}]" if ":" in host else host
         return [f"{name}:{port}" for port in self._grpc_ports.values()]
 
-    async def _console_get(self, path: str) -> tuple[int, bytes]:
+    async def _console_get(self, path: str, *timeouts_s: float) -> tuple[int, bytes]:
         host = console_client.client_host(self._config.server.host)
         port = self._config.server.console_port
-        return await console_client.get(
-            host, port, path, self._token, STATUS_TIMEOUT_S, tls=self._console_tls()
+        return await console_client.get_from_any(
+            host, port, path, self._token, timeouts_s, tls=self._console_tls()
         )
 
     def _console_tls(self) -> SSLContext | None:
@@ -262,7 +263,7 @@ class Supervisor:
 
     async def _status(self) -> dict[str, Any]:
         """Process facts from here, cluster facts from whichever node answers."""
-        code, body = await self._console_get("/v1/status")
+        code, body = await self._console_get("/v1/status", *STATUS_TIMEOUTS_S)
         facts = console_client.decode_object(body) if code == 200 else None
         zones = [
             {
