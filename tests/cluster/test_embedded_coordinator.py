@@ -233,7 +233,7 @@ def test_a_file_locked_by_another_program_is_unavailable_and_says_so(tmp_path: P
     path = tmp_path / "c.sqlite3"
 
     async def run() -> None:
-        coordinator = await open_at(path, busy_timeout_ms=50)
+        coordinator = await open_at(path, busy_timeout_ms=50, start_patience_s=0)
         blocker = sqlite3.connect(path, isolation_level=None)
         blocker.execute("BEGIN IMMEDIATE")
         with pytest.raises(CoordinatorUnavailable, match="locked by another process"):
@@ -241,6 +241,27 @@ def test_a_file_locked_by_another_program_is_unavailable_and_says_so(tmp_path: P
         blocker.execute("ROLLBACK")
         blocker.close()
         await coordinator.compare_and_swap("a", 0, b"x")
+        await coordinator.close()
+
+    asyncio.run(run())
+
+
+def test_a_node_that_starts_waits_while_the_commits_of_others_are_slow(tmp_path: Path) -> None:
+    """It ended, and was started again, which made the machine busier still; two nodes that did so
+    three times ended the start of the whole cluster."""
+    path = tmp_path / "c.sqlite3"
+
+    async def run() -> None:
+        coordinator = await open_at(path, busy_timeout_ms=20)
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.ensure_future(coordinator.compare_and_swap("a", 0, b"x"))
+        await asyncio.sleep(0)
+        for _ in range(5):
+            assert await coordinator.get("a") is None  # behind an attempt that failed
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        assert await asyncio.wait_for(waiting, DEADLINE_S) == 1
         await coordinator.close()
 
     asyncio.run(run())

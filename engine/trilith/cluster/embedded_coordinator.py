@@ -35,7 +35,9 @@ FORMAT_VERSION = 1
 HISTORY_CHANGES_MAX = 10_000
 POLL_INTERVAL_S = 0.2
 BUSY_TIMEOUT_MS = 2_000
-OPEN_TIMEOUT_S = 10.0
+# On a slow disk the commits of others keep the file locked: a node that starts waits for its turn,
+# where one that serves is told soon, and looks again.
+START_PATIENCE_S = 30.0
 
 _SCHEMA = """
 CREATE TABLE keys (key TEXT PRIMARY KEY, value BLOB NOT NULL, revision INTEGER NOT NULL)
@@ -219,8 +221,11 @@ def _swap(
 class EmbeddedCoordinator:
     """Implements `trilith.replication.coordinator.Coordinator` over a file that processes share."""
 
-    def __init__(self, database: _Database, path: str, workers: Workers) -> None:
+    def __init__(
+        self, database: _Database, path: str, workers: Workers, patient_until: float
+    ) -> None:
         self._database = database
+        self._patient_until = patient_until  # of the loop's time
         self._path = path
         self._workers = workers
         # One statement sequence at a time, whatever the number of worker threads.
@@ -232,7 +237,12 @@ class EmbeddedCoordinator:
 
     @classmethod
     async def open(
-        cls, path: str, workers: Workers, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS
+        cls,
+        path: str,
+        workers: Workers,
+        *,
+        busy_timeout_ms: int = BUSY_TIMEOUT_MS,
+        start_patience_s: float = START_PATIENCE_S,
     ) -> EmbeddedCoordinator:
         """Open or make the file; its directory exists already.
 
@@ -240,12 +250,12 @@ class EmbeddedCoordinator:
         closed with it. Raises CoordinatorUnavailable, or DataDirectoryUnusable for a file of
         a newer format or of another program.
         """
-        coordinator = cls(_Database(path, busy_timeout_ms), path, workers)
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + OPEN_TIMEOUT_S
+        deadline = loop.time() + start_patience_s
+        coordinator = cls(_Database(path, busy_timeout_ms), path, workers, deadline)
         while True:
             try:
-                await coordinator._call(coordinator._database.open)
+                await coordinator._once(coordinator._database.open)
             except (CoordinatorUnavailable, DataDirectoryUnusable) as error:
                 # Processes that make the file together can meet inside the switch to WAL, where
                 # SQLite does not wait for locks.
@@ -322,6 +332,16 @@ class EmbeddedCoordinator:
             wake.set()
 
     async def _call(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            try:
+                return await self._once(function, *args, **kwargs)
+            except CoordinatorUnavailable as error:
+                late = asyncio.get_running_loop().time() > self._patient_until
+                if late or not error.details.get("busy"):
+                    raise
+            await asyncio.sleep(POLL_INTERVAL_S)  # a look at the map may have its turn
+
+    async def _once(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._turn:
             if self._closed:
                 raise CoordinatorUnavailable("the coordinator is closed")
