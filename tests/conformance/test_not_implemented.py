@@ -77,6 +77,7 @@ VIEWS = {
     "GetPublicAccessBlock",
     "ListObjectVersions",
     "PutBucketAcl",
+    "PutBucketCors",
     "PutBucketEncryption",
     "PutBucketLogging",
     "PutBucketNotification",
@@ -84,6 +85,7 @@ VIEWS = {
     "PutBucketOwnershipControls",
     "PutBucketRequestPayment",
     "PutObjectAcl",
+    "PutPublicAccessBlock",
 }
 # Requests that are others on the wire: `GET /`, and Object Lambda's own host name.
 ELSEWHERE = {"ListDirectoryBuckets", "WriteGetObjectResponse"}

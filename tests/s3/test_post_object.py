@@ -129,6 +129,14 @@ def test_the_length_is_bounded(s3: LocalS3, client: Any, size: int, code: str) -
     assert ("Contents" in client.list_objects_v2(Bucket="bucket", Prefix="bounded")) == (not code)
 
 
+def test_each_of_several_content_types_must_begin_as_the_policy_says(
+    s3: LocalS3, client: Any
+) -> None:
+    fields = form(client, "types", ["starts-with", "$Content-Type", "text/"])
+    for types, status in (("text/plain, text/html", 204), ("text/plain, image/jpeg", 403)):
+        assert post(s3, encode({**fields, "Content-Type": types}, b"1"))[0] == status
+
+
 def test_what_the_policy_does_not_allow_is_refused(s3: LocalS3, client: Any) -> None:
     fields = form(client, "allowed", ["starts-with", "$x-amz-meta-a", "b"])
     denied = (403, "AccessDenied")

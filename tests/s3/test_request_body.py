@@ -286,8 +286,17 @@ def test_chunked_framing_needs_its_decoded_length() -> None:
 
 
 def test_framing_never_ends_up_inside_an_object() -> None:
-    with pytest.raises(S3Error, match="aws-chunked needs one of the STREAMING values"):
-        open_body(Wire([b"5\r\nhello\r\n0\r\n\r\n"]), content_encoding="gzip, aws-chunked")
+    framed = b"5\r\nhello\r\n0\r\n\r\n"
+    with pytest.raises(S3Error, match="aws-chunked encoding is not supported"):
+        open_body(Wire([framed]), content_encoding="gzip, aws-chunked")
+    signed = {"sha256": hashlib.sha256(framed).hexdigest(), "content_encoding": "aws-chunked"}
+    with pytest.raises(S3Error, match="aws-chunked encoding is not supported"):
+        open_body(Wire([framed]), PayloadKind.SIGNED, **signed, x_amz_decoded_content_length="5")
+
+
+def test_the_word_of_framing_alone_is_no_framing() -> None:
+    signed = {"sha256": hashlib.sha256(b"hello").hexdigest(), "content_encoding": "aws-chunked"}
+    assert received(open_body(Wire([b"hello"]), PayloadKind.SIGNED, **signed)) == b"hello"
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,14 @@ def test_two_subresources_contradict_each_other() -> None:
 def test_methods_without_a_meaning_are_refused() -> None:
     assert refusal("PATCH", b"/bucket/k") == "MethodNotAllowed"
     assert refusal("POST", b"/bucket/k") == "MethodNotAllowed"
-    assert refusal("OPTIONS", b"/bucket/k") == "NotImplemented"
+    assert refusal("OPTIONS", b"/") == "MethodNotAllowed"
+
+
+@pytest.mark.parametrize(
+    "target", [b"/bucket", b"/bucket/k", b"/bucket/k?brandNew", b"/bucket?cors"]
+)
+def test_a_question_of_a_browser_is_one_whatever_it_is_about(target: bytes) -> None:
+    assert route("OPTIONS", target)[0] == "Preflight"
 
 
 @pytest.mark.parametrize(

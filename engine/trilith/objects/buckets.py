@@ -17,8 +17,12 @@ from trilith.objects.commands import (
     CreateBucket,
     DeleteBucket,
     FoundBucket,
+    FoundSettings,
+    GetBucketSettings,
     ListBuckets,
     PutBucketTags,
+    PutCors,
+    PutPublicAccessBlock,
     ReopenBucket,
 )
 from trilith.objects.keys import (
@@ -28,7 +32,7 @@ from trilith.objects.keys import (
     bucket_range,
     successor,
 )
-from trilith.objects.types import BucketInfo
+from trilith.objects.types import BucketInfo, BucketSettings, CorsRule, PublicAccessBlock
 
 _DELETE_ATTEMPTS = 4
 
@@ -47,6 +51,18 @@ class BucketOperations(Access):
 
     async def put_bucket_tags(self, name: str, tags: dict[str, str]) -> None:
         command = PutBucketTags(name, tags)
+        await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)
+
+    async def get_bucket_settings(self, name: str) -> BucketSettings:
+        query = GetBucketSettings(name)
+        found = await self._partitions.query(SYSTEM_KEYSPACE, name.encode(), query)
+        return cast(FoundSettings, found).settings
+
+    async def put_cors(self, name: str, rules: list[CorsRule]) -> None:
+        await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), PutCors(name, rules))
+
+    async def put_public_access_block(self, name: str, block: PublicAccessBlock | None) -> None:
+        command = PutPublicAccessBlock(name, block)
         await self._partitions.execute(SYSTEM_KEYSPACE, name.encode(), command)
 
     async def delete_bucket(self, name: str) -> None:

@@ -16,9 +16,12 @@ import msgspec
 from trilith.objects.records import PartEntry, Segment
 from trilith.objects.types import (
     BucketInfo,
+    BucketSettings,
     Checksum,
+    CorsRule,
     ListPage,
     ObjectMetadata,
+    PublicAccessBlock,
     UploadPage,
     WriteConditions,
 )
@@ -346,7 +349,23 @@ class PutBucketTags(Command, frozen=True, tag=23):
     tags: dict[str, str]
 
 
+class PutCors(Command, frozen=True, tag=24):
+    """Give a bucket other CORS rules, in place of all it has."""
+
+    name: str
+    rules: list[CorsRule]
+
+
+class PutPublicAccessBlock(Command, frozen=True, tag=25):
+    name: str
+    block: PublicAccessBlock | None
+
+
 class GetBucket(Query, frozen=True, tag=20):
+    name: str
+
+
+class GetBucketSettings(Query, frozen=True, tag=22):
     name: str
 
 
@@ -439,6 +458,10 @@ class FoundBucket(Result, frozen=True, tag=12):
 class BucketsPage(Result, frozen=True, tag=13):
     buckets: list[BucketInfo]
     next_after: str | None
+
+
+class FoundSettings(Result, frozen=True, tag=16):
+    settings: BucketSettings
 
 
 class References(Result, frozen=True, tag=14):

@@ -1,6 +1,6 @@
 """Where the object model's records live: families and logical keys.
 
-Keyspace 1 (system): family BUCKET, logical key = the bucket's name in UTF-8.
+Keyspace 1 (system): families BUCKET and SETTINGS, logical key = the bucket's name in UTF-8.
 
 Keyspace 2 (objects): everything that belongs to one object key starts with the same *stem*,
 
@@ -38,6 +38,7 @@ SYSTEM_KEYSPACE = 1
 OBJECTS_KEYSPACE = 2
 
 BUCKET = 0x01  # keyspace 1
+SETTINGS = 0x02  # keyspace 1
 
 OBJECT = 0x01
 INLINE = 0x02

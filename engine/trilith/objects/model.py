@@ -44,6 +44,7 @@ _RESULTS: tuple[type, ...] = (
     c.Collected,
     c.FoundBucket,
     c.BucketsPage,
+    c.FoundSettings,
     c.References,
     c.Users,
     *t.LOCK_RESULTS,
@@ -133,6 +134,12 @@ class SystemModel(_TableModel):
                 c.DeleteBucket: buckets.delete_bucket,
                 c.UpdateGeneration: buckets.update_generation,
                 c.PutBucketTags: buckets.put_bucket_tags,
+                c.PutCors: buckets.put_cors,
+                c.PutPublicAccessBlock: buckets.put_public_access_block,
             },
-            {c.GetBucket: buckets.get_bucket, c.ListBuckets: buckets.list_buckets},
+            {
+                c.GetBucket: buckets.get_bucket,
+                c.GetBucketSettings: buckets.get_bucket_settings,
+                c.ListBuckets: buckets.list_buckets,
+            },
         )

@@ -13,7 +13,7 @@ from enum import IntEnum
 import msgspec
 
 from trilith.errors import Corruption
-from trilith.objects.types import Checksum, ObjectMetadata
+from trilith.objects.types import BucketSettings, Checksum, ObjectMetadata
 from trilith.record_codec import RecordCodec
 from trilith.undecodable import UNDECODABLE
 
@@ -193,3 +193,4 @@ RELEASED_RECORD = RecordCodec(ReleasedRecord)
 FENCE_RECORD = RecordCodec(FenceRecord)
 REPAIR_RECORD = RecordCodec(RepairRecord)
 BUCKET_RECORD = RecordCodec(BucketRecord)
+SETTINGS_RECORD = RecordCodec(BucketSettings)

@@ -60,6 +60,33 @@ class BucketInfo(msgspec.Struct, frozen=True, array_like=True):
     tags: dict[str, str] = {}
 
 
+class CorsRule(msgspec.Struct, frozen=True, array_like=True):
+    """What pages of other origins may do with a bucket, as S3's CORS configuration has it."""
+
+    allowed_methods: list[str]
+    allowed_origins: list[str]  # each with one `*` at most, as the headers
+    allowed_headers: list[str] = []
+    expose_headers: list[str] = []
+    max_age_s: int | None = None
+    rule_id: str | None = None
+
+
+class PublicAccessBlock(msgspec.Struct, frozen=True, array_like=True):
+    """S3's block of public access. Nothing is public here: it is kept, and changes nothing."""
+
+    block_acls: bool = False
+    ignore_acls: bool = False
+    block_policy: bool = False
+    restrict_buckets: bool = False
+
+
+class BucketSettings(msgspec.Struct, frozen=True, array_like=True):
+    """What is configured of a bucket and no request but those that ask for it has to read."""
+
+    cors: list[CorsRule] = []
+    public_access_block: PublicAccessBlock | None = None
+
+
 class WriteConditions(msgspec.Struct, frozen=True, array_like=True):
     """Checked by the leader, atomically with the write. ETags without quotes."""
 
@@ -196,6 +223,14 @@ class Objects(Protocol):
     async def put_bucket_tags(self, name: str, tags: dict[str, str]) -> None:
         """In place of those there are."""
         ...
+
+    async def get_bucket_settings(self, name: str) -> BucketSettings: ...
+
+    async def put_cors(self, name: str, rules: list[CorsRule]) -> None:
+        """In place of those there are; none: no configuration."""
+        ...
+
+    async def put_public_access_block(self, name: str, block: PublicAccessBlock | None) -> None: ...
 
     async def list_buckets(
         self, *, owner: str, prefix: str = "", after: str = "", limit: int = 10_000

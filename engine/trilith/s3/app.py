@@ -20,10 +20,12 @@ from trilith.runtime.clock import Clock
 from trilith.runtime.entropy import Entropy
 from trilith.s3.answer import Answer, Headers
 from trilith.s3.context import Context
+from trilith.s3.cors_operations import headers_for_origin
 from trilith.s3.dispatch import HANDLERS
 from trilith.s3.errors import S3Error, from_exception
 from trilith.s3.headers import hoist_parameters, refuse_unsupported
 from trilith.s3.object_operations import CONSISTENCY, answer_read
+from trilith.s3.operations import OF_BROWSERS
 from trilith.s3.request import Request
 from trilith.s3.request_head import RequestHead
 from trilith.s3.routing import Router
@@ -34,7 +36,10 @@ log = logging.getLogger("trilith.s3")
 
 SERVER = (b"server", b"Trilith")
 CLIENT_GONE = 499
+ORIGIN = b"origin"
 _STASHED = "trilith.s3.request"
+# Who sends one of these waits for something: a body, or the CORS rules of a bucket.
+_NOT_AT_ONCE = frozenset({b"content-length", b"transfer-encoding", ORIGIN})
 
 
 class S3App:
@@ -94,8 +99,8 @@ class S3App:
         """Route, authenticate, screen. Raises S3Error."""
         head = request.head
         request.routed(self._router.route(head))
-        if request.operation == "PostObject":
-            return  # what signs it is in its body
+        if request.operation in OF_BROWSERS:
+            return  # what signs a form is in its body, and nothing signs a preflight
         request.authentication = self._authenticate(head, self._router.host_bucket(head))
         if head.query.pairs:
             hoist_parameters(head)
@@ -105,7 +110,7 @@ class S3App:
         """The answer to a GET or HEAD of a small object, or to a failed one; None: not at hand."""
         request = self._begin(scope)
         header_map = request.head.header_map
-        if b"content-length" in header_map or b"transfer-encoding" in header_map:
+        if not _NOT_AT_ONCE.isdisjoint(header_map):
             scope[_STASHED] = (request, False)
             return None
         try:
@@ -146,6 +151,7 @@ class S3App:
             await self._send(request, answer, code, send)
             return
         self._in_flight += 1
+        origin = request.head.header_map.get(ORIGIN)
         try:
             try:
                 if not admitted:
@@ -153,6 +159,10 @@ class S3App:
                 answer, code = await self._run(request), ""
             except Exception as error:  # noqa: BLE001 - every failure is answered
                 answer, code = self._error_answer(request, error)
+            if origin is not None and request.bucket and request.operation != "Preflight":
+                method = request.head.method
+                more = await headers_for_origin(self._context, request.bucket, origin, method)
+                answer = answer._replace(headers=[*answer.headers, *more])
             await self._send(request, answer, code, send)
         finally:
             self._in_flight -= 1

@@ -6,7 +6,8 @@ is noticed, and one that we do not serve answers 501 with its name, never a wron
 
 from __future__ import annotations
 
-# `PostObject`, the form of browsers, is in no service model.
+# What browsers send, which is in no service model: a form, and a question before a request (CORS).
+OF_BROWSERS = frozenset({"PostObject", "Preflight"})
 SERVED = frozenset(
     {
         "AbortMultipartUpload",
@@ -59,7 +60,9 @@ SERVED = frozenset(
         "ListObjectsV2",
         "ListParts",
         "PostObject",
+        "Preflight",
         "PutBucketAcl",
+        "PutBucketCors",
         "PutBucketEncryption",
         "PutBucketLogging",
         "PutBucketNotificationConfiguration",
@@ -69,6 +72,7 @@ SERVED = frozenset(
         "PutObject",
         "PutObjectAcl",
         "PutObjectTagging",
+        "PutPublicAccessBlock",
         "UploadPart",
         "UploadPartCopy",
     }

@@ -50,8 +50,7 @@ def check_policy(encoded: str, fields: Mapping[str, str], now_ms: int, bytes_max
             continue
         for operator, name, value in _matches(condition):
             named.add(name)
-            given = fields.get(name, "")
-            holds = given.startswith(value) if operator == "starts-with" else given == value
+            holds = _holds(operator, name, value, fields.get(name, ""))
             if not holds:
                 shown = msgspec.json.encode([operator, f"${name}", value]).decode()
                 raise _denied(f"Policy Condition failed: {shown}")
@@ -59,6 +58,14 @@ def check_policy(encoded: str, fields: Mapping[str, str], now_ms: int, bytes_max
     if extra:
         raise _denied(f"Extra input fields: {', '.join(sorted(extra))}")
     return lengths
+
+
+def _holds(operator: str, name: str, value: str, given: str) -> bool:
+    if operator != "starts-with":
+        return given == value
+    if name == "content-type" and "," in given:
+        return all(one.strip().startswith(value) for one in given.split(","))
+    return given.startswith(value)
 
 
 def _document(encoded: str) -> dict[str, Any]:

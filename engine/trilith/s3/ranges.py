@@ -14,8 +14,7 @@ def parse_range(text: str, size: int) -> tuple[int, int] | None:
     unit, equals, spec = text.partition("=")
     if not equals or unit.strip().lower() != "bytes" or "," in spec:
         return None
-    first_text, dash, last_text = spec.strip().partition("-")
-    first_text, last_text = first_text.strip(), last_text.strip()
+    first_text, dash, last_text = spec.partition("-")
     if not dash or not (_is_number(first_text) or not first_text):
         return None
     if not (_is_number(last_text) or not last_text) or not (first_text or last_text):

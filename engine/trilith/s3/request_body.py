@@ -21,7 +21,7 @@ from trilith.s3 import checksums
 from trilith.s3.authentication import Authentication, PayloadKind
 from trilith.s3.aws_chunked import ChunkedDecoder
 from trilith.s3.checksums import Algorithm, Announced, Hasher
-from trilith.s3.errors import ClientDisconnectedError, S3Error
+from trilith.s3.errors import ClientDisconnectedError, S3Error, invalid_argument
 from trilith.s3.request_head import RequestHead
 
 Buffer = bytes | bytearray | memoryview
@@ -66,7 +66,7 @@ class RequestBody:
             )
         else:
             self._size = self._wire_left
-            _refuse_foreign_framing(head)
+            _refuse_foreign_framing(head, payload)
         if announced is not None and announced.digest is None and not _has_trailer(payload):
             raise S3Error(
                 "InvalidRequest",
@@ -233,14 +233,21 @@ def _has_trailer(payload: PayloadKind) -> bool:
     )
 
 
-def _refuse_foreign_framing(head: RequestHead) -> None:
-    """Framing that the payload hash does not admit to would end up inside the object."""
+def _refuse_foreign_framing(head: RequestHead, payload: PayloadKind) -> None:
+    """Framing that the payload hash does not speak of would end up inside the object.
+
+    Where the bytes themselves are signed, and no decoded length is told, the word alone was sent:
+    it is dropped, as AWS does.
+    """
     encoding = head.header_map.get(b"content-encoding")
-    if encoding is not None and b"aws-chunked" in encoding.lower():
-        raise S3Error(
-            "InvalidRequest",
-            "Content-Encoding aws-chunked needs one of the STREAMING values of "
-            "x-amz-content-sha256",
+    if encoding is None or b"aws-chunked" not in encoding.lower():
+        return
+    if payload is PayloadKind.UNSIGNED or b"x-amz-decoded-content-length" in head.header_map:
+        raise invalid_argument(
+            "aws-chunked encoding is not supported when x-amz-content-sha256 UNSIGNED-PAYLOAD is "
+            "supplied.",
+            "Content-Encoding",
+            encoding.decode("latin-1"),
         )
 
 

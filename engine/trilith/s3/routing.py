@@ -80,8 +80,13 @@ class Router:
 
 
 def operation_of(head: RequestHead, bucket: str, key: str) -> str:
-    """The operation's name in S3's service model, or `PostObject`. Raises S3Error."""
+    """The operation's name in S3's service model, or of operations.OF_BROWSERS.
+
+    Raises S3Error.
+    """
     method = head.method
+    if method == "OPTIONS" and bucket:
+        return "Preflight"
     if key:
         plain, subresources = operations.PLAIN_OBJECT, operations.OBJECT
     elif bucket:
@@ -143,6 +148,4 @@ def _selects_nothing(method: str, name: str, value: str) -> bool:
 
 
 def _method_refused(method: str) -> S3Error:
-    if method == "OPTIONS":
-        return S3Error("NotImplemented", "CORS preflight (OPTIONS) is not implemented")
     return S3Error("MethodNotAllowed", elements={"Method": method})

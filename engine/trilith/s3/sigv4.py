@@ -145,7 +145,9 @@ class SigV4Authenticator:
             return self._version_2.by_form(fields, policy)
         algorithm = form_field(fields, "x-amz-algorithm")
         if algorithm != claims_of.ALGORITHM:
-            raise claims_of.unsupported_mechanism(algorithm)
+            raise invalid_argument(
+                "Only AWS4-HMAC-SHA256 is supported", "X-Amz-Algorithm", algorithm
+            )
         access_key_id, date, region = claims_of.split_credential(
             form_field(fields, "x-amz-credential"), _bad_form_credential
         )

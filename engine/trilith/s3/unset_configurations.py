@@ -15,14 +15,12 @@ from trilith.s3.request import Request
 from trilith.s3.xml import NAMESPACE
 
 _ABSENT = {
-    "GetBucketCors": "NoSuchCORSConfiguration",
     "GetBucketLifecycleConfiguration": "NoSuchLifecycleConfiguration",
     "GetBucketPolicy": "NoSuchBucketPolicy",
     "GetBucketPolicyStatus": "NoSuchBucketPolicy",
     "GetBucketReplication": "ReplicationConfigurationNotFoundError",
     "GetBucketWebsite": "NoSuchWebsiteConfiguration",
     "GetObjectLockConfiguration": "ObjectLockConfigurationNotFoundError",
-    "GetPublicAccessBlock": "NoSuchPublicAccessBlockConfiguration",
 }
 # Root element -> what is in it.
 _DEFAULTS = {
@@ -43,13 +41,11 @@ _DEFAULTS = {
     "GetBucketRequestPayment": ("RequestPaymentConfiguration", "<Payer>BucketOwner</Payer>"),
 }
 _REMOVALS = (
-    "DeleteBucketCors",
     "DeleteBucketEncryption",
     "DeleteBucketLifecycle",
     "DeleteBucketPolicy",
     "DeleteBucketReplication",
     "DeleteBucketWebsite",
-    "DeletePublicAccessBlock",
 )
 _LOCKS_OF_OBJECTS = ("GetObjectLegalHold", "GetObjectRetention")
 

@@ -33,6 +33,7 @@ CODECS = (
     LOCK_RECORD,
     LEDGER_RECORD,
     USED_TOKEN,
+    records.SETTINGS_RECORD,
 )
 DEEP = b"\x91" * 1500
 

@@ -16,14 +16,18 @@ from trilith.objects.commands import (
     DeleteBucket,
     Done,
     FoundBucket,
+    FoundSettings,
     GetBucket,
+    GetBucketSettings,
     ListBuckets,
     PutBucketTags,
+    PutCors,
+    PutPublicAccessBlock,
     UpdateGeneration,
 )
-from trilith.objects.keys import BUCKET, successor
-from trilith.objects.records import BUCKET_RECORD, BucketRecord
-from trilith.objects.types import BucketInfo
+from trilith.objects.keys import BUCKET, SETTINGS, successor
+from trilith.objects.records import BUCKET_RECORD, SETTINGS_RECORD, BucketRecord
+from trilith.objects.types import BucketInfo, BucketSettings
 from trilith.replication.state_machine import Context, Effects, View
 
 _SCANNED_MAX = 4096  # bucket records one ListBuckets query looks at
@@ -70,6 +74,7 @@ def _current(view: View, name: str, bucket_id: bytes, generation: int) -> Bucket
 def delete_bucket(command: DeleteBucket, view: View, effects: Effects, _context: Context) -> Done:
     _current(view, command.name, command.bucket_id, command.generation)
     effects.delete(BUCKET, command.name.encode())
+    effects.delete(SETTINGS, command.name.encode())
     return Done()
 
 
@@ -92,6 +97,32 @@ def put_bucket_tags(
     record = replace(BUCKET_RECORD.decode(raw), tags=command.tags)
     effects.put(BUCKET, key, BUCKET_RECORD.encode(record))
     return Done()
+
+
+def _settings(view: View, name: str) -> BucketSettings:
+    key = name.encode()
+    if view.get(BUCKET, key) is None:
+        raise BucketNotFound
+    raw = view.get(SETTINGS, key)
+    return SETTINGS_RECORD.decode(raw) if raw is not None else BucketSettings()
+
+
+def put_cors(command: PutCors, view: View, effects: Effects, _context: Context) -> Done:
+    changed = replace(_settings(view, command.name), cors=command.rules)
+    effects.put(SETTINGS, command.name.encode(), SETTINGS_RECORD.encode(changed))
+    return Done()
+
+
+def put_public_access_block(
+    command: PutPublicAccessBlock, view: View, effects: Effects, _context: Context
+) -> Done:
+    changed = replace(_settings(view, command.name), public_access_block=command.block)
+    effects.put(SETTINGS, command.name.encode(), SETTINGS_RECORD.encode(changed))
+    return Done()
+
+
+def get_bucket_settings(query: GetBucketSettings, view: View) -> FoundSettings:
+    return FoundSettings(_settings(view, query.name))
 
 
 def get_bucket(query: GetBucket, view: View) -> FoundBucket:
