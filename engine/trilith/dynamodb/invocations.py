@@ -6,7 +6,8 @@ is answered from that record: an ADD counts once though a zone died under it, an
 not fail by what the call itself has written. AWS promises neither.
 
 A first attempt looks nothing up, unless it had to wait here and may have been overtaken. So a
-request that somebody replays as it is, headers and all, is applied each time, as with AWS.
+request that somebody replays as it is, headers and all, is applied each time, as with AWS; and so
+is a first attempt that is overtaken before it is here, or between here and the leader.
 
 A token holds the time of its first attempt, and no attempt tells the others': it is the beginning
 of the SPAN_MS in which an attempt is made. A retry that falls into the next one is not known as
