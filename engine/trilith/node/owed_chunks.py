@@ -47,6 +47,7 @@ ENTRIES_MAX = 10_000  # of one partition: above it the counts are lower bounds
 OBJECTS_MAX = 20  # named for each partition
 _PAGE = 256
 _SEGMENTS_PER_LOOK = 256
+_STEMS_PER_TURN = 8  # half a millisecond
 _NAMES_S_MAX = 0.5  # less than the deadline of whoever gathers the facts of all nodes
 
 
@@ -108,7 +109,9 @@ class OwedChunks:
         for stem, chunk_id in entries:
             if chunk_id in absent:
                 by_stem[stem].add(chunk_id)
-        for stem, wanted in by_stem.items():
+        for number, (stem, wanted) in enumerate(by_stem.items()):
+            if not number % _STEMS_PER_TURN:
+                await asyncio.sleep(0)
             by_stem[stem] = await self._needed(replica, view, stem, wanted)
         return {stem: needed for stem, needed in by_stem.items() if needed}, more
 
@@ -157,7 +160,6 @@ class OwedChunks:
         ids, needed = b"".join(sorted(wanted)), set[bytes]()
         start = stem
         while True:
-            await asyncio.sleep(0)
             query = FindUsers(start, successor(stem), ids, _SEGMENTS_PER_LOOK)
             found = cast(Users, replica.model.answer(query, view))
             for chunk_id, key in found.users:
@@ -166,6 +168,7 @@ class OwedChunks:
             if not found.next_start or len(needed) == len(wanted):
                 return needed
             start = found.next_start
+            await asyncio.sleep(0)
 
     async def _names(self) -> dict[bytes, str]:
         try:
