@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
+from trilith.peers import hub as hub_module
 from trilith.peers.hub import PeerHub
 from trilith.peers.link import Identity
 from trilith.replication.messages import Append, Grant, Message
@@ -41,6 +45,7 @@ class Pair:
     async def start(self) -> None:
         first, second = self.hubs
         addresses = {hub.node_id: await hub.listen("127.0.0.1:0") for hub in self.hubs}
+        self.addresses = addresses
         second.on_message(Append, lambda _, message: self.received.append(message))
         second.on_message(Grant, lambda _, message: self.received.append(message))
         second.on_down(self.lost_links.append)
@@ -75,6 +80,58 @@ def test_messages_of_one_tick_that_no_frame_can_hold_arrive_in_their_order(tmp_p
             assert [message.partition_id for message in pair.received] == [*range(count + 1)]
             assert pair.lost_links == []
         finally:
+            await pair.stop()
+
+    asyncio.run(main())
+
+
+def test_strangers_at_the_peer_port_are_bounded_in_number_and_in_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each kept its connection for as long as it liked, and there was no end to them."""
+    monkeypatch.setattr(hub_module, "UNPROVEN_MAX", 3)
+    monkeypatch.setattr(hub_module, "PROOF_TIMEOUT_S", 0.2)
+
+    async def main() -> None:
+        pair = Pair(tmp_path)
+        await pair.start()
+        host, _, port = pair.addresses["b"].rpartition(":")
+        strangers = [await asyncio.open_connection(host, int(port)) for _ in range(8)]
+        strangers[0][1].write(bytes(100))  # and one that is not even a frame
+        try:
+            async with asyncio.timeout(10):
+                for reader, _ in strangers:
+                    with suppress(ConnectionResetError):
+                        assert await reader.read() == b""
+            assert pair.hubs[0].is_reachable("b")
+            assert pair.lost_links == []
+        finally:
+            for _, writer in strangers:
+                writer.close()
+            await pair.stop()
+
+    asyncio.run(main())
+
+
+def test_one_more_stranger_than_may_be_there_takes_the_place_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub_module, "UNPROVEN_MAX", 3)
+    monkeypatch.setattr(hub_module, "PROOF_TIMEOUT_S", 600.0)
+
+    async def main() -> None:
+        pair = Pair(tmp_path)
+        await pair.start()
+        host, _, port = pair.addresses["b"].rpartition(":")
+        strangers = [await asyncio.open_connection(host, int(port)) for _ in range(4)]
+        try:
+            async with asyncio.timeout(10):
+                with suppress(ConnectionResetError):
+                    assert await strangers[0][0].read() == b""
+            assert len(pair.hubs[1]._unproven) == 3
+        finally:
+            for _, writer in strangers:
+                writer.close()
             await pair.stop()
 
     asyncio.run(main())

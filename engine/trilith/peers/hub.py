@@ -29,6 +29,9 @@ CallHandler = Callable[[str, bytes, memoryview], Awaitable[tuple[bytes, Buffer]]
 Log = Callable[..., None]
 
 DIAL_TIMEOUT_S = 2.0
+# Who dials proves itself at once; whoever does not is a stranger, or was cut off meanwhile.
+PROOF_TIMEOUT_S = 5.0
+UNPROVEN_MAX = 256
 REDIAL_DELAY_S_MIN = 0.05
 REDIAL_DELAY_S_MAX = 1.0
 CONTROL_FRAME_BYTES_MAX = 16 * 1024 * 1024  # what more is sent in one tick makes several frames
@@ -54,6 +57,7 @@ class PeerHub:
         self._decoder = msgspec.msgpack.Decoder(list[message_types])
         self._links: dict[tuple[str, str], Link] = {}
         self._dialers: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._unproven: dict[Link, asyncio.TimerHandle] = {}  # accepted; the oldest first
         self._addresses: dict[str, str] = {}
         self._outboxes: dict[str, list[msgspec.Struct]] = {}
         self._flush_scheduled = False
@@ -105,7 +109,7 @@ class PeerHub:
             await self._listener.close()
         for task in (*self._dialers.values(), *self._serving):
             task.cancel()
-        for link in list(self._links.values()):
+        for link in [*self._links.values(), *self._unproven]:
             link.close()
 
     # links
@@ -139,9 +143,22 @@ class PeerHub:
             on_ready=self._link_ready,
             on_lost=self._link_lost,
         )
+        loop = asyncio.get_running_loop()
         if not self._open or self._closed:
-            asyncio.get_running_loop().call_soon(link.close)  # the peer dials again
+            loop.call_soon(link.close)  # the peer dials again
+            return link
+        if len(self._unproven) >= UNPROVEN_MAX:
+            self._refuse_stranger(next(iter(self._unproven)))
+        self._unproven[link] = loop.call_later(PROOF_TIMEOUT_S, self._refuse_stranger, link)
         return link
+
+    def _refuse_stranger(self, link: Link) -> None:
+        link.close(ConnectionError("it did not prove itself"))
+
+    def _settled(self, link: Link) -> None:
+        timer = self._unproven.pop(link, None)
+        if timer is not None:
+            timer.cancel()
 
     def _dial_soon(self, peer_id: str, channel: str) -> None:
         key = (peer_id, channel)
@@ -203,6 +220,7 @@ class PeerHub:
             raise
 
     def _link_ready(self, link: Link) -> None:
+        self._settled(link)
         key = (link.peer_id, link.channel)
         if link.channel == BULK and link.dialed and not self._has_control_beside(link):
             link.close(ConnectionError("the control link broke meanwhile"))
@@ -232,6 +250,7 @@ class PeerHub:
         return control is not None and control.peer_session == bulk.peer_session
 
     def _link_lost(self, link: Link, error: Exception | None) -> None:
+        self._settled(link)
         key = (link.peer_id, link.channel)
         if self._links.get(key) is not link:
             return
