@@ -10,6 +10,7 @@ import pytest
 from tests.simulation.scenarios import Scene, play
 
 from trilith.replication.descriptor import Descriptor
+from trilith.replication.replica import Replica
 
 OFTEN = 7  # so that a follower waits for half a minute before it is taken in again
 
@@ -53,17 +54,22 @@ def test_a_zone_that_flapped_waits_while_the_others_can_go_on() -> None:
     play(story)
 
 
+async def _want_a_snapshot(scene: Scene) -> None:
+    """n3 is away until n1 cannot read what it would have to send."""
+    scene.n3.cut_power(restart_after_s=None)
+    assert await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 5.0)
+    for number in range(40):  # more than the journal keeps in memory
+        await scene.write(scene.n1, b"%d" % number + bytes(1000))
+    scene.n1.disk.unreadable = "journal"
+    scene.n3.boot()
+
+
 def test_a_sector_of_the_journal_that_cannot_be_read_stops_nobody() -> None:
     """Its leader kept time no longer: it was silent for good, and its link to whoever was to be
     sent what lies there broke again and again."""
 
     async def story(scene: Scene) -> None:
-        scene.n3.cut_power(restart_after_s=None)
-        assert await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 5.0)
-        for number in range(40):  # more than the journal keeps in memory
-            await scene.write(scene.n1, b"%d" % number + bytes(1000))
-        scene.n1.disk.unreadable = "journal"
-        scene.n3.boot()
+        await _want_a_snapshot(scene)
         assert await scene.cluster.until(lambda: "n3" in scene.in_sync(), 10.0)
         assert scene.cluster.descriptors()[0].leader == "n1"
         scene.n1.disk.unreadable = ""
@@ -118,3 +124,26 @@ def test_a_defect_in_one_change_of_the_map_does_not_hide_all_later_ones() -> Non
         scene.cluster.defects.clear()
 
     play(story, nodes=4)
+
+
+def test_a_defect_in_a_snapshot_does_not_keep_its_follower_out() -> None:
+    """It was taken for one that is being sent a snapshot for as long as its leader led."""
+
+    async def story(scene: Scene) -> None:
+        send, failed = scene.n1.host._snapshots.send, []
+
+        async def fail_once(replica: Replica, node: str) -> None:
+            if not failed:
+                failed.append(node)
+                raise ZeroDivisionError
+            await send(replica, node)
+
+        scene.n1.host._snapshots.send = fail_once
+        await _want_a_snapshot(scene)
+        assert await scene.cluster.until(lambda: "n3" in scene.in_sync(), 10.0)
+        scene.n1.disk.unreadable = ""
+        assert failed == ["n3"]
+        assert [d for d in scene.cluster.defects if "ZeroDivisionError" in d]
+        scene.cluster.defects.clear()
+
+    play(story)

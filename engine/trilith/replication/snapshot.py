@@ -189,12 +189,19 @@ class Snapshots:
 
 async def send_and_report(snapshots: Snapshots, replica: Replica, node: str) -> None:
     """Send a snapshot; then, whatever came of it, ask the follower anew where the logs meet."""
-    leader: Any = replica.leader
+    leader = replica.leader
     try:
         await snapshots.send(replica, node)
     except TrilithError as error:
         replica.ports.log(
             "snapshot_failed", partition=replica.partition_id, node=node, error=str(error)
         )
+    except Exception:  # a defect: else nobody would ever send it anything again
+        _ask_anew(leader, node)
+        raise
+    _ask_anew(leader, node)
+
+
+def _ask_anew(leader: Any, node: str) -> None:
     if leader is not None:
         leader.followers.snapshot_done(node)
