@@ -210,3 +210,8 @@ def test_a_document_that_is_too_large_is_not_read(s3: LocalS3) -> None:
     url = signer.generate_presigned_url("create_bucket", Params={"Bucket": "too-large"})
     answer = urllib3.request("PUT", url, body=b" " * 70000, retries=False)
     assert b"<Code>MaxMessageLengthExceeded</Code>" in answer.data
+
+
+def test_a_page_of_buckets_has_at_most_10000(client: Any) -> None:
+    assert failure(client.list_buckets, MaxBuckets=10_001) == ("InvalidArgument", 400)
+    client.list_buckets(MaxBuckets=10_000)

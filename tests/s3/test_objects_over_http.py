@@ -426,6 +426,15 @@ def test_a_put_with_what_belongs_to_another_operation_stores_nothing(
     assert client.get_object(Bucket="bucket", Key="kept")["Body"].read() == b"kept"
 
 
+def test_where_nothing_is_retained_retention_may_be_bypassed(client: Any) -> None:
+    """Suites and tools that clean up say so with every deletion."""
+    client.put_object(Bucket="bucket", Key="bypassed", Body=b"x")
+    wanted = {"Objects": [{"Key": "bypassed", "VersionId": "null"}], "Quiet": True}
+    client.delete_objects(Bucket="bucket", Delete=wanted, BypassGovernanceRetention=True)
+    client.delete_object(Bucket="bucket", Key="bypassed", BypassGovernanceRetention=True)
+    assert failure(client.head_object, Bucket="bucket", Key="bypassed")[1] == 404
+
+
 @pytest.mark.parametrize("source", ["AB/k", "bucket/a%zz", "bucket", "bucket/k?versionId=abc"])
 def test_a_malformed_copy_source_is_an_invalid_argument(s3: LocalS3, source: str) -> None:
     answer = send(s3, "PUT", "/bucket/copied", {"x-amz-copy-source": source})

@@ -122,6 +122,19 @@ def test_an_upload_that_names_no_algorithm_gets_a_crc64nvme_of_the_whole(client:
     assert (head["ChecksumCRC64NVME"], head["ChecksumType"]) == whole
 
 
+def test_what_is_announced_of_an_upload_without_an_algorithm_is_no_condition_it_lacks(
+    client: Any,
+) -> None:
+    """Compared where the parts came with the like, and stored as a CRC64NVME all the same."""
+    where, parts = upload(client)
+    listed = {"MultipartUpload": {"Parts": parts}}
+    complete = client.complete_multipart_upload
+    for wrong in ({"ChecksumCRC32": "AAAAAA=="}, {"ChecksumCRC64NVME": "AAAAAAAAAAA="}):
+        assert refusal(complete, **where, **listed, **wrong)[0] == "BadDigest"
+    done = complete(**where, **listed, ChecksumSHA256="A" * 43 + "=")
+    assert done["ChecksumCRC64NVME"] == crc64(b"".join(BODIES))
+
+
 def test_copied_ranges_count_in_the_checksum_of_the_whole(client: Any) -> None:
     data = b"".join(BODIES)
     client.put_object(Bucket="bucket", Key="source", Body=data)

@@ -41,7 +41,6 @@ _META = b"x-amz-meta-"
 _UNSUPPORTED = frozenset(
     {
         b"x-amz-bucket-namespace",
-        b"x-amz-bypass-governance-retention",
         b"x-amz-copy-source-server-side-encryption-customer-algorithm",
         b"x-amz-copy-source-server-side-encryption-customer-key",
         b"x-amz-copy-source-server-side-encryption-customer-key-md5",
@@ -70,6 +69,8 @@ _OTHER_OWNERSHIPS = frozenset({b"BucketOwnerPreferred", b"ObjectWriter"})
 _SUPPORTED_VALUES: dict[bytes, frozenset[bytes]] = {
     # No object has annotations.
     b"x-amz-object-annotation-directive": frozenset({b"COPY", b"EXCLUDE"}),
+    # No object is retained, so that there is nothing to bypass.
+    b"x-amz-bypass-governance-retention": frozenset({b"true", b"True", b"false", b"False"}),
     b"x-amz-bucket-object-lock-enabled": frozenset({b"false", b"False"}),
     OWNERSHIP: frozenset({b"BucketOwnerEnforced"}),
     b"x-amz-server-side-encryption": frozenset({b"AES256"}),

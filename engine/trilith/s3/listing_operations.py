@@ -50,7 +50,13 @@ def truth(value: bool) -> str:
 
 
 async def list_buckets(context: Context, request: Request) -> Answer:
-    limit = request.integer("max-buckets", BUCKETS_MAX, low=1, cap=BUCKETS_MAX)
+    limit = request.integer("max-buckets", BUCKETS_MAX)
+    if not 1 <= limit <= BUCKETS_MAX:
+        raise invalid_argument(
+            f"Argument max-buckets must be an integer between 1 and {BUCKETS_MAX}.",
+            "max-buckets",
+            str(limit),
+        )
     prefix = request.parameter("prefix")
     identity = request.identity
     buckets, following = await context.objects.list_buckets(

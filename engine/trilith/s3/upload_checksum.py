@@ -50,18 +50,29 @@ async def completed_checksum(
             raise _invalid_part(part)
         _compare_part(upload, part, found, required=checksums_required)
         chosen.append(found)
-    name = upload.checksum_algorithm or (announced.algorithm if announced is not None else None)
-    if name is None:
-        whole = [part.whole_checksum for part in chosen if part.whole_checksum is not None]
-        if len(whole) < len(chosen):
-            return None
-        name = whole[0].algorithm
-    algorithm = ALGORITHMS[name]
-    kind = upload.checksum_kind or kind or (announced.kind if announced is not None else None)
-    computed = _combine(algorithm, kind, chosen)
+    if upload.checksum_algorithm is None:
+        return _whole_checksum(chosen, announced)
+    algorithm = ALGORITHMS[upload.checksum_algorithm]
+    computed = _combine(algorithm, upload.checksum_kind, chosen)
     if announced is not None:
         _compare(algorithm, computed, announced)
     return computed
+
+
+def _whole_checksum(parts: list[PartInfo], announced: Checksum | None) -> Checksum | None:
+    """Of an upload that named no algorithm. What is announced is compared where the parts can tell,
+    and is otherwise no reason to refuse it, as with AWS.
+    """
+    if announced is not None:
+        algorithm = ALGORITHMS[announced.algorithm]
+        is_whole = announced.kind == checksums.FULL_OBJECT
+        is_possible = algorithm.polynomial is not None if is_whole else algorithm.composite
+        if is_possible and all(_value(part, algorithm.name) for part in parts):
+            _compare(algorithm, _combine(algorithm, announced.kind, parts), announced)
+    whole = [part.whole_checksum for part in parts if part.whole_checksum is not None]
+    if len(whole) < len(parts):
+        return None
+    return _combine(ALGORITHMS[whole[0].algorithm], None, parts)
 
 
 def _invalid_part(part: CompletedPart) -> S3Error:
