@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trilith.cli.recover import _as_json, _explain, _owed_in
+from trilith.cli.recover import _as_json, _explain, _owed_in, _unseen
 from trilith.cluster.recovery import Verdict
 
 WHOLE = [Verdict(1, "n3", complete=True), Verdict(2, "n3", complete=True)]
@@ -66,3 +66,9 @@ def test_a_node_that_says_nothing_has_not_looked() -> None:
     assert _owed_in(status(owed_chunks=None), "az3") is None
     assert _owed_in(status(owed_chunks=[]), "az3") == {}
     assert _owed_in(status(owed_chunks=[OWED[2]]), "az3") == OWED
+
+
+def test_a_zone_that_runs_is_not_said_to_be_down_when_it_cannot_say_all() -> None:
+    assert "does not run, or does not answer" in _unseen("az3", is_known=False, owed=None)
+    assert _unseen("az3", is_known=True, owed=None).startswith("az3 runs, and cannot say now")
+    assert _unseen("az3", is_known=True, owed=OWED) == ""

@@ -53,11 +53,9 @@ def recover(zone: str, yes: bool, data: Path, as_json: bool) -> None:
     verdicts = [_as_it_is(verdict, broken or set()) for verdict in verdicts]
     if not as_json:
         _explain(zone, verdicts, owed)
-        if broken is None or owed is None:
-            click.echo(
-                f"That is what the coordinator knows. {zone} does not run, so nobody has looked "
-                "whether all of it is there, and can be read."
-            )
+        unseen = _unseen(zone, is_known=broken is not None, owed=owed)
+        if unseen:
+            click.echo(unseen)
     if not yes:
         click.confirm("Are the other zones gone for good?", abort=True)
     said = verdicts, owed
@@ -113,6 +111,18 @@ def _owed_in(found: dict[str, Any] | None, zone: str) -> dict[int, dict[str, Any
             return None
         owed.update((one["partition"], one) for one in said)
     return owed
+
+
+def _unseen(zone: str, *, is_known: bool, owed: dict[int, dict[str, Any]] | None) -> str:
+    """What nobody has looked at before the operator decides; empty: nothing."""
+    if not is_known:
+        return (
+            f"That is what the coordinator knows. {zone} does not run, or does not answer, so "
+            "nobody has looked whether all of it is there, and can be read."
+        )
+    if owed is None:
+        return f"{zone} runs, and cannot say now whether it was given all bytes of objects."
+    return ""
 
 
 def _as_it_is(verdict: Verdict, broken: set[int]) -> Verdict:
