@@ -306,7 +306,7 @@ class Journal:
         group = self._groups[0]
         file = self._files.get(group.segment.number)
         if file is None:
-            return  # `_prepare` comes back here
+            return  # `_room_changed` comes back here
         self._groups.popleft()
         if self._filling is group:
             self._filling = None
