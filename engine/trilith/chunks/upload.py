@@ -62,10 +62,6 @@ class ChunkUpload:
     ) -> None:
         await self._close()
 
-    @property
-    def received_bytes(self) -> int:
-        return self._received_bytes
-
     async def feed(self, data: Buffer) -> None:
         """More of the body. Returns at once unless memory or the disks are behind.
 

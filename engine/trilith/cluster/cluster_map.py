@@ -56,10 +56,6 @@ class ClusterMap:
         """Names of all zones that have a node, sorted."""
         return tuple(sorted({record.zone for record in self._nodes.values()}))
 
-    def nodes_in(self, zone: str) -> list[NodeRecord]:
-        """The zone's nodes by id."""
-        return [record for _, record in sorted(self._nodes.items()) if record.zone == zone]
-
     def zone_of(self, node_id: str) -> str:
         """Raises KeyError for a node that is not in the map."""
         return self._nodes[node_id].zone

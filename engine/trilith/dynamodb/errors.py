@@ -46,7 +46,6 @@ INDEX_THROUGHPUT_EXCEEDED = (
 )
 TRIMMED = "The operation attempted to read past the oldest stream record in a shard."
 TRANSACTION_ONGOING = "Transaction is ongoing for the item"
-TABLE_NOT_FOUND = "Requested resource not found"
 
 
 class DynamoDBError(Exception):

@@ -27,8 +27,6 @@ from trilith.runtime.ports import Runtime
 from trilith.storage.chunk_store import ChunkStore
 from trilith.storage.compaction import Compactor
 
-LOG_READ_BYTES = 1024 * 1024
-
 
 class Upkeep:
     """Housekeeping and collection of one node."""

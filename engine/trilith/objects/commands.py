@@ -29,7 +29,6 @@ from trilith.transactions.commands import LockHead
 
 PARTS_PER_PAGE = 1000
 LIST_LIMIT_MAX = 1000
-SEGMENTS_PER_QUERY_MAX = 16
 RECORDS_PER_COLLECT_MAX = 64
 LOCKS_MAX = 1000  # that a page of a listing tells of
 

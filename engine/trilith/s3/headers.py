@@ -23,7 +23,7 @@ from trilith.s3.tags import header_tags
 from trilith.s3.timestamps import http_date
 
 USER_METADATA_BYTES_MAX = 2048
-DEFAULT_CONTENT_TYPE = "binary/octet-stream"
+DEFAULT_CONTENT_TYPE = b"binary/octet-stream"
 ENCRYPTED = (b"x-amz-server-side-encryption", b"AES256")
 ACCEPT_RANGES = (b"accept-ranges", b"bytes")
 
@@ -242,7 +242,7 @@ def object_headers(info: ObjectInfo) -> Headers:
     metadata = info.metadata
     stored = metadata.headers
     if "content-type" not in stored:
-        headers.append((b"content-type", b"binary/octet-stream"))
+        headers.append((b"content-type", DEFAULT_CONTENT_TYPE))
     for name, value in stored.items():
         headers.append((name.encode(), value.encode()))
     for name, value in metadata.user.items():

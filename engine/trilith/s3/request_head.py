@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from trilith.s3.errors import S3Error
 
@@ -101,11 +101,6 @@ def canonical_path(raw_path: bytes) -> bytes:
     if not raw_path.translate(None, _PLAIN_PATH) or _CANONICAL_PATH.fullmatch(raw_path) is not None:
         return raw_path
     return quote_from_bytes(unquote_to_bytes(raw_path), safe="/-._~").encode()
-
-
-def encode_query_value(text: str) -> str:
-    """Percent-encoding of one name or value, with nothing but the unreserved characters kept."""
-    return quote(text, safe="-._~")
 
 
 class RequestHead:

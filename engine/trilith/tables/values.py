@@ -40,10 +40,6 @@ def type_of(value: Value) -> str:
     return next(iter(value))
 
 
-def content_of(value: Value) -> Any:
-    return next(iter(value.values()))
-
-
 def compare(left: Value, right: Value) -> int | None:
     """Negative, zero or positive for values of one ordered type (S, N, B); else None.
 
