@@ -290,6 +290,7 @@ def test_every_request_is_recorded_once(s3: LocalS3, client: Any) -> None:
         ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
         ("x-amz-object-lock-mode", "GOVERNANCE"),
         ("x-amz-storage-class", "GLACIER"),
+        ("x-amz-storage-class", "DEEP_ARCHIVE"),
         ("x-amz-website-redirect-location", "/x"),
     ],
 )
@@ -424,6 +425,40 @@ def test_a_put_with_what_belongs_to_another_operation_stores_nothing(
     source = {"x-amz-copy-source": "bucket/version"}
     assert send(s3, "PUT", f"/bucket/kept{query}", source).status == 400
     assert client.get_object(Bucket="bucket", Key="kept")["Body"].read() == b"kept"
+
+
+@pytest.mark.parametrize("storage_class", ["STANDARD_IA", "GLACIER_IR", "INTELLIGENT_TIERING"])
+def test_a_class_that_is_answered_at_once_is_kept_as_a_label(
+    client: Any, storage_class: str
+) -> None:
+    name = {"Bucket": "bucket", "Key": f"class-{storage_class}"}
+    client.put_object(**name, Body=b"x", StorageClass=storage_class)
+    got = client.get_object(**name)
+    assert (got["StorageClass"], got["Body"].read()) == (storage_class, b"x")
+    (listed,) = client.list_objects_v2(Bucket="bucket", Prefix=name["Key"])["Contents"]
+    assert listed["StorageClass"] == storage_class
+    client.put_object_tagging(**name, Tagging={"TagSet": [{"Key": "a", "Value": "b"}]})
+    assert client.head_object(**name)["StorageClass"] == storage_class
+    upload = client.create_multipart_upload(**name, StorageClass=storage_class)["UploadId"]
+    assert client.list_parts(**name, UploadId=upload)["StorageClass"] == storage_class
+    part = client.upload_part(**name, UploadId=upload, PartNumber=1, Body=b"y")
+    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
+    client.complete_multipart_upload(**name, UploadId=upload, MultipartUpload=parts)
+    assert client.head_object(**name)["StorageClass"] == storage_class
+
+
+def test_a_copy_has_the_class_that_it_asks_for(client: Any) -> None:
+    source = {"Bucket": "bucket", "Key": "class-source"}
+    meta = {"a": "b"}
+    client.put_object(**source, Body=b"x", Metadata=meta, StorageClass="STANDARD_IA")
+    copied = {"Bucket": "bucket", "Key": "class-copy", "CopySource": source}
+    client.copy_object(**copied)
+    assert "StorageClass" not in client.head_object(Bucket="bucket", Key="class-copy")
+    client.copy_object(**copied, StorageClass="ONEZONE_IA")
+    head = client.head_object(Bucket="bucket", Key="class-copy")
+    assert (head["StorageClass"], head["Metadata"]) == ("ONEZONE_IA", meta)
+    client.copy_object(**source, CopySource=source, StorageClass="STANDARD")
+    assert "StorageClass" not in client.head_object(**source)
 
 
 def test_where_nothing_is_retained_retention_may_be_bypassed(client: Any) -> None:

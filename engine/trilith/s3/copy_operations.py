@@ -10,7 +10,7 @@ from trilith.s3.checksums import parse_algorithm
 from trilith.s3.conditions import check_copy_source, write_conditions
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error, invalid_argument
-from trilith.s3.headers import ENCRYPTED, read_metadata
+from trilith.s3.headers import ENCRYPTED, read_metadata, storage_class_of
 from trilith.s3.names import check_key, is_bucket_name
 from trilith.s3.object_operations import (
     OBJECT_BYTES_MAX,
@@ -83,12 +83,18 @@ _CHANGES = frozenset(
 def _metadata(
     request: Request, stored: ObjectMetadata, *, replace: bool, replace_tags: bool
 ) -> ObjectMetadata:
-    """The copy's: the source's, or what the request says, of tags and of all the rest."""
+    """The copy's: the source's, or what the request says, of tags and of all the rest.
+
+    The storage class is never the source's.
+    """
     metadata = read_metadata(request.head) if replace else stored
-    if replace == replace_tags:
+    if replace != replace_tags:
+        tags = header_tags(request.head) if replace_tags else stored.tags
+        metadata = replace_fields(metadata, tags=tags)
+    storage_class = storage_class_of(request.head)
+    if metadata.storage_class == storage_class:
         return metadata
-    tags = header_tags(request.head) if replace_tags else stored.tags
-    return replace_fields(metadata, tags=tags)
+    return replace_fields(metadata, storage_class=storage_class)
 
 
 async def copy_object(context: Context, request: Request) -> Answer:

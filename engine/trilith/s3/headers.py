@@ -77,20 +77,27 @@ _SUPPORTED_VALUES: dict[bytes, frozenset[bytes]] = {
     b"x-amz-server-side-encryption-bucket-key-enabled": frozenset({b"false", b"False"}),
 }
 _STORAGE_CLASS = b"x-amz-storage-class"
-_KNOWN_STORAGE_CLASSES = frozenset(
+STANDARD = "STANDARD"
+# Kept as labels: each is answered at once, and everything is stored as STANDARD is.
+_LABELS = frozenset(
+    {
+        b"GLACIER_IR",
+        b"INTELLIGENT_TIERING",
+        b"ONEZONE_IA",
+        b"REDUCED_REDUNDANCY",
+        b"STANDARD",
+        b"STANDARD_IA",
+    }
+)
+_OTHER_STORAGE_CLASSES = frozenset(
     {
         b"DEEP_ARCHIVE",
         b"EXPRESS_ONEZONE",
         b"FSX_ONTAP",
         b"FSX_OPENZFS",
         b"GLACIER",
-        b"GLACIER_IR",
-        b"INTELLIGENT_TIERING",
-        b"ONEZONE_IA",
         b"OUTPOSTS",
-        b"REDUCED_REDUNDANCY",
         b"SNOW",
-        b"STANDARD_IA",
     }
 )
 _EXPECTED_OWNERS = (b"x-amz-expected-bucket-owner", b"x-amz-source-expected-bucket-owner")
@@ -118,8 +125,8 @@ def refuse_unsupported(request: Request) -> None:
                     elements={"ArgumentName": name.decode()},
                 )
             raise not_implemented(name.decode())
-        if name == _STORAGE_CLASS and value != b"STANDARD":
-            if value in _KNOWN_STORAGE_CLASSES:
+        if name == _STORAGE_CLASS and value not in _LABELS:
+            if value in _OTHER_STORAGE_CLASSES:
                 raise not_implemented(name.decode())
             raise S3Error(
                 "InvalidStorageClass",
@@ -204,7 +211,15 @@ def read_metadata(head: RequestHead) -> ObjectMetadata:
             elements={"Size": size, "MaxSizeAllowed": USER_METADATA_BYTES_MAX},
         )
     tags = header_tags(head) if TAGGING in header_map else {}
-    return ObjectMetadata(headers, user, tags=tags) if headers or user or tags else NO_METADATA
+    storage_class = storage_class_of(head)
+    if not (headers or user or tags) and storage_class == STANDARD:
+        return NO_METADATA
+    return ObjectMetadata(headers, user, storage_class, tags)
+
+
+def storage_class_of(head: RequestHead) -> str:
+    """The class that a write asks for; `refuse_unsupported` has let it pass."""
+    return head.header(_STORAGE_CLASS) or STANDARD
 
 
 NO_METADATA = ObjectMetadata()
@@ -247,7 +262,7 @@ def object_headers(info: ObjectInfo) -> Headers:
         headers.append((name.encode(), value.encode()))
     for name, value in metadata.user.items():
         headers.append((_META + name.encode("latin-1"), _encode_words(value)))
-    if metadata.storage_class != "STANDARD":
+    if metadata.storage_class != STANDARD:
         headers.append((_STORAGE_CLASS, metadata.storage_class.encode()))
     if metadata.tags:
         headers.append((b"x-amz-tagging-count", b"%d" % len(metadata.tags)))
