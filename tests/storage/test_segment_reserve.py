@@ -20,13 +20,14 @@ from trilith.runtime.tcp_network import TcpNetwork
 from trilith.runtime.workers import ThreadWorkers
 from trilith.storage.segment import segment_path
 from trilith.storage.segment_reserve import (
+    HEAD_START_BYTES,
     LEAD,
     SLICE_BYTES,
     SLICE_BYTES_HURRIED,
     SegmentReserve,
 )
 
-SEGMENT_BYTES = 2 * SLICE_BYTES_HURRIED
+SEGMENT_BYTES = 4 * SLICE_BYTES_HURRIED
 
 
 class Bench:
@@ -52,7 +53,20 @@ class Bench:
         path = segment_path("journal", number)
         return [(offset, length) for of, offset, length in self.disk.fills if of == path]
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0)
+
+    def filled(self, number: int) -> int:
+        return sum(length for _, length in self.fills(number))
+
+    def wanted(self) -> int:
+        return min(SEGMENT_BYTES, HEAD_START_BYTES + LEAD * self.used)
+
     async def reserved(self) -> None:
+        """Once there are so many records that all of the next one is to be filled."""
+        self.used = SEGMENT_BYTES // LEAD
         task = self.reserve.want(5)
         assert task is not None
         await asyncio.wait_for(task, 30)
@@ -76,11 +90,13 @@ def end_to_end(fills: list[tuple[int, int]]) -> bool:
 
 def test_the_segment_that_is_needed_now_is_filled_at_once_and_the_next_in_slices() -> None:
     async def body(bench: Bench) -> None:
+        bench.reserve.want(5)
+        await bench.until(lambda: bench.filled(6) == HEAD_START_BYTES)
+        assert {length for _, length in bench.fills(5)} == {SLICE_BYTES_HURRIED}
+        assert end_to_end(bench.fills(5))
+        bench.used = SEGMENT_BYTES // LEAD // 2  # behind the zeros
+        await bench.until(lambda: bench.filled(6) == bench.wanted())
         await bench.reserved()
-        assert bench.fills(5) == [
-            (0, SLICE_BYTES_HURRIED),
-            (SLICE_BYTES_HURRIED, SLICE_BYTES_HURRIED),
-        ]
         assert {length for _, length in bench.fills(6)} == {SLICE_BYTES}
         assert end_to_end(bench.fills(6))
 
@@ -89,25 +105,53 @@ def test_the_segment_that_is_needed_now_is_filled_at_once_and_the_next_in_slices
 
 def test_zeros_hurry_where_the_records_come_close() -> None:
     async def body(bench: Bench) -> None:
-        bench.used = SEGMENT_BYTES // LEAD // 4
         await bench.reserved()
         lengths = [length for _, length in bench.fills(6)]
-        assert lengths[0] == SLICE_BYTES_HURRIED  # a quarter at once, as far ahead as is wanted
-        assert set(lengths[1:]) == {SLICE_BYTES}
+        behind = bench.used // SLICE_BYTES_HURRIED
+        assert lengths[:behind] == [SLICE_BYTES_HURRIED] * behind
+        assert set(lengths[behind:]) == {SLICE_BYTES}
         assert end_to_end(bench.fills(6))
+
+    run(body)
+
+
+def test_zeros_are_no_further_ahead_than_the_records_ask_for() -> None:
+    async def body(bench: Bench) -> None:
+        bench.used = HEAD_START_BYTES // 2
+        task = bench.reserve.want(5)
+        await bench.until(lambda: bench.filled(6) == bench.wanted())
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        assert bench.filled(6) == bench.wanted() < SEGMENT_BYTES
+        bench.reserve.want(6)  # it is needed now
+        assert task is not None
+        await bench.until(lambda: 6 in bench.reserve.files)
+
+    run(body)
+
+
+def test_room_is_found_once_it_is_reserved_filled_or_not() -> None:
+    """Who is full takes no records, and without records nothing more is filled."""
+
+    async def body(bench: Bench) -> None:
+        bench.disk.capacity_bytes = SEGMENT_BYTES
+        bench.reserve.want(5)
+        await bench.until(lambda: bench.reserve.full)
+        bench.disk.capacity_bytes = None
+        bench.reserve.try_now()
+        await bench.until(lambda: not bench.reserve.full)
+        assert 6 not in bench.reserve.files
 
     run(body)
 
 
 def test_a_segment_is_there_to_be_written_only_when_it_is_filled() -> None:
     async def body(bench: Bench) -> None:
-        task = bench.reserve.want(5)
-        while not bench.fills(6):
-            await asyncio.sleep(0)
+        bench.reserve.want(5)
+        await bench.until(lambda: bench.filled(6) > 0)
         assert 5 in bench.reserve.files
         assert 6 not in bench.reserve.files
-        assert task is not None
-        await asyncio.wait_for(task, 30)
+        await bench.reserved()
         assert 6 in bench.reserve.files
 
     run(body)
