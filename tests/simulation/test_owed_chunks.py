@@ -19,7 +19,7 @@ from tests.simulation.verdicts import converged
 
 from trilith.cluster.bootstrap import OBJECTS, SYSTEM
 from trilith.cluster.recovery import make_sole_source
-from trilith.errors import Corruption
+from trilith.errors import Corruption, OutcomeUnknown, Unavailable
 from trilith.node.quarantine import Damage
 from trilith.objects.division import ObjectsDivision
 
@@ -38,6 +38,14 @@ class Scene:
     async def put(self, node: Any, key: str) -> None:
         body = GivenBody(Random(key).randbytes(40 * KIB))
         await ask(node, node.objects.put_object(BUCKET, key, body, PLAIN))
+
+    async def is_put(self, node: Any, key: str) -> bool:
+        """Whether it could be; tried for as long as a node does."""
+        try:
+            await self.put(node, key)
+        except (Unavailable, OutcomeUnknown):
+            return False
+        return True
 
     async def read(self, node: Any, key: str) -> bytes:
         async def read() -> bytes:
@@ -192,6 +200,29 @@ def test_a_survivor_whose_zone_was_given_everything_lacks_nothing() -> None:
         scene.n2.boot()
         scene.n3.boot()
         assert await scene.cluster.until(lambda: converged(scene.cluster), 60.0)
+
+    _play(story)
+
+
+def test_a_zone_that_has_its_chunks_is_taken_in_though_nobody_can_log_that() -> None:
+    """Its entries of the repair queue are taken off by a commit, and nothing could be committed
+    without it: with two zones that had everything, writes waited for the third."""
+
+    async def story(scene: Scene) -> None:
+        station: Any = scene.n3
+        assert await scene.cluster.until(lambda: station.repair.is_rebuilt, 30.0)
+        scene.n3.cut_power(restart_after_s=None)
+        assert await scene.cluster.until(lambda: "n3" not in scene.in_sync(), 5.0)
+        await scene.put(scene.n2, MEANWHILE)
+        scene.n1.kill(restart_after_s=60.0)
+        scene.n3.boot()
+        async with asyncio.timeout(30.0):
+            while not await scene.is_put(scene.n2, "later"):
+                await scene.cluster.until(lambda: False, 0.2)
+        owned = _owned_by(scene, scene.n3)
+        assert owned
+        assert all(is_whole(scene.n3, chunk_id) for chunk_id in owned)
+        assert await scene.cluster.until(lambda: converged(scene.cluster), 120.0)
 
     _play(story)
 

@@ -4,17 +4,18 @@ Two sources: the durable queue of chunks that this zone missed while it was away
 copies that were found missing or bad when somebody asked for them. Reports are kept in memory only:
 the next read, or a scrubber, finds the damage again.
 
-An entry is completed only after its chunk is durable here. Whatever fails stays in the queue and is
-tried again. What no zone has a good copy of is told to `on_lost` and goes on to be tried as a
-report: in the queue it would keep the zone out of in-sync sets, for bytes that nobody can bring. A
-copy that is known to be bad is not taken for one by anybody who writes the same bytes again: those
-replace it (`is_damaged`).
+While the queue cannot be read, what this node's own log says that it is owed is brought all the
+same (`owed`). An entry is completed only after its chunk is durable here. Whatever fails stays in
+the queue and is tried again. What no zone has a good copy of is told to `on_lost` and goes on to be
+tried as a report: in the queue it would keep the zone out of in-sync sets, for bytes that nobody
+can bring. A copy that is known to be bad is not taken for one by anybody who writes the same bytes
+again: those replace it (`is_damaged`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -72,6 +73,10 @@ def _silent(event: str, **facts: object) -> None:
     del event, facts
 
 
+async def _nothing() -> Collection[bytes]:
+    return ()
+
+
 class RepairWorker(Generic[Token]):
     """One per data node. `run` goes on until it is cancelled."""
 
@@ -101,6 +106,8 @@ class RepairWorker(Generic[Token]):
         # Told of a chunk that no zone has a good copy of, and of one that is whole here.
         self.on_lost: Callable[[bytes], None] = lambda _: None
         self.on_whole: Callable[[bytes], None] = lambda _: None
+        # What is owed by this node's own log, for when nobody can read the queue.
+        self.owed: Callable[[], Awaitable[Collection[bytes]]] = _nothing
 
     def heal_soon(self, chunk_id: bytes) -> None:
         """This node's copy was asked for, and is missing or bad. Ignored for chunks of others.
@@ -167,6 +174,7 @@ class RepairWorker(Generic[Token]):
             except TrilithError as error:  # the queue itself is unavailable: a leader is changing
                 self._log("repair_queue_unavailable", error=error.code, message=error.message)
                 moved, self.progress.queued = 0, None
+                await self._copy_owed()
             if moved:
                 delay_s = IDLE_DELAY_S
                 continue
@@ -209,6 +217,14 @@ class RepairWorker(Generic[Token]):
         self._limit = min(more, BATCH_ENTRIES_MAX)
         self._estimate(moved, asyncio.get_running_loop().time() - started)
         return moved
+
+    async def _copy_owed(self) -> None:
+        """Its partition may wait for this node, and commit nothing, not even what takes an entry
+        off, before the node has the chunks.
+        """
+        owned = [chunk_id for chunk_id in await self.owed() if self._owns(chunk_id)]
+        if owned:
+            await self._copy_all(owned, replace=False)
 
     async def _entries_of_this_node(self) -> list[tuple[Token, bytes]]:
         """Entries that this node owns. Other nodes of the zone see to theirs."""

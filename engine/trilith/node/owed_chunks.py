@@ -99,6 +99,20 @@ class OwedChunks:
             if needed or rebuilding
         ]
 
+    async def chunk_ids(self) -> set[bytes]:
+        """What the zone lacks by this node's log, of all partitions."""
+        found = set[bytes]()
+        for _, replica in sorted(self._host.replicas.items()):
+            if replica.descriptor.keyspace == OBJECTS and not replica.retired:
+                needed, _ = await self._of(replica)
+                found.update(*needed.values())
+        return found
+
+    async def is_given_all(self, replica: Replica) -> bool:
+        """Whether the zone has what this node's log of a partition owes it, as far as it tells."""
+        needed, more = await self._of(replica)
+        return not needed and not more
+
     async def _of(self, replica: Replica) -> tuple[dict[bytes, set[bytes]], bool]:
         """(stem -> chunks that are needed and not in the zone, whether there may be more)."""
         view = logged_view(replica.ports.store, OBJECTS, replica.range, replica.pending)

@@ -71,6 +71,7 @@ class RepairStation:
         self._rebuild: Rebuild
         self._lost: LostChunks
         self._owed: OwedChunks
+        self._owed_to: Callable[[str], OwedChunks]
         self._hub: PeerHub
 
     def attach(
@@ -110,9 +111,13 @@ class RepairStation:
             grace_s=config.gc_grace_seconds,
             log=self._log,
         )
-        self._owed = OwedChunks(
-            host, service, placement, self._zone, bucket_names, lambda: self.is_rebuilt
-        )
+
+        def owed_to(zone: str) -> OwedChunks:
+            return OwedChunks(host, service, placement, zone, bucket_names, lambda: self.is_rebuilt)
+
+        self._owed_to = owed_to
+        self._owed = owed_to(self._zone)
+        self._worker.owed = self._owed.chunk_ids
         self._lost = LostChunks(
             quarantine,
             self._worker,
@@ -159,10 +164,17 @@ class RepairStation:
         if replica.leader is None:
             return False
         # Of what is logged, too: a commit waits for the node from when it joins, not before.
-        view = replica.leader.view
-        return not await is_missing_chunks(
-            replica.model, view, replica.range.start, self._map.zone_of(node)
-        )
+        view, zone = replica.leader.view, self._map.zone_of(node)
+        if not await is_missing_chunks(replica.model, view, replica.range.start, zone):
+            return True
+        # Entries are taken off by commits. Where there is none without the node, its zone need but
+        # have the chunks.
+        others = [one for one in replica.descriptor.in_sync if one != self._host.node_id]
+        if any(self._host.hears(one) for one in others):
+            return False
+        end = replica.log.last_index
+        given = await self._owed_to(zone).is_given_all(replica)
+        return given and replica.log.last_index == end  # else there may be an entry more
 
     async def pending_by_zone(self) -> dict[str, int] | None:
         """Chunks that each zone still lacks, counted up to a bound; None: nobody can tell now."""
