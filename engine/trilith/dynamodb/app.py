@@ -112,9 +112,10 @@ class DynamoDBApp:
             try:
                 if scope["method"] == "POST":
                     body = await self._serve(request, scope, header_map, receive)
-                    answer = self._answer(200, body, request)
-                    if len(body) >= compression.DEFLATE_BYTES_MIN:
-                        answer = await self._deflated(answer, request, header_map)
+                    if len(body) < compression.DEFLATE_BYTES_MIN:
+                        answer = self._answer(200, body, request)
+                    else:
+                        answer = await self._long_answer(body, request, header_map)
                 else:
                     answer = self._without_operation(request, scope, header_map)
             except Exception as error:  # noqa: BLE001 - every failure is answered
@@ -246,19 +247,21 @@ class DynamoDBApp:
             status, body, request.request_id, SERVER, self._date_header, *further
         )
 
-    async def _deflated(
-        self, answer: wire.Answer, request: _Request, header_map: dict[bytes, bytes]
+    async def _long_answer(
+        self, body: bytes, request: _Request, header_map: dict[bytes, bytes]
     ) -> wire.Answer:
-        """A long answer in the encoding that its caller prefers."""
-        accepted = header_map.get(b"accept-encoding", b"identity").decode("latin-1")
-        encoding = compression.preferred(accepted)
+        """In the encoding that its caller prefers; most say `identity`, or nothing."""
+        accepted = header_map.get(b"accept-encoding", b"identity")
+        encoding = ""
+        if accepted != b"identity":
+            encoding = compression.preferred(accepted.decode("latin-1"))
         if not encoding:
-            return answer
-        if len(answer.body) <= _DEFLATED_AT_ONCE_MAX:
-            body = compression.deflate(answer.body, encoding)
+            return self._answer(200, body, request)
+        if len(body) <= _DEFLATED_AT_ONCE_MAX:
+            body = compression.deflate(body, encoding)
         else:
             loop = asyncio.get_running_loop()
-            body = await loop.run_in_executor(None, compression.deflate, answer.body, encoding)
+            body = await loop.run_in_executor(None, compression.deflate, body, encoding)
         return self._answer(200, body, request, (b"content-encoding", encoding.encode()))
 
     def _error_answer(self, request: _Request, error: Exception) -> tuple[wire.Answer, str]:
