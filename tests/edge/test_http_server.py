@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 
+from trilith.edge import http_server
 from trilith.edge.answer import Answer
+from trilith.edge.protocol import HttpProtocol
 
 from .local_server import read_all, read_answer, serving
 
@@ -211,6 +213,26 @@ def test_an_idle_connection_is_closed() -> None:
     with serving(Echo(), keep_alive_timeout_s=0.05) as running, running.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nhost: h\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_defect_in_one_sweep_does_not_end_the_time_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They were looked at no more, and whoever dawdled kept the connection for good."""
+    monkeypatch.setattr(http_server, "SWEEP_INTERVAL_S", 0.05)
+    passed, failed = HttpProtocol.deadline_passed, []
+
+    def fail_once(connection: HttpProtocol) -> None:
+        if not failed:
+            failed.append(connection)
+            raise ZeroDivisionError
+        passed(connection)
+
+    monkeypatch.setattr(HttpProtocol, "deadline_passed", fail_once)
+    with serving(Echo(), header_timeout_s=0.05) as running:
+        reply = running.exchange(b"GET / HTTP/1.1\r\nhost: h\r\n")
+    assert failed
+    assert b"RequestTimeout" in reply
 
 
 def test_connections_beyond_the_limit_are_refused() -> None:

@@ -133,13 +133,14 @@ class HttpServer:
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
+        # First, so that a defect below ends one sweep, and not all that are to come.
+        self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
         now = loop.time()
         connections: set[HttpProtocol] = self._state.connections  # type: ignore[assignment]
         for connection in [one for one in connections if one.deadline <= now]:
             connection.deadline_passed()
         if self._certificate is not None:
             self._certificate.refresh()
-        self._sweeper = loop.call_later(SWEEP_INTERVAL_S, self._sweep)
 
     async def stop(self, grace_s: float) -> None:
         """Stops accepting, lets open requests finish for `grace_s`, then cuts what is left."""
