@@ -11,7 +11,7 @@ from tests.chunks.local_zones import KIB, LocalCluster, LocalNode, random_bytes,
 
 from trilith.chunks.repair import BATCH_ENTRIES, RepairWorker
 from trilith.chunks.types import StoredChunk
-from trilith.errors import Corruption, NotLeader
+from trilith.errors import Corruption, NotLeader, WrongRange
 
 
 class LocalQueue:
@@ -122,6 +122,46 @@ def test_an_unavailable_queue_is_asked_again() -> None:
             await until(lambda: not queue.unavailable)
             worker.look_now()
             await until(lambda: not queue.entries)
+
+    run_on(LocalCluster(), body)
+
+
+def test_a_log_that_cannot_be_read_either_ends_no_repair() -> None:
+    async def body(cluster: LocalCluster) -> None:
+        queue = LocalQueue(await upload_without_az3(cluster, 20 * KIB))
+        queue.unavailable = 1
+        asked = 0
+
+        async def unreadable() -> list[bytes]:
+            nonlocal asked
+            asked += 1
+            raise WrongRange
+
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            worker.owed = unreadable
+            await until(lambda: asked > 0)
+            worker.look_now()
+            await until(lambda: not queue.entries)
+
+    run_on(LocalCluster(), body)
+
+
+def test_what_is_owed_and_cannot_be_had_is_pending_while_the_queue_cannot_be_read() -> None:
+    """Else it would be tried again every second, all of it."""
+
+    async def body(cluster: LocalCluster) -> None:
+        stored = await upload_without_az3(cluster, 20 * KIB)
+        queue = LocalQueue(stored)
+        queue.unavailable = 1000
+        for node_id in ("n11", "n21"):
+            cluster.network.isolate(node_id)
+
+        async def owed() -> list[bytes]:
+            return [chunk.ref.chunk_id for chunk in stored]
+
+        async with repairing(cluster.nodes["n31"], queue) as worker:
+            worker.owed = owed
+            await until(lambda: worker.progress.pending == len(stored))
 
     run_on(LocalCluster(), body)
 

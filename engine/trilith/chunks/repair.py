@@ -174,7 +174,7 @@ class RepairWorker(Generic[Token]):
             except TrilithError as error:  # the queue itself is unavailable: a leader is changing
                 self._log("repair_queue_unavailable", error=error.code, message=error.message)
                 moved, self.progress.queued = 0, None
-                await self._copy_owed()
+                self.progress.pending = await self._copy_owed() + len(self._damaged)
             if moved:
                 delay_s = IDLE_DELAY_S
                 continue
@@ -218,13 +218,17 @@ class RepairWorker(Generic[Token]):
         self._estimate(moved, asyncio.get_running_loop().time() - started)
         return moved
 
-    async def _copy_owed(self) -> None:
+    async def _copy_owed(self) -> int:
         """Its partition may wait for this node, and commit nothing, not even what takes an entry
-        off, before the node has the chunks.
+        off, before the node has the chunks. How many are known to be lacking still.
         """
-        owned = [chunk_id for chunk_id in await self.owed() if self._owns(chunk_id)]
-        if owned:
-            await self._copy_all(owned, replace=False)
+        try:
+            owned = [chunk_id for chunk_id in await self.owed() if self._owns(chunk_id)]
+        except TrilithError as error:  # a log that is damaged, or is being split: looked at again
+            self._log("owed_chunks_unreadable", error=error.code, message=error.message)
+            return 0
+        there = await self._copy_all(owned, replace=False)
+        return len(owned) - len(there)
 
     async def _entries_of_this_node(self) -> list[tuple[Token, bytes]]:
         """Entries that this node owns. Other nodes of the zone see to theirs."""
