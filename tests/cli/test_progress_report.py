@@ -119,3 +119,4 @@ def test_nodes_that_keep_partitions_from_being_merged_are_named() -> None:
 def test_a_node_that_does_not_answer_is_not_passed_over() -> None:
     lines = health_lines({"partitions": [PARTITION], "not_answering": ["n2"], "answered_by": "n1"})
     assert any(line.startswith("Not shown: n2 does not answer n1 now") for line in lines)
+    assert lines[0].endswith("was in sync in all zones when n2 last answered")

@@ -63,6 +63,12 @@ def _under_replicated(found: Mapping[str, Any]) -> Iterator[str]:
         ]
         if behind:
             yield f"Under-replicated: {len(behind)} partitions; no node that answers can say why"
+        elif silent := found.get("not_answering"):
+            # With two zones silent nobody may take them out of the sets.
+            yield (
+                "Replication: every partition was in sync in all zones when "
+                f"{' and '.join(silent)} last answered"
+            )
         else:
             yield f"Replication: every partition is in sync in all zones{_missed(found)}"
         return
