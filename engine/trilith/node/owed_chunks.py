@@ -109,9 +109,14 @@ class OwedChunks:
         return found
 
     async def is_given_all(self, replica: Replica) -> bool:
-        """Whether the zone has what this node's log of a partition owes it, as far as it tells."""
-        needed, more = await self._of(replica)
-        return not needed and not more
+        """Whether the zone has every chunk that this node's log of a partition says it missed, of
+        objects that are yet to be stored, too.
+        """
+        view = logged_view(replica.ports.store, OBJECTS, replica.range, replica.pending)
+        entries, more = await self._entries(replica, view)
+        async for _ in self._absent({chunk_id for _, chunk_id in entries}):
+            return False
+        return not more
 
     async def _of(self, replica: Replica) -> tuple[dict[bytes, set[bytes]], bool]:
         """(stem -> chunks that are needed and not in the zone, whether there may be more)."""
