@@ -173,12 +173,15 @@ def _sign_2(text: bytes) -> bytes:
 def _completed(
     build: Callable[[bytes], RequestHead], sign: Callable[[bytes], bytes] = _sign_4
 ) -> RequestHead:
-    head = build(b"0" * 64)
+    placeholder = b"0" * 64
+    head = build(placeholder)
     try:
         AUTHENTICATOR.authenticate(head)
     except S3Error as error:
         if error.code != "SignatureDoesNotMatch":
             return head
+        if error.elements["SignatureProvided"] != placeholder.decode():
+            return head  # the query has a second one, and the server reads that
         text = bytes.fromhex(str(error.elements["StringToSignBytes"]))
         head = build(sign(text))
         # What a client signs, the server takes.
