@@ -59,7 +59,7 @@ class OwnDisk:
             self.store_refuses = True
             return False
         if self.store_refuses:
-            self._log("apply_resumed", partition=partition)
+            self._log("store_has_room")
         self.store_refuses = False
         return True
 
