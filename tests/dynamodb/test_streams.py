@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -252,9 +252,9 @@ def test_an_iterator_is_good_for_a_quarter_of_an_hour() -> None:
     arn = arn_of(app)
     at = iterator(app, arn, described(app, arn)["Shards"][0]["ShardId"], "LATEST")
     context = app.app._context
-    app.app._context = dataclasses.replace(context, clock=LaterClock(14 * 60_000))
+    app.app._context = msgspec.structs.replace(context, clock=LaterClock(14 * 60_000))
     assert app.call("GetRecords", ShardIterator=at).status == 200
-    app.app._context = dataclasses.replace(context, clock=LaterClock(16 * 60_000))
+    app.app._context = msgspec.structs.replace(context, clock=LaterClock(16 * 60_000))
     assert refusal(app, "GetRecords", ShardIterator=at)[0] == "ExpiredIteratorException"
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from typing import Any
 
+import msgspec
 import pytest
 
 from trilith.errors import OutcomeUnknown
@@ -146,7 +146,7 @@ def test_a_new_table_has_another_stream_though_the_clock_stands_still() -> None:
         def wall_ms(self) -> int:
             return 1_700_000_000_000
 
-    app.app._context = dataclasses.replace(app.app._context, clock=Stopped())
+    app.app._context = msgspec.structs.replace(app.app._context, clock=Stopped())
     arns = []
     for age in "123":
         app.ok("CreateTable", **KEYS, StreamSpecification=spec())
@@ -201,9 +201,9 @@ def test_after_a_day_the_stream_is_not_found_and_nothing_is_left_of_it() -> None
     app.ok("CreateTable", **KEYS, StreamSpecification=spec())
     write(app, "3")
     new = arn_of(app)
-    app.app._context = dataclasses.replace(app.app._context, clock=LaterClock(DAY_MS - 60_000))
+    app.app._context = msgspec.structs.replace(app.app._context, clock=LaterClock(DAY_MS - 60_000))
     assert ages(app, arn) == ["1", "2"]
-    app.app._context = dataclasses.replace(app.app._context, clock=LaterClock(DAY_MS + 60_000))
+    app.app._context = msgspec.structs.replace(app.app._context, clock=LaterClock(DAY_MS + 60_000))
     assert refusal(app, "DescribeStream", StreamArn=arn)[0] == "ResourceNotFoundException"
     assert refusal(app, "GetRecords", ShardIterator=place)[0] == "ExpiredIteratorException"
     assert listed(app) == [new]

@@ -189,7 +189,7 @@ async def no_files() -> AsyncIterator[int]:
 
 async def bucket_names(node: Any) -> dict[bytes, str]:
     """As in production: asked of a partition, which perhaps nobody leads."""
-    buckets, _ = await node.objects.list_buckets(owner=OWNER)
+    buckets, _ = await node.objects.list_buckets(owner=OWNER, consistent=False)
     return {bucket.bucket_id: bucket.name for bucket in buckets}
 
 

@@ -493,7 +493,7 @@ class Node:
     async def _bucket_names(self) -> dict[bytes, str]:
         """Bucket id -> name."""
         owner = canonical_user_id(ROOT_ACCOUNT_ID)
-        buckets, _ = await self.objects.list_buckets(owner=owner)
+        buckets, _ = await self.objects.list_buckets(owner=owner, consistent=False)
         return {bucket.bucket_id: bucket.name for bucket in buckets}
 
     async def _open_edges(self) -> None:

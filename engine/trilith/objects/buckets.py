@@ -110,9 +110,17 @@ class BucketOperations(Access):
             return  # a writer or another deletion has moved on: theirs to reopen
 
     async def list_buckets(
-        self, *, owner: str, prefix: str = "", after: str = "", limit: int = 10_000
+        self,
+        *,
+        owner: str,
+        prefix: str = "",
+        after: str = "",
+        limit: int = 10_000,
+        consistent: bool = True,
     ) -> tuple[list[BucketInfo], str | None]:
-        """In order of name. The second value continues the listing, None at its end."""
+        """In order of name. The second value continues the listing, None at its end. Not
+        `consistent`: as they were at some recent moment, told where nobody leads, too.
+        """
         start = prefix.encode()
         end = successor(start) if start else b"\xff"
         buckets: list[BucketInfo] = []
@@ -120,10 +128,10 @@ class BucketOperations(Access):
             more: str | None = after
             while more is not None:
                 query = ListBuckets(key, owner, prefix, more, limit - len(buckets))
-                page = cast(
-                    BucketsPage,
-                    await self._partitions.query(SYSTEM_KEYSPACE, key, query, touched=(start, end)),
+                found = await self._partitions.query(
+                    SYSTEM_KEYSPACE, key, query, touched=(start, end), consistent=consistent
                 )
+                page = cast(BucketsPage, found)
                 buckets += page.buckets
                 more = page.next_after
                 if more is not None and len(buckets) >= limit:

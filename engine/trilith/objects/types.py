@@ -233,7 +233,13 @@ class Objects(Protocol):
     async def put_public_access_block(self, name: str, block: PublicAccessBlock | None) -> None: ...
 
     async def list_buckets(
-        self, *, owner: str, prefix: str = "", after: str = "", limit: int = 10_000
+        self,
+        *,
+        owner: str,
+        prefix: str = "",
+        after: str = "",
+        limit: int = 10_000,
+        consistent: bool = True,
     ) -> tuple[list[BucketInfo], str | None]: ...
 
     async def put_object(
