@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from .local_s3 import LocalS3, running
-
 NOT_SUPPORTED = ("AccessControlListNotSupported", 400)
 EVERYBODY = {"Type": "Group", "URI": "http://acs.amazonaws.com/groups/global/AllUsers"}
 
 
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    with running(LocalS3()) as local:
-        client = local.client()
-        client.create_bucket(Bucket="bucket")
-        client.put_object(Bucket="bucket", Key="o", Body=b"x")
-        yield client
+@pytest.fixture(scope="module", autouse=True)
+def _an_object(client: Any) -> None:
+    client.put_object(Bucket="bucket", Key="o", Body=b"x")
 
 
 def refusal(call: Callable[..., Any], **parameters: Any) -> tuple[str, int]:

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
-from .local_s3 import LocalS3, running
 
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    with running(LocalS3()) as local:
-        client = local.client()
-        client.create_bucket(Bucket="bucket")
-        client.put_object(Bucket="bucket", Key="o", Body=b"x")
-        yield client
+@pytest.fixture(scope="module", autouse=True)
+def _an_object(client: Any) -> None:
+    client.put_object(Bucket="bucket", Key="o", Body=b"x")
 
 
 def encryption(**by_default: Any) -> dict[str, Any]:

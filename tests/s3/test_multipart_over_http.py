@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
 
-from .local_s3 import LocalS3, running
-
 MIB = 1 << 20
 BIG = bytes(range(256)) * (5 * MIB // 256)
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    with running(LocalS3()) as server:
-        client = server.client()
-        client.create_bucket(Bucket="bucket")
-        yield client
 
 
 def failure(call: Any, **parameters: Any) -> tuple[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,17 +12,9 @@ from botocore.exceptions import ClientError
 
 from trilith_native.crc import crc64nvme
 
-from .local_s3 import MIB, LocalS3, running
+from .local_s3 import MIB
 
 BODIES = (b"a" * (5 * MIB), b"b" * (5 * MIB), b"c")
-
-
-@pytest.fixture(scope="module")
-def client() -> Iterator[Any]:
-    with running(LocalS3()) as server:
-        client = server.client()
-        client.create_bucket(Bucket="bucket")
-        yield client
 
 
 def crc32(data: bytes) -> str:

@@ -13,11 +13,10 @@ from google.protobuf.message import Message
 
 from trilith.edge.grpc_call import Call
 from trilith.errors import EntityTooLarge, IncompleteBody, InvalidRequest
-from trilith.objects.digests import RunningChecksum
+from trilith.objects.digests import DEFAULT_ALGORITHM, RunningChecksum
 from trilith.objects.types import Checksum
 
 DATA_BYTES_MAX = 1 << 20  # of one message
-CHECKSUM = "CRC64NVME"  # what S3 computes when nobody asks for another
 
 
 class ReceivedBody:
@@ -30,7 +29,7 @@ class ReceivedBody:
         first: Any,
         *,
         size_max: int,
-        checksum: str | None = CHECKSUM,
+        checksum: str | None = DEFAULT_ALGORITHM,
     ) -> None:
         """Raises EntityTooLarge."""
         self._call = call

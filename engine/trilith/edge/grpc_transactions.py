@@ -14,12 +14,12 @@ from trilith import errors
 from trilith.dynamodb.errors import DynamoDBError
 from trilith.dynamodb.operations.transactions import NO_REASON, ItemWrites, Reason, cancelled
 from trilith.dynamodb.validation import validate
-from trilith.edge.grpc_bodies import CHECKSUM
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_objects import conditions_of, metadata_of, named
 from trilith.edge.grpc_tables import TablesService, domain_error, reading_document
 from trilith.edge.grpc_values import Document, fill_given, item_document, placeholders_document
 from trilith.errors import InvalidRequest, TransactionCancelled, TrilithError
+from trilith.objects.digests import DEFAULT_ALGORITHM
 from trilith.objects.transactions import (
     CopyPart,
     DeletePart,
@@ -147,7 +147,7 @@ def _part(call: Call, part: wire.TransactPart) -> Document | Part:
         return DeletePart(bucket, key, conditions)
     if kind == "put_object":
         metadata = metadata_of(request.metadata)
-        return PutPart(bucket, key, request.body, metadata, conditions, CHECKSUM)
+        return PutPart(bucket, key, request.body, metadata, conditions, DEFAULT_ALGORITHM)
     given = metadata_of(request.metadata) if request.HasField("metadata") else None
     return CopyPart(*source, bucket, key, given, conditions)
 

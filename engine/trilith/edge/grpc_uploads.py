@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from itertools import pairwise
 
-from trilith.edge.grpc_bodies import CHECKSUM, ReceivedBody
+from trilith.edge.grpc_bodies import ReceivedBody
 from trilith.edge.grpc_call import Call
 from trilith.edge.grpc_objects import (
     bucket_name,
@@ -16,6 +16,7 @@ from trilith.edge.grpc_objects import (
     named,
 )
 from trilith.errors import InvalidPart, InvalidPartOrder, InvalidRequest
+from trilith.objects.digests import DEFAULT_ALGORITHM
 from trilith.objects.multipart import no_checksum
 from trilith.objects.types import CompletedPart, Objects, PartInfo, UploadInfo
 from trilith.s3.checksums import FULL_OBJECT
@@ -39,7 +40,7 @@ class UploadsService:
                 bucket,
                 key,
                 metadata_of(request.metadata),
-                checksum_algorithm=CHECKSUM,
+                checksum_algorithm=DEFAULT_ALGORITHM,
                 checksum_kind=FULL_OBJECT,
             )
         )
@@ -53,7 +54,7 @@ class UploadsService:
         if not 1 <= head.number <= PARTS_MAX:
             raise InvalidRequest(f"part numbers are 1 to {PARTS_MAX}, not {head.number}")
         upload = await self._objects.get_upload(bucket, key, head.upload_id)
-        algorithm = upload.checksum_algorithm or CHECKSUM
+        algorithm = upload.checksum_algorithm or DEFAULT_ALGORITHM
         body = ReceivedBody(call, messages, first, size_max=OBJECT_BYTES_MAX, checksum=algorithm)
         part = await self._objects.put_part(
             bucket,

@@ -86,11 +86,7 @@ class OwedChunks:
 
     async def of_all(self) -> list[Owed]:
         """By partition id; partitions whose log owes the zone nothing are left out."""
-        found = [
-            (number, *await self._of(replica))
-            for number, replica in sorted(self._host.replicas.items())
-            if replica.descriptor.keyspace == OBJECTS and not replica.retired
-        ]
+        found = [(one.partition_id, *await self._of(one)) for one in self._replicas()]
         rebuilding = not self._is_rebuilt()
         names = await self._names() if any(needed for _, needed, _ in found) else {}
         return [
@@ -102,11 +98,15 @@ class OwedChunks:
     async def chunk_ids(self) -> set[bytes]:
         """What the zone lacks by this node's log, of all partitions."""
         found = set[bytes]()
-        for _, replica in sorted(self._host.replicas.items()):
-            if replica.descriptor.keyspace == OBJECTS and not replica.retired:
-                needed, _ = await self._of(replica)
-                found.update(*needed.values())
+        for replica in self._replicas():
+            needed, _ = await self._of(replica)
+            found.update(*needed.values())
         return found
+
+    def _replicas(self) -> list[Replica]:
+        """Those of objects, by partition id."""
+        replicas = (replica for _, replica in sorted(self._host.replicas.items()))
+        return [one for one in replicas if one.descriptor.keyspace == OBJECTS and not one.retired]
 
     async def is_given_all(self, replica: Replica) -> bool:
         """Whether the zone has every chunk that this node's log of a partition says it missed, of

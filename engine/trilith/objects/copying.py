@@ -14,7 +14,7 @@ from typing import cast
 
 from trilith.chunks.types import StoredChunk
 from trilith.objects.commands import PutObject
-from trilith.objects.digests import RunningChecksum
+from trilith.objects.digests import DEFAULT_ALGORITHM, RunningChecksum
 from trilith.objects.keys import stem_of
 from trilith.objects.manifest import CHUNKS_PER_SEGMENT
 from trilith.objects.manifests import ManifestWriter
@@ -32,9 +32,6 @@ from trilith.objects.types import (
 )
 from trilith.objects.writing import Incoming, given
 from trilith.runtime.disk import Buffer
-
-# Of the object of an upload that names no algorithm, as AWS chooses it.
-WHOLE_ALGORITHM = "CRC64NVME"
 
 _WholeReader = ChunkedReader | MultipartReader
 
@@ -198,7 +195,7 @@ class CopyOperations(MultipartOperations):
         whole = by_reference(source, handle.bucket, algorithm) if is_whole else None
         if whole is None:
             # The bytes pass through here anyway.
-            running = RunningChecksum(algorithm or WHOLE_ALGORITHM)
+            running = RunningChecksum(algorithm or DEFAULT_ALGORITHM)
             body = reread(source, first, last, running, None)
             if algorithm is not None:
                 return await self._put_part(handle, number, body)
@@ -211,7 +208,7 @@ class CopyOperations(MultipartOperations):
         try:
             await take_over(manifest, whole)
             whole_checksum = None
-            if algorithm is None and _carries(facts.checksum, WHOLE_ALGORITHM):
+            if algorithm is None and _carries(facts.checksum, DEFAULT_ALGORITHM):
                 whole_checksum = facts.checksum
             return await self._commit_part(
                 handle,

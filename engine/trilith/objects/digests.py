@@ -1,4 +1,5 @@
-"""Additional checksums computed by the engine itself: for copies that must state a new one.
+"""The digests of S3's additional checksums, and those that the engine computes itself: for copies
+that must state a new one.
 
 Values are base64 of the big-endian digest, as S3 writes them.
 """
@@ -18,6 +19,8 @@ from trilith.objects.types import Checksum
 from trilith.runtime.disk import Buffer
 from trilith_native.crc import crc32c, crc64nvme
 
+DEFAULT_ALGORITHM = "CRC64NVME"  # what S3 computes when nobody asks for another
+
 
 class Digest(Protocol):
     def update(self, data: Buffer, /) -> None: ...
@@ -26,6 +29,10 @@ class Digest(Protocol):
 
 
 class _Crc:
+    """A CRC function with hashlib's interface."""
+
+    __slots__ = ("_function", "_size", "_value")
+
     def __init__(self, function: Callable[[Buffer, int], int], size: int) -> None:
         self._function = function
         self._size = size
@@ -38,7 +45,7 @@ class _Crc:
         return self._value.to_bytes(self._size, "big")
 
 
-_ALGORITHMS: dict[str, Callable[[], Digest]] = {
+DIGESTS: dict[str, Callable[[], Digest]] = {
     "CRC32": lambda: _Crc(zlib.crc32, 4),
     "CRC32C": lambda: _Crc(crc32c, 4),
     "CRC64NVME": lambda: _Crc(crc64nvme, 8),
@@ -56,10 +63,10 @@ class RunningChecksum:
     """A full-object checksum of what passes through."""
 
     def __init__(self, algorithm: str) -> None:
-        if algorithm not in _ALGORITHMS:
+        if algorithm not in DIGESTS:
             raise InvalidRequest(f"unknown checksum algorithm {algorithm}")
         self._algorithm = algorithm
-        self._digest = _ALGORITHMS[algorithm]()
+        self._digest = DIGESTS[algorithm]()
 
     def update(self, data: Buffer) -> None:
         self._digest.update(data)

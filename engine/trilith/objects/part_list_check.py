@@ -7,11 +7,15 @@ from collections.abc import Sequence
 
 from trilith.errors import InvalidPart, PartTooSmall
 from trilith.objects.records import PartEntry, PartRecord
-from trilith.objects.types import Checksum, CompletedPart
+from trilith.objects.types import Checksum, CompletedPart, PartInfo
 
 
-def _checksums(part: PartRecord) -> list[Checksum]:
-    return [one for one in (part.checksum, part.whole_checksum) if one is not None]
+def checksum_of(part: PartRecord | PartInfo, algorithm: str | None) -> Checksum | None:
+    """The checksum of this algorithm that is kept of an uploaded part; None: there is none."""
+    for checksum in (part.checksum, part.whole_checksum):
+        if checksum is not None and checksum.algorithm == algorithm:
+            return checksum
+    return None
 
 
 class PartListCheck:
@@ -46,11 +50,10 @@ class PartListCheck:
         listed = self._listed[self._next]
         if number > listed.number or listed.etag != part.etag:
             raise InvalidPart(part_number=listed.number, etag=listed.etag)
-        known = {one.algorithm: one.value for one in _checksums(part)}
-        if listed.checksum is not None and (
-            known.get(listed.checksum.algorithm) != listed.checksum.value
-        ):
-            raise InvalidPart("a listed part's checksum differs", part_number=listed.number)
+        if listed.checksum is not None:
+            found = checksum_of(part, listed.checksum.algorithm)
+            if found is None or found.value != listed.checksum.value:
+                raise InvalidPart("a listed part's checksum differs", part_number=listed.number)
         self._next += 1
         is_last = self._next == len(self._listed)
         if not is_last and part.size < self._part_size_bytes_min and self._too_small is None:
@@ -60,12 +63,10 @@ class PartListCheck:
                 size=part.size,
                 size_min=self._part_size_bytes_min,
             )
-        self.parts.append(PartEntry(number, part.size, part.owner, self._kept(part)))
+        kept = checksum_of(part, self._algorithm)
+        self.parts.append(PartEntry(number, part.size, part.owner, kept))
         self._digests.update(bytes.fromhex(part.etag))
         self.size += part.size
-
-    def _kept(self, part: PartRecord) -> Checksum | None:
-        return next((one for one in _checksums(part) if one.algorithm == self._algorithm), None)
 
     def finish(self) -> None:
         """Raises InvalidPart for listed parts that never came, then PartTooSmall."""

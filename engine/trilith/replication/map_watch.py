@@ -50,24 +50,19 @@ class MapWatch:
         """Until cancelled. A defect is told, and all is read anew: nobody else would tell this node
         who leads.
         """
+        known: int | None = revision
         while True:
             try:
-                await self._follow_from(revision)
+                if known is None:
+                    known = await self.load()
+                await self._follow_from(known)
             except CoordinatorUnavailable as error:
-                self._log("watch_broken", error=str(error))
+                if known is not None:  # else it was told when it broke
+                    self._log("watch_broken", error=str(error))
             except Exception as error:  # noqa: BLE001 - logged
                 self._log("background_failed", error=repr(error), traceback=True)
-            revision = await self._load_again()
-
-    async def _load_again(self) -> int:
-        while True:
+            known = None
             await asyncio.sleep(WATCH_RETRY_S)
-            try:
-                return await self.load()
-            except CoordinatorUnavailable:
-                continue
-            except Exception as error:  # noqa: BLE001 - logged
-                self._log("background_failed", error=repr(error), traceback=True)
 
     async def _follow_from(self, revision: int) -> None:
         async for changes in self._coordinator.watch(descriptors.PREFIX, revision):

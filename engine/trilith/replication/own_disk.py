@@ -1,10 +1,10 @@
 """Whether this node's own disk works, as its replicas feel it.
 
 A sync that takes too long is a wedged disk, which heartbeats would hide for ever. While it hangs
-the node is silent, as if it were cut off: no lease of it is renewed, another takes
-over what it leads, it is dropped from all in-sync sets at once instead of by each partition's next
-write, and it answers no probe that would take it in again. (Naming another leader itself would be
-slower: that one would have to wait out our leases.)
+the node is silent, as if it were cut off: no lease of it is renewed, another takes over what it
+leads, it is dropped from all in-sync sets at once instead of by each partition's next write, and it
+answers no probe that would take it in again. (Naming another leader itself would be slower: that
+one would have to wait out our leases.)
 
 The ordered store may be out of room while the journal, which reserves its own, has some left. Then
 what is committed cannot be applied, and whoever waits for it gets no answer. So the node counts as

@@ -13,11 +13,10 @@ from trilith.s3.conditions import NO_CONDITIONS
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error, from_exception, not_implemented
 from trilith.s3.names import check_key_length
-from trilith.s3.request import Request
+from trilith.s3.request import CONFIGURATION_BYTES_MAX, Request
 from trilith.s3.tags import BUCKET_TAGS_MAX, element_tags
 from trilith.s3.xml import NAMESPACE, child_text, element, parse
 
-CONFIGURATION_BYTES_MAX = 64 << 10
 # 1,000 keys of 1,024 bytes, each perhaps as six-byte character references.
 DELETE_BYTES_MAX = 8 << 20
 DELETE_KEYS_MAX = 1000

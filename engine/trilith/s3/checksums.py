@@ -8,21 +8,16 @@ CRCs, FULL_OBJECT (the CRC of all the bytes, combined from the parts').
 from __future__ import annotations
 
 import binascii
-import hashlib
-import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-import xxhash
-
+from trilith.objects.digests import DEFAULT_ALGORITHM, DIGESTS, Digest
 from trilith.objects.types import Checksum
 from trilith.s3 import crc_combine
 from trilith.s3.crc_combine import Polynomial
 from trilith.s3.errors import S3Error
 from trilith.s3.request_head import RequestHead
-from trilith_native.crc import crc32c, crc64nvme
 
 FULL_OBJECT = "FULL_OBJECT"
 COMPOSITE = "COMPOSITE"
@@ -36,36 +31,13 @@ _NOT_VALUES = frozenset(
 _PREFIX = b"x-amz-checksum-"
 
 
-class Hasher(Protocol):
-    def update(self, data: Buffer, /) -> None: ...
-
-    def digest(self) -> bytes: ...
-
-
-class _CrcHasher:
-    """A CRC function with hashlib's interface."""
-
-    __slots__ = ("_crc", "_length", "_value")
-
-    def __init__(self, crc: Callable[[Buffer, int], int], length: int) -> None:
-        self._crc = crc
-        self._length = length
-        self._value = 0
-
-    def update(self, data: Buffer, /) -> None:
-        self._value = self._crc(data, self._value)
-
-    def digest(self) -> bytes:
-        return self._value.to_bytes(self._length, "big")
-
-
 @dataclass(frozen=True, slots=True)
 class Algorithm:
     """`polynomial` is set for CRCs, which alone have full-object checksums of multipart objects."""
 
     name: str
     digest_bytes: int
-    new: Callable[[], Hasher]
+    new: Callable[[], Digest]
     polynomial: Polynomial | None = None
     composite: bool = True
 
@@ -74,23 +46,28 @@ class Algorithm:
         return f"x-amz-checksum-{self.name.lower()}"
 
 
+def _algorithm(
+    name: str, digest_bytes: int, polynomial: Polynomial | None = None, *, composite: bool = True
+) -> Algorithm:
+    return Algorithm(name, digest_bytes, DIGESTS[name], polynomial, composite)
+
+
 ALGORITHMS: dict[str, Algorithm] = {
     algorithm.name: algorithm
     for algorithm in (
-        Algorithm("CRC32", 4, lambda: _CrcHasher(zlib.crc32, 4), crc_combine.CRC32),
-        Algorithm("CRC32C", 4, lambda: _CrcHasher(crc32c, 4), crc_combine.CRC32C),
-        Algorithm(
-            "CRC64NVME", 8, lambda: _CrcHasher(crc64nvme, 8), crc_combine.CRC64NVME, composite=False
-        ),
-        Algorithm("SHA1", 20, lambda: hashlib.sha1(usedforsecurity=False)),
-        Algorithm("SHA256", 32, hashlib.sha256),
-        Algorithm("SHA512", 64, hashlib.sha512),
-        Algorithm("MD5", 16, lambda: hashlib.md5(usedforsecurity=False)),
-        Algorithm("XXHASH64", 8, xxhash.xxh64),
-        Algorithm("XXHASH3", 8, xxhash.xxh3_64),
-        Algorithm("XXHASH128", 16, xxhash.xxh3_128),
+        _algorithm("CRC32", 4, crc_combine.CRC32),
+        _algorithm("CRC32C", 4, crc_combine.CRC32C),
+        _algorithm("CRC64NVME", 8, crc_combine.CRC64NVME, composite=False),
+        _algorithm("SHA1", 20),
+        _algorithm("SHA256", 32),
+        _algorithm("SHA512", 64),
+        _algorithm("MD5", 16),
+        _algorithm("XXHASH64", 8),
+        _algorithm("XXHASH3", 8),
+        _algorithm("XXHASH128", 16),
     )
 }
+DEFAULT_CHECKSUM = ALGORITHMS[DEFAULT_ALGORITHM]
 _BY_HEADER = {algorithm.header.encode(): algorithm for algorithm in ALGORITHMS.values()}
 
 

@@ -11,10 +11,9 @@ from trilith.s3 import cors
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error
-from trilith.s3.request import Request
+from trilith.s3.request import CONFIGURATION_BYTES_MAX, Request
 from trilith.s3.xml import NAMESPACE, child_text, element, parse
 
-DOCUMENT_BYTES_MAX = 64 << 10
 RULES_MAX = 100
 ID_CHARACTERS_MAX = 255
 
@@ -26,7 +25,7 @@ _OF_A_RULE = frozenset(
 
 
 async def put_bucket_cors(context: Context, request: Request) -> Answer:
-    root = parse(await request.read_document(DOCUMENT_BYTES_MAX), "CORSConfiguration")
+    root = parse(await request.read_document(CONFIGURATION_BYTES_MAX), "CORSConfiguration")
     nodes = list(root)
     if not 1 <= len(nodes) <= RULES_MAX or any(node.tag != "CORSRule" for node in nodes):
         raise S3Error("MalformedXML")

@@ -13,10 +13,8 @@ from trilith.s3.answer import Answer, empty_answer
 from trilith.s3.context import Context, Handler
 from trilith.s3.errors import S3Error, not_implemented
 from trilith.s3.object_operations import check_version
-from trilith.s3.request import Request
+from trilith.s3.request import CONFIGURATION_BYTES_MAX, Request
 from trilith.s3.xml import parse
-
-DOCUMENT_BYTES_MAX = 64 << 10
 
 # Path of an element -> the texts that it may have; of one that only holds others: none.
 _Allowed = dict[str, frozenset[str]]
@@ -50,7 +48,7 @@ def _unchanged(allowed: _Allowed) -> Handler:
     root_name = next(iter(allowed))
 
     async def put(context: Context, request: Request) -> Answer:
-        root = parse(await request.read_document(DOCUMENT_BYTES_MAX), root_name)
+        root = parse(await request.read_document(CONFIGURATION_BYTES_MAX), root_name)
         seen = {text for text in _texts(root, root_name, allowed) if text}
         if not seen and len(allowed) > 1:
             raise S3Error("MalformedXML")
@@ -87,7 +85,7 @@ async def put_object_acl(context: Context, request: Request) -> Answer:
 
 async def _require_own_list(request: Request) -> None:
     """Its headers were checked before, as those of any request are (headers.py)."""
-    body = await request.read_document(DOCUMENT_BYTES_MAX)
+    body = await request.read_document(CONFIGURATION_BYTES_MAX)
     if body.strip():
         acl.check_document(body, request.identity)
     elif acl.CANNED not in request.head.header_map:

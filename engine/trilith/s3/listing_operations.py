@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from trilith.s3.errors import S3Error, invalid_argument
 from trilith.s3.object_operations import is_consistent
 from trilith.s3.request import Request
 from trilith.s3.timestamps import iso_ms
-from trilith.s3.xml import NAMESPACE, element, escape, url_encode
+from trilith.s3.xml import NAMESPACE, element, escape, is_carried, url_encode
 
 KEYS_MAX = 1000
 BUCKETS_MAX = 10_000
@@ -145,14 +144,11 @@ def _encoding(request: Request) -> str:
     return "<EncodingType>url</EncodingType>" if request.parameter("encoding-type") else ""
 
 
-_NOT_IN_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
-
-
 def _plain_if_possible(prefix: str, encode: Callable[[str], str]) -> str:
     """Version 1's prefix: botocore, which always asks for `encoding-type=url`, decodes the keys
     and markers of this answer and not its prefix. What XML cannot carry is encoded all the same.
     """
-    return encode(prefix) if _NOT_IN_XML.search(prefix) else escape(prefix)
+    return escape(prefix) if is_carried(prefix) else encode(prefix)
 
 
 async def list_objects(context: Context, request: Request) -> Answer:

@@ -11,6 +11,7 @@ from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
 from trilith.s3.checksums import (
     ALGORITHMS,
     COMPOSITE,
+    DEFAULT_CHECKSUM,
     FULL_OBJECT,
     announced_checksum,
     is_digest,
@@ -32,7 +33,6 @@ from trilith.s3.listing_operations import (
     truth,
 )
 from trilith.s3.object_operations import (
-    DEFAULT_CHECKSUM,
     PARTS_MAX,
     check_size,
     checksum_elements,

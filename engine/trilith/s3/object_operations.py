@@ -6,7 +6,7 @@ from trilith.objects.types import Checksum, ObjectInfo, ObjectReader
 from trilith.s3 import conditions, ranges
 from trilith.s3.acl import acl_answer
 from trilith.s3.answer import Answer, Headers, empty_answer, xml_answer
-from trilith.s3.checksums import ALGORITHMS
+from trilith.s3.checksums import DEFAULT_CHECKSUM
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error, invalid_argument
 from trilith.s3.headers import (
@@ -22,9 +22,6 @@ from trilith.s3.xml import NAMESPACE, element
 OBJECT_BYTES_MAX = 5 << 30  # of one PUT or one part
 PARTS_MAX = 10_000
 PARTS_PAGE = 1000
-
-# What AWS computes when a client announces no checksum.
-DEFAULT_CHECKSUM = ALGORITHMS["CRC64NVME"]
 
 _EMPTY_VERSION = "Version id cannot be the empty string"
 

@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from email.message import Message
 from typing import Any
 
+from trilith.objects.digests import Digest
 from trilith.objects.types import Checksum
 from trilith.s3 import checksums
-from trilith.s3.checksums import Announced, Hasher
+from trilith.s3.checksums import Announced
 from trilith.s3.errors import ClientDisconnectedError, S3Error, invalid_argument
 
 FIELDS_BYTES_MAX = 20 << 10
@@ -70,7 +71,7 @@ class PostForm:
         self._received_all = False
         self._file_ended = False
         self._bytes_min, self._bytes_max = 0, 0
-        self._hasher: Hasher | None = None
+        self._hasher: Digest | None = None
         self._announced: Announced | None = None
         self._checksum: Checksum | None = None
         self._failure: S3Error | None = None
@@ -143,7 +144,7 @@ class PostForm:
         """What the file must be: its length, inclusive, and the checksum announced for it."""
         self._bytes_min, self._bytes_max = bytes_min, bytes_max
         self._announced = announced
-        algorithm = announced.algorithm if announced is not None else _DEFAULT
+        algorithm = announced.algorithm if announced is not None else checksums.DEFAULT_CHECKSUM
         self._hasher = algorithm.new()
 
     @property
@@ -211,15 +212,12 @@ class PostForm:
             )
         assert self._hasher is not None
         digest = self._hasher.digest()
-        algorithm = _DEFAULT
+        algorithm = checksums.DEFAULT_CHECKSUM
         if self._announced is not None:
             algorithm = self._announced.algorithm
             if self._announced.digest != digest:
                 raise checksums.digest_mismatch(algorithm)
         self._checksum = Checksum(algorithm.name, checksums.encode_digest(digest))
-
-
-_DEFAULT = checksums.ALGORITHMS["CRC64NVME"]
 
 
 def _no_file() -> S3Error:

@@ -13,17 +13,16 @@ from trilith.s3.answer import Answer, empty_answer, xml_answer
 from trilith.s3.context import Context
 from trilith.s3.errors import S3Error
 from trilith.s3.listing_operations import truth
-from trilith.s3.request import Request
+from trilith.s3.request import CONFIGURATION_BYTES_MAX, Request
 from trilith.s3.xml import NAMESPACE, child_text, parse
 
-DOCUMENT_BYTES_MAX = 64 << 10
 _ROOT = "PublicAccessBlockConfiguration"
 # In the order of PublicAccessBlock's fields.
 _NAMES = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 
 
 async def put_public_access_block(context: Context, request: Request) -> Answer:
-    root = parse(await request.read_document(DOCUMENT_BYTES_MAX), _ROOT)
+    root = parse(await request.read_document(CONFIGURATION_BYTES_MAX), _ROOT)
     if any(child.tag not in _NAMES for child in root):
         raise S3Error("MalformedXML")
     block = PublicAccessBlock(*(_is_on(root, name) for name in _NAMES))

@@ -17,6 +17,7 @@ from trilith.s3.routing import Route
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 INTEGER_MAX = 2_147_483_647
+CONFIGURATION_BYTES_MAX = 64 << 10  # a document that configures a bucket
 
 
 class Request:

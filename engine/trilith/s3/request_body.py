@@ -16,11 +16,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from trilith.objects.digests import Digest
 from trilith.objects.types import Checksum
 from trilith.s3 import checksums
 from trilith.s3.authentication import Authentication, PayloadKind
 from trilith.s3.aws_chunked import ChunkedDecoder
-from trilith.s3.checksums import Algorithm, Announced, Hasher
+from trilith.s3.checksums import Algorithm, Announced
 from trilith.s3.errors import ClientDisconnectedError, S3Error, invalid_argument
 from trilith.s3.request_head import RequestHead
 
@@ -77,7 +78,7 @@ class RequestBody:
         self._announced: Announced | None = announced
         algorithm = announced.algorithm if announced is not None else default_checksum
         self._algorithm = algorithm
-        self._hasher: Hasher | None = None
+        self._hasher: Digest | None = None
         if algorithm is not None:
             shared = self._sha256 is not None and algorithm.name == "SHA256"
             self._hasher = None if shared else algorithm.new()

@@ -8,6 +8,7 @@ so a part that was replaced meanwhile fails there.
 from __future__ import annotations
 
 from trilith.errors import UploadNotFound
+from trilith.objects.part_list_check import checksum_of
 from trilith.objects.types import Checksum, CompletedPart, Objects, PartInfo, UploadInfo
 from trilith.s3 import checksums
 from trilith.s3.checksums import ALGORITHMS, Algorithm
@@ -67,7 +68,7 @@ def _whole_checksum(parts: list[PartInfo], announced: Checksum | None) -> Checks
         algorithm = ALGORITHMS[announced.algorithm]
         is_whole = announced.kind == checksums.FULL_OBJECT
         is_possible = algorithm.polynomial is not None if is_whole else algorithm.composite
-        if is_possible and all(_value(part, algorithm.name) for part in parts):
+        if is_possible and all(checksum_of(part, algorithm.name) for part in parts):
             _compare(algorithm, _combine(algorithm, announced.kind, parts), announced)
     whole = [part.whole_checksum for part in parts if part.whole_checksum is not None]
     if len(whole) < len(parts):
@@ -99,7 +100,8 @@ def _compare_part(
             f"The {part.checksum.algorithm.lower()} you specified for part {part.number} did not "
             "match what we received.",
         )
-    if part.checksum.value != _value(found, part.checksum.algorithm):
+    kept = checksum_of(found, part.checksum.algorithm)
+    if kept is None or kept.value != part.checksum.value:
         raise _invalid_part(part)
 
 
@@ -115,24 +117,17 @@ async def _stored_parts(
     return stored
 
 
-def _value(part: PartInfo, algorithm: str) -> str | None:
-    for checksum in (part.checksum, part.whole_checksum):
-        if checksum is not None and checksum.algorithm == algorithm:
-            return checksum.value
-    return None
-
-
 def _combine(algorithm: Algorithm, kind: str | None, parts: list[PartInfo]) -> Checksum:
     digests: list[tuple[bytes, int]] = []
     for part in parts:
-        value = _value(part, algorithm.name)
-        if value is None:
+        checksum = checksum_of(part, algorithm.name)
+        if checksum is None:
             raise S3Error(
                 "InvalidRequest",
                 f"The upload was created using a {algorithm.name.lower()} checksum. Part "
                 f"{part.number} does not have one.",
             )
-        digests.append((checksums.parse_digest(algorithm, value), part.size))
+        digests.append((checksums.parse_digest(algorithm, checksum.value), part.size))
     if checksums.multipart_kind(algorithm, kind) == checksums.COMPOSITE:
         return checksums.composite_checksum(algorithm, [digest for digest, _ in digests])
     return checksums.full_object_checksum(algorithm, digests)

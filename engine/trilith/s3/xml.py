@@ -19,6 +19,7 @@ from trilith.s3.errors import S3Error
 NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 _SPECIAL = re.compile("[&<>\"'\\x00-\\x1f\\x7f\\ud800-\\udfff\\ufffe\\uffff]")
+_NOT_CARRIED = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ud800-\\udfff\\ufffe\\uffff]")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"}
 
 
@@ -32,6 +33,11 @@ def escape(text: str) -> str:
 def _escape_one(match: re.Match[str]) -> str:
     character = match[0]
     return _ESCAPES.get(character) or f"&#x{ord(character):x};"
+
+
+def is_carried(text: str) -> bool:
+    """Whether XML 1.0 can carry every character of a text (section 2.2)."""
+    return _NOT_CARRIED.search(text) is None
 
 
 def url_encode(text: str) -> str:
