@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.conformance.certificates import Authority
+from tests.conformance.processes import wait_until
 from tests.edge.local_server import Running, read_all, read_answer, serving
 from tests.edge.test_http_server import Echo
 
@@ -52,13 +51,6 @@ def few_handshakes(monkeypatch: pytest.MonkeyPatch) -> int:
     return 4
 
 
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def is_closed(connection: socket.socket) -> bool:
     connection.setblocking(False)
     try:
@@ -87,7 +79,11 @@ def test_clients_that_never_shake_hands_are_bounded_and_keep_nobody_out(
         with world.connect(running) as connection:
             connection.sendall(REQUEST)
             assert read_answer(connection).startswith(b"HTTP/1.1 200 ")
-        until(lambda: sum(map(is_closed, silent)) >= len(silent) - few_handshakes)
+        wait_until(
+            lambda: sum(map(is_closed, silent)) >= len(silent) - few_handshakes,
+            deadline_s=DEADLINE_S,
+            what="all but the last handshakes are given up",
+        )
 
 
 def test_a_handshake_that_takes_too_long_is_ended(world: World) -> None:
@@ -111,6 +107,10 @@ def test_a_stop_ends_the_handshakes_that_are_under_way(world: World) -> None:
         with world.connect(running):
             pass  # the one before was accepted by now
         running.stop(0.0)
-        until(lambda: is_closed(silent))
+        wait_until(
+            lambda: is_closed(silent),
+            deadline_s=DEADLINE_S,
+            what="the handshake is given up",
+        )
         with pytest.raises(OSError):
             running.connect()
