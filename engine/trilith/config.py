@@ -200,13 +200,22 @@ class Tables(Section, frozen=True, kw_only=True):
 class Partitions(Section, frozen=True, kw_only=True):
     """When partitions are split in two, and merged again. It may take some seconds to notice."""
 
+    busy_percent_max: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=100,
+            description="of one processor: when a node is busier, sustained, the partition that "
+            "most of its work is for is split, if another zone has time for the half; 100: never",
+        ),
+    ] = 85
     commands_per_second_max: Annotated[
         Positive, Meta(description="writes to one partition; above it, sustained, it is split")
-    ] = 2_000
+    ] = 20_000
     reads_per_second_max: Annotated[
         Positive,
         Meta(description="reads of one partition, on all nodes; shares of both limits add up"),
-    ] = 10_000
+    ] = 100_000
     split_after_seconds: Annotated[
         Positive, Meta(description="a partition must be that hot for so long")
     ] = 30
@@ -221,8 +230,8 @@ class Partitions(Section, frozen=True, kw_only=True):
         NonNegative,
         Meta(
             description="a partition of items that a split made is merged with its neighbour when "
-            "both took under a tenth of those limits for so long, and hold under half of "
-            "split_bytes together; 0: never"
+            "both took under a tenth of those limits, and under a third of busy_percent_max, for "
+            "so long, and hold under half of split_bytes together; 0: never"
         ),
     ] = 3600
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from pathlib import Path
 
 from trilith.cluster import bootstrap
@@ -42,4 +43,7 @@ def test_an_older_cluster_is_given_the_partitions_of_tables(tmp_path: Path) -> N
     assert len(tables) == bootstrap.TABLE_PARTITIONS
     assert [one.end for one in tables] == [*(one.start for one in tables[1:]), ""]
     assert tables[0].start == ""
-    assert {one.leader for one in tables} == {node.node_id for node in NODES}
+    assert {one.leader for one in tables} <= {node.node_id for node in NODES}
+    # The leaders of all together go round: nobody leads much more than others.
+    led = Counter(one.leader for one in found)
+    assert max(led.values()) - min(led.values()) <= 1

@@ -25,6 +25,8 @@ from .sigv4 import Credentials
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 30.0
+SPREAD_DEADLINE_S = 60.0
+TABLE_CUTS = ("08", "04")  # slots of the hash space, of twelve; the later first
 COMMAND_DEADLINE_S = 60.0
 ZONES = ("az1", "az2", "az3")
 GIVEN = Credentials("conformance-access", secrets.token_hex(20))
@@ -303,6 +305,24 @@ class Cluster:
     def zone(self, action: str, zone: str) -> None:
         """`trilith zone stop|start|kill ZONE`."""
         run_trilith("zone", action, zone, "--data", str(self.data_dir))
+
+    # -- partitions ------------------------------------------------------------------------
+
+    def table_partitions(self) -> list[dict[str, Any]]:
+        return [one for one in self.status()["partitions"] if one["keyspace"] == "tables"]
+
+    def spread_tables(self) -> None:
+        """Splits the one partition that tables begin with: one to lead for each zone."""
+        (first,) = self.table_partitions()
+        for cut in TABLE_CUTS:
+            data = str(self.data_dir)
+            run_trilith("partition", "split", str(first["id"]), "--key", cut, "--data", data)
+
+        def is_spread() -> bool:
+            return len({one["leader_zone"] for one in self.table_partitions()}) == 3
+
+        wait_until(is_spread, deadline_s=SPREAD_DEADLINE_S, what="each zone leads tables")
+        self.wait_in_sync()
 
 
 def bytes_on_disk(directory: Path) -> int:

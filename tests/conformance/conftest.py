@@ -93,8 +93,14 @@ def start_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
 
 @pytest.fixture(scope="session")
 def cluster(start_cluster: Callable[..., Cluster]) -> Cluster:
-    """The shared cluster, unharmed. A test that kills something starts its own."""
-    return start_cluster()
+    """The shared cluster, unharmed. A test that kills something starts its own.
+
+    Each zone leads a third of the tables: what spans partitions, and what is asked of a zone that
+    does not lead, is seen here; the clusters that tests start have the one that a new one has.
+    """
+    cluster = start_cluster()
+    cluster.spread_tables()
+    return cluster
 
 
 @pytest.fixture

@@ -201,7 +201,7 @@ def test_a_table_that_cools_down_comes_together_by_itself(
     while len(_partitions(cluster, "tables")) > before and time.monotonic() < stop:
         number += 1  # now and then, as a calm table is written
         dynamodb.put_item(TableName="merged", Item={"id": {"S": f"calm-{number}"}})
-        time.sleep(0.5)
+        time.sleep(1.5)
     assert len(_partitions(cluster, "tables")) == before
     names = {item["id"]["S"] for item in _scan(dynamodb, ConsistentRead=True)}
     written = {f"{w}-{n}" for w, count in enumerate(counts) for n in range(count)}

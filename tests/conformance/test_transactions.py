@@ -192,6 +192,7 @@ def test_a_client_token_applies_once_over_all_gateways(cluster: Cluster) -> None
 
 
 def test_transfers_preserve_the_sum_while_a_zone_is_killed(own_cluster: Cluster) -> None:
+    own_cluster.spread_tables()
     bank = Bank(own_cluster)
     bank.start()
     try:

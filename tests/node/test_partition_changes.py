@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ CUT = b"\x40\x01"
 VALUE = bytes(4_000)
 
 
-def changes_of(node: LocalNode, partitions: Partitions) -> PartitionChanges:
+def changes_of(
+    node: LocalNode, partitions: Partitions, processor_s: Callable[[], float]
+) -> PartitionChanges:
     return PartitionChanges(
         host=node.host,
         hub=node.hub,
@@ -31,12 +34,18 @@ def changes_of(node: LocalNode, partitions: Partitions) -> PartitionChanges:
         store_bytes=lambda: NEVER,  # so that sizes are always looked at
         workers=node.workers,
         log=node._log,
+        processor_s=processor_s,
     )
 
 
 @asynccontextmanager
-async def changing(tmp_path: Path, **given: int) -> AsyncIterator[LocalCluster]:
-    """A cluster whose partitions have values and change by themselves as `given` says."""
+async def changing(
+    tmp_path: Path, busy: Callable[[LocalNode], float] = lambda _: 0.0, **given: int
+) -> AsyncIterator[LocalCluster]:
+    """A cluster whose partitions have values and change by themselves as `given` says.
+
+    `busy`: the share of a processor that each node takes, as it believes.
+    """
     limits = {"commands_per_second_max": NEVER, "reads_per_second_max": NEVER, **given}
     cluster = LocalCluster(tmp_path)
     await cluster.start()
@@ -46,7 +55,7 @@ async def changing(tmp_path: Path, **given: int) -> AsyncIterator[LocalCluster]:
     works = [
         asyncio.ensure_future(_forever(work()))
         for node in cluster.nodes
-        for work in changes_of(node, partitions).works()
+        for work in changes_of(node, partitions, partial(had_s, node, busy(node))).works()
     ]
     try:
         yield cluster
@@ -60,6 +69,10 @@ async def changing(tmp_path: Path, **given: int) -> AsyncIterator[LocalCluster]:
 
 async def _forever(work: Any) -> None:
     await work
+
+
+def had_s(node: LocalNode, share: float) -> float:
+    return node.runtime.clock.monotonic() * share
 
 
 def held(cluster: LocalCluster) -> set[int]:
@@ -176,5 +189,76 @@ def test_partitions_that_are_large_together_are_not_merged_until_they_are_small(
                 await cluster.nodes[0].router.execute(KEYSPACE, key, Write(key, b"small"))
             await eventually(lambda: child not in held(cluster))
             assert [one["partition"] for one in said(cluster, "merged_partition")] == [child]
+
+    play(story)
+
+
+async def write_all(cluster: LocalCluster, until: Callable[[], bool]) -> None:
+    """Write all keys side by side, again and again, until something is so."""
+    router = cluster.nodes[0].router
+    async with asyncio.timeout(60.0):
+        while not until():
+            await asyncio.gather(
+                *(router.execute(KEYSPACE, key, Write(key, b"small")) for key in KEYS)
+            )
+
+
+LATER_S = 8.0  # longer than the load takes to rise, and than a partition must be hot
+
+
+def test_a_busy_node_gives_half_of_its_busiest_partition_to_one_with_time(tmp_path: Path) -> None:
+    async def story() -> None:
+        limits = {"split_after_seconds": 1, "merge_after_seconds": 0}
+        all_but_one = partial(busy_but_for, "az3")
+        async with changing(tmp_path, all_but_one, **limits) as cluster:
+            before, known = held(cluster), cluster.nodes[0].host.descriptors
+            idle = cluster.nodes[2].node_id
+
+            def is_given() -> bool:
+                made = held(cluster) - before
+                return any(known[one][0].preferred_leader == idle for one in made)
+
+            await write_all(cluster, is_given)
+
+    play(story)
+
+
+def busy_but_for(zone: str, node: LocalNode) -> float:
+    return 0.1 if node.zone == zone else 1.0
+
+
+def test_nodes_that_are_all_busy_split_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        limits = {"split_after_seconds": 1, "merge_after_seconds": 0}
+        async with changing(tmp_path, lambda _: 1.0, **limits) as cluster:
+            before, clock = held(cluster), cluster.nodes[0].runtime.clock
+            until = clock.monotonic() + LATER_S
+            await write_all(cluster, lambda: clock.monotonic() > until)
+            assert held(cluster) == before
+
+    play(story)
+
+
+def test_a_busy_node_splits_nothing_that_few_ask_for(tmp_path: Path) -> None:
+    async def story() -> None:
+        limits = {"split_after_seconds": 1, "merge_after_seconds": 0}
+        async with changing(tmp_path, partial(busy_but_for, "az3"), **limits) as cluster:
+            before, clock = held(cluster), cluster.nodes[0].runtime.clock
+            until = clock.monotonic() + LATER_S
+            while clock.monotonic() < until:
+                await cluster.nodes[0].router.execute(KEYSPACE, CUT, Write(CUT, b"small"))
+                await asyncio.sleep(0.1)
+            assert held(cluster) == before
+
+    play(story)
+
+
+def test_partitions_of_a_busy_node_are_not_merged(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with changing(tmp_path, lambda _: 0.5, merge_after_seconds=1) as cluster:
+            child, clock = await split(cluster, CUT), cluster.nodes[0].runtime.clock
+            until = clock.monotonic() + LATER_S
+            await eventually(lambda: clock.monotonic() > until)
+            assert child in held(cluster)
 
     play(story)

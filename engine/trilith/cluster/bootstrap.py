@@ -20,7 +20,9 @@ SYSTEM = 1
 OBJECTS = 2
 TABLES = 3
 OBJECT_PARTITIONS = 6
-TABLE_PARTITIONS = 3  # one to lead for each zone: more make batches smaller, and load splits them
+# More make the batches of their leaders smaller, and writes dearer: load splits it when one node
+# has no time for them all (node/auto_split.py).
+TABLE_PARTITIONS = 1
 TABLE_SLOTS = 12
 
 

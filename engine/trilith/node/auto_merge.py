@@ -3,9 +3,9 @@
 Splitting the other way round, and far from its thresholds, so that the two never take turns: a
 partition that a split made is merged when it and its neighbour have both been *calm* for
 `merge_after_seconds`, that is, each has taken less than a tenth of the commands and reads at which
-one is split, and when together they hold less than half of the bytes at which one is split. A
-partition that has just been made, or has another leader, counts as calm from then on at the
-earliest.
+one is split, and its node less than a third of the processor at which it splits one; and when
+together they hold less than half of the bytes at which one is split. A partition that has just
+been made, or has another leader, counts as calm from then on at the earliest.
 
 The leader of the right one decides; it asks the leader of the left one how long that has been
 calm. One merge at a time for each node.
@@ -22,6 +22,7 @@ import msgspec
 from trilith.config import Partitions
 from trilith.errors import Corruption, NotLeader, TrilithError
 from trilith.node.auto_split import MEASURE_BYTES_PER_SECOND, Marks, steps
+from trilith.node.processor_load import ProcessorLoad
 from trilith.node.read_heat import ReadHeat
 from trilith.peers.hub import PeerHub
 from trilith.replication.host import ReplicaHost
@@ -35,6 +36,7 @@ from trilith.storage.ordered_store import OrderedStore
 
 METHOD = "node.partition_calm"
 CALM_SHARE = 0.1  # of the commands and reads a second at which a partition is split
+CALM_BUSY_SHARE = 1 / 3  # of how busy a node may be before a partition is split
 SIZE_SHARE = 0.5  # of the bytes at which a partition is split, for what a merge makes
 LOOK_S = 1.0
 ASK_S = 2.0
@@ -65,6 +67,7 @@ class AutoMerge:
         host: ReplicaHost,
         hub: PeerHub,
         reads: ReadHeat,
+        load: ProcessorLoad,
         divisions: dict[int, Division],
         partitions: Partitions,
         clock: Clock,
@@ -76,6 +79,7 @@ class AutoMerge:
         self._host = host
         self._hub = hub
         self._reads = reads
+        self._load = load
         self._mergeable = {keyspace for keyspace, one in divisions.items() if one.merges}
         self._partitions = partitions
         self._after_s = partitions.merge_after_seconds
@@ -119,7 +123,8 @@ class AutoMerge:
         calm.commands, calm.at = leader.commands, now
         heat = rate / self._partitions.commands_per_second_max
         heat += self._reads.rate(replica.partition_id) / self._partitions.reads_per_second_max
-        if heat >= CALM_SHARE:
+        busy = self._load.share * 100 / self._partitions.busy_percent_max
+        if heat >= CALM_SHARE or busy >= CALM_BUSY_SHARE:
             calm.since = now
         return calm
 

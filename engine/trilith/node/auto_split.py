@@ -1,9 +1,12 @@
 """Which led partitions this node splits, and where (DESIGN: replication, rule 7).
 
-*Hot*: more commands and reads per second than one partition is to take, for some time; the shares
-that they have of their limits add up. It is split at the median of the keys that recent commands
-went to, or recent reads where they weigh more, so that each half has about half of the load. One
-key that is hot alone cannot be split: then it is left alone for a while. (Reads: read_heat.py.)
+*Hot*: more work than its leader's node has time for, while the node that is to lead the half has
+some, for a while: of what a busy node leads, that which most commands and reads are for. Not
+before: two leaders make smaller batches of the same writes, and so more work of them. Or more
+commands and reads per second than one partition is to take; the shares that they have of their
+limits add up. It is split at the median of the keys that recent commands went to, or recent reads
+where they weigh more, so that each half has about half of the load. One key that is hot alone
+cannot be split: then it is left alone for a while. (processor_load.py, read_heat.py)
 
 *Big*: more bytes than the limit. Sizes are measured by reading the partition, slowly, and only
 while the whole store holds more than one partition may; the key in the middle of the bytes is the
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 
 from trilith.config import Partitions
 from trilith.errors import Corruption, InvalidRequest, NotLeader, TrilithError
+from trilith.node.processor_load import ProcessorLoad
 from trilith.node.read_heat import ReadHeat
 from trilith.replication.host import ReplicaHost
 from trilith.replication.leader import Leader
@@ -35,6 +39,8 @@ COOL_DOWN_S = 60.0  # after an attempt that found no place
 LOOK_S = 1.0
 MEASURE_BYTES_PER_STEP = 1024 * 1024
 MEASURE_BYTES_PER_SECOND = 16 * 1024 * 1024
+BUSY_RATE_MIN = 100  # commands and reads a second: below, something else keeps the node busy
+TIME_SHARE_MAX = 0.6  # of our own load: who has more has no time for a half of it
 MARKS = 64  # keys remembered of a partition that is measured, evenly by bytes
 
 
@@ -45,6 +51,7 @@ class _Heat:
     leader: Leader
     commands: int
     at: float
+    rate: float = 0.0  # commands a second
     hot_since: float | None = None
     not_before: float = 0.0
 
@@ -57,6 +64,7 @@ class AutoSplit:
         *,
         host: ReplicaHost,
         reads: ReadHeat,
+        load: ProcessorLoad,
         divisions: dict[int, Division],
         partitions: Partitions,
         clock: Clock,
@@ -67,6 +75,7 @@ class AutoSplit:
     ) -> None:
         self._host = host
         self._reads = reads
+        self._load = load
         self._divisions = divisions
         self._partitions = partitions
         self._clock = clock
@@ -80,42 +89,82 @@ class AutoSplit:
         """Until cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
+            self._load.look()
             await self._reads.look()
-            for replica in list(self._host.replicas.values()):
-                if replica.leader is not None and replica.descriptor.keyspace in self._divisions:
-                    await self._look(replica, replica.leader)
+            led = [
+                (replica, replica.leader)
+                for replica in self._host.replicas.values()
+                if replica.leader is not None and replica.descriptor.keyspace in self._divisions
+            ]
+            now = self._clock.monotonic()
+            found = [(replica, self._look(replica, leader, now)) for replica, leader in led]
+            busiest = self._busiest(found)
+            for replica, heat in found:
+                if replica.leader is heat.leader:
+                    await self._judge(replica, heat, now, is_busiest=replica is busiest)
 
-    async def _look(self, replica: Replica, leader: Leader) -> None:
-        now, partitions = self._clock.monotonic(), self._partitions
+    def _look(self, replica: Replica, leader: Leader, now: float) -> _Heat:
         heat = self._heat.get(replica.partition_id)
         if heat is None or heat.leader is not leader:
-            self._heat[replica.partition_id] = _Heat(leader, leader.commands, now)
-            return
-        rate = (leader.commands - heat.commands) / max(now - heat.at, 0.001)
-        heat.commands, heat.at = leader.commands, now
+            heat = self._heat[replica.partition_id] = _Heat(leader, leader.commands, now)
+        else:
+            heat.rate = (leader.commands - heat.commands) / max(now - heat.at, 0.001)
+            heat.commands, heat.at = leader.commands, now
+        return heat
+
+    def _busiest(self, found: list[tuple[Replica, _Heat]]) -> Replica | None:
+        """The partition that keeps this node too busy, if one does."""
+        partitions = self._partitions
+        if (
+            partitions.busy_percent_max == 100
+            or self._load.share * 100 < partitions.busy_percent_max
+        ):
+            return None
+        work = [(heat.rate + self._reads.rate(one.partition_id), one) for one, heat in found]
+        most, busiest = max(work, key=lambda pair: pair[0], default=(0.0, None))
+        return busiest if most >= BUSY_RATE_MIN else None
+
+    async def _judge(self, replica: Replica, heat: _Heat, now: float, *, is_busiest: bool) -> None:
+        partitions = self._partitions
         reads = self._reads.rate(replica.partition_id)
-        by_writing = rate / partitions.commands_per_second_max
+        by_writing = heat.rate / partitions.commands_per_second_max
         by_reading = reads / partitions.reads_per_second_max
-        if by_writing + by_reading < 1:
+        is_over = by_writing + by_reading >= 1
+        if not is_over and not is_busiest:
             heat.hot_since = None
         elif heat.hot_since is None:
             heat.hot_since = now
         elif now - heat.hot_since >= partitions.split_after_seconds and now >= heat.not_before:
             division = self._divisions[replica.descriptor.keyspace]
-            written, read = list(leader.recent_keys), self._reads.places(replica.partition_id)
+            written, read = list(heat.leader.recent_keys), self._reads.places(replica.partition_id)
             keys = written if by_writing >= by_reading else read
             if len(keys) < SAMPLES_MIN:
                 return  # hot, and not known where: the next look knows more
+            if not is_over and not await self._another_has_time(replica):
+                heat.not_before = now + COOL_DOWN_S
+                return
             heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
             place = median(keys, division, replica.range)
-            why = f"{rate:.0f} commands and {reads:.0f} reads a second"
+            why = f"{heat.rate:.0f} commands and {reads:.0f} reads a second, "
+            why += f"{self._load.share:.0%} of a processor"
             if place is None:
                 heat.not_before = now + COOL_DOWN_S
                 self._log("cannot_split", partition=replica.partition_id, why=why)
                 return
-            leader.recent_keys.clear()
+            heat.leader.recent_keys.clear()
             self._reads.forget(replica.partition_id)
             await self._split(replica, place, why=why)
+
+    async def _another_has_time(self, replica: Replica) -> bool:
+        """Whether the node that is to lead what a split makes is less busy than this one."""
+        node = self._host.splitting.next_leader(replica.descriptor)
+        if node == self._host.node_id:
+            return False
+        try:
+            return await self._load.of(node) <= self._load.share * TIME_SHARE_MAX
+        except (TrilithError, TimeoutError) as error:
+            self._log("load_not_known", node=node, error=repr(error))
+            return False
 
     async def _split(self, replica: Replica, place: bytes, *, why: str) -> None:
         partitions = self._partitions

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from trilith.config import Partitions
 from trilith.errors import ConditionalConflict, InvalidRequest, OutcomeUnknown
 from trilith.node.auto_merge import AutoMerge
 from trilith.node.auto_split import AutoSplit
+from trilith.node.processor_load import ProcessorLoad
 from trilith.node.read_heat import ReadHeat
 from trilith.peers.hub import PeerHub
 from trilith.replication.host import ReplicaHost
@@ -53,16 +55,20 @@ class PartitionChanges:
         store_bytes: Callable[[], int],
         workers: Workers,
         log: Callable[..., None],
+        processor_s: Callable[[], float] = time.thread_time,
     ) -> None:
+        """`processor_s`: seconds of a processor that the calling thread has had."""
         self._host = host
         self._hub = hub
         self._clock = clock
+        load = ProcessorLoad(hub, clock, processor_s)
         reads = ReadHeat(
             host=host, hub=hub, divisions=divisions, partitions=partitions, clock=clock
         )
         self._splits = AutoSplit(
             host=host,
             reads=reads,
+            load=load,
             divisions=divisions,
             partitions=partitions,
             clock=clock,
@@ -75,6 +81,7 @@ class PartitionChanges:
             host=host,
             hub=hub,
             reads=reads,
+            load=load,
             divisions=divisions,
             partitions=partitions,
             clock=clock,

@@ -181,7 +181,7 @@ class Splitting:
             start=record.end.hex(),
             end=record.child_end.hex(),
             epoch=current.epoch + 1,
-            preferred_leader=self._least_preferred(current),
+            preferred_leader=self.next_leader(current),
             generation=0,
             parent=parent.partition_id,
             first_end=None,
@@ -202,7 +202,7 @@ class Splitting:
         finally:
             self.creating.discard(record.child)
 
-    def _least_preferred(self, descriptor: Descriptor) -> str:
-        """The in-sync node that is to lead the fewest partitions."""
+    def next_leader(self, descriptor: Descriptor) -> str:
+        """Who is to lead what a split makes: the in-sync node that is to lead the fewest."""
         counts = Counter(d.preferred_leader for d, _ in self._known.values())
         return min(descriptor.in_sync, key=lambda node: (counts[node], node))
