@@ -11,8 +11,12 @@ less processor time a write, and so a lower median latency too.
 
 from __future__ import annotations
 
-GATHER_S_MIN = 0.002  # the longest that a command waits for company; where commits take longer,
-GATHER_S_MAX = 0.01  # clients do too: as long as the last one took, up to this
+# The longest that a command waits for company, once no entry is in flight: as long as the last
+# commit took. More than these two milliseconds is waited for those that are not coming, when
+# clients leave the cluster time: at half of the full rate it made medians 0.5 ms higher, and the
+# full rate no more than 1 %.
+GATHER_S_MIN = 0.001
+GATHER_S_MAX = 0.002
 GATHERED_SHARE = (
     0.75  # of the commands that were under way at the last commit, how many to wait for
 )
