@@ -84,6 +84,7 @@ class AutoSplit:
         self._workers = workers
         self._log = log
         self._heat: dict[int, _Heat] = {}
+        self._busy_since: float | None = None
 
     async def watch_heat(self) -> None:
         """Until cancelled."""
@@ -91,17 +92,16 @@ class AutoSplit:
             await asyncio.sleep(LOOK_S)
             self._load.look()
             await self._reads.look()
-            led = [
-                (replica, replica.leader)
+            now = self._clock.monotonic()
+            found = [
+                (replica, self._look(replica, replica.leader, now))
                 for replica in self._host.replicas.values()
                 if replica.leader is not None and replica.descriptor.keyspace in self._divisions
             ]
-            now = self._clock.monotonic()
-            found = [(replica, self._look(replica, leader, now)) for replica, leader in led]
-            busiest = self._busiest(found)
             for replica, heat in found:
-                if replica.leader is heat.leader:
-                    await self._judge(replica, heat, now, is_busiest=replica is busiest)
+                if self._is_over(replica, heat, now) and replica.leader is heat.leader:
+                    await self._split_hot(replica, heat, now)
+            await self._relieve(found, now)
 
     def _look(self, replica: Replica, leader: Leader, now: float) -> _Heat:
         heat = self._heat.get(replica.partition_id)
@@ -112,48 +112,61 @@ class AutoSplit:
             heat.commands, heat.at = leader.commands, now
         return heat
 
-    def _busiest(self, found: list[tuple[Replica, _Heat]]) -> Replica | None:
-        """The partition that keeps this node too busy, if one does."""
+    def _is_over(self, replica: Replica, heat: _Heat, now: float) -> bool:
+        """Whether it has taken more than one partition is to take, for long enough."""
         partitions = self._partitions
-        if (
-            partitions.busy_percent_max == 100
-            or self._load.share * 100 < partitions.busy_percent_max
-        ):
-            return None
-        work = [(heat.rate + self._reads.rate(one.partition_id), one) for one, heat in found]
-        most, busiest = max(work, key=lambda pair: pair[0], default=(0.0, None))
-        return busiest if most >= BUSY_RATE_MIN else None
+        share = heat.rate / partitions.commands_per_second_max
+        share += self._reads.rate(replica.partition_id) / partitions.reads_per_second_max
+        if share < 1:
+            heat.hot_since = None
+        elif heat.hot_since is None:
+            heat.hot_since = now
+        else:
+            return now - heat.hot_since >= partitions.split_after_seconds and now >= heat.not_before
+        return False
 
-    async def _judge(self, replica: Replica, heat: _Heat, now: float, *, is_busiest: bool) -> None:
+    async def _relieve(self, found: list[tuple[Replica, _Heat]], now: float) -> None:
+        """Split what most of this node's work is for, when it has been too busy for long enough."""
+        partitions = self._partitions
+        limit = partitions.busy_percent_max
+        if limit == 100 or self._load.share * 100 < limit:
+            self._busy_since = None
+        elif self._busy_since is None:
+            self._busy_since = now
+        elif now - self._busy_since >= partitions.split_after_seconds:
+            work = [
+                (heat.rate + self._reads.rate(replica.partition_id), replica, heat)
+                for replica, heat in found
+                if replica.leader is heat.leader and now >= heat.not_before
+            ]
+            most, replica, heat = max(work, key=lambda one: one[0], default=(0.0, None, None))
+            if replica is None or heat is None or most < BUSY_RATE_MIN:
+                return
+            self._busy_since = now  # the next in a while: what this one changes is to be seen
+            if await self._another_has_time(replica):
+                await self._split_hot(replica, heat, now)
+
+    async def _split_hot(self, replica: Replica, heat: _Heat, now: float) -> None:
+        """At the median of what is written, or read, of it lately."""
         partitions = self._partitions
         reads = self._reads.rate(replica.partition_id)
         by_writing = heat.rate / partitions.commands_per_second_max
         by_reading = reads / partitions.reads_per_second_max
-        is_over = by_writing + by_reading >= 1
-        if not is_over and not is_busiest:
-            heat.hot_since = None
-        elif heat.hot_since is None:
-            heat.hot_since = now
-        elif now - heat.hot_since >= partitions.split_after_seconds and now >= heat.not_before:
-            division = self._divisions[replica.descriptor.keyspace]
-            written, read = list(heat.leader.recent_keys), self._reads.places(replica.partition_id)
-            keys = written if by_writing >= by_reading else read
-            if len(keys) < SAMPLES_MIN:
-                return  # hot, and not known where: the next look knows more
-            if not is_over and not await self._another_has_time(replica):
-                heat.not_before = now + COOL_DOWN_S
-                return
-            heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
-            place = median(keys, division, replica.range)
-            why = f"{heat.rate:.0f} commands and {reads:.0f} reads a second, "
-            why += f"{self._load.share:.0%} of a processor"
-            if place is None:
-                heat.not_before = now + COOL_DOWN_S
-                self._log("cannot_split", partition=replica.partition_id, why=why)
-                return
-            heat.leader.recent_keys.clear()
-            self._reads.forget(replica.partition_id)
-            await self._split(replica, place, why=why)
+        written, read = list(heat.leader.recent_keys), self._reads.places(replica.partition_id)
+        keys = written if by_writing >= by_reading else read
+        if len(keys) < SAMPLES_MIN:
+            return  # hot, and not known where: a later look knows more
+        heat.hot_since, heat.not_before = None, now + partitions.split_after_seconds
+        place = median(keys, self._divisions[replica.descriptor.keyspace], replica.range)
+        why = f"{heat.rate:.0f} commands and {reads:.0f} reads a second, "
+        why += f"{self._load.share:.0%} of a processor"
+        if place is None:
+            heat.not_before = now + COOL_DOWN_S
+            self._log("cannot_split", partition=replica.partition_id, why=why)
+            return
+        heat.leader.recent_keys.clear()
+        self._reads.forget(replica.partition_id)
+        await self._split(replica, place, why=why)
 
     async def _another_has_time(self, replica: Replica) -> bool:
         """Whether the node that is to lead what a split makes is less busy than this one."""

@@ -203,6 +203,9 @@ class Splitting:
             self.creating.discard(record.child)
 
     def next_leader(self, descriptor: Descriptor) -> str:
-        """Who is to lead what a split makes: the in-sync node that is to lead the fewest."""
+        """Who is to lead what a split makes: of the in-sync nodes that do not lead the parent, the
+        one that is to lead the fewest.
+        """
         counts = Counter(d.preferred_leader for d, _ in self._known.values())
-        return min(descriptor.in_sync, key=lambda node: (counts[node], node))
+        others = [node for node in descriptor.in_sync if node != descriptor.leader]
+        return min(others or descriptor.in_sync, key=lambda node: (counts[node], node))
