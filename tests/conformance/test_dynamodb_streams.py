@@ -187,6 +187,7 @@ def assert_each_once_and_in_order(consumer: Consumer, writers: list[Writer]) -> 
 
 @pytest.mark.load
 def test_takeovers_neither_lose_nor_repeat_a_change(own_cluster: Cluster) -> None:
+    own_cluster.spread_tables()  # several shards
     client = boto3.client("dynamodb", **options(own_cluster))
     streams = boto3.client("dynamodbstreams", **options(own_cluster))
     name, arn = make_table(client)
@@ -220,6 +221,7 @@ def test_takeovers_neither_lose_nor_repeat_a_change(own_cluster: Cluster) -> Non
 def test_the_stream_of_a_deleted_table_survives_takeovers_and_a_restart(
     own_cluster: Cluster,
 ) -> None:
+    own_cluster.spread_tables()  # several shards
     client = boto3.client("dynamodb", **options(own_cluster))
     streams = boto3.client("dynamodbstreams", **options(own_cluster))
     name, arn = make_table(client)

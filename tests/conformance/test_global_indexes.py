@@ -217,6 +217,7 @@ def test_an_index_is_made_and_unmade_while_writes_go_on(resource: Any) -> None:
 
 
 def test_an_index_is_exact_when_zones_die_while_it_is_made_and_fed(own_cluster: Cluster) -> None:
+    own_cluster.spread_tables()  # entries are fed from partition to partition
     resource = resource_of(own_cluster, attempts=4)
     table = make_table(resource, "zones", indexed=False)
     old = {f"old{n}": {"pk": f"old{n}", "group": f"g{n % 5}", "score": n} for n in range(2000)}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 from tests.dynamodb.local_app import LocalApp
+
+from trilith.tables import layout
+from trilith.tables.throughput import Kind
 
 BURST = 300  # units that a table of one unit a second starts with
 
@@ -121,3 +125,23 @@ def test_tables_on_demand_are_not_throttled(app: LocalApp) -> None:
     create(app, "free", BillingMode="PAY_PER_REQUEST")
     for _ in range(4):
         run_dry(app, "free")
+
+
+def test_items_of_one_partition_have_more_units_than_one_partition_of_aws_has(
+    app: LocalApp,
+) -> None:
+    units = {"ReadCapacityUnits": 1, "WriteCapacityUnits": 5000}
+    create(app, "large", ProvisionedThroughput=units)
+
+    async def drain() -> dict[int, str]:
+        names = [str(n) for n in range(200)]
+        table = await app.tables.catalog.table("large")
+        slots = {app.tables.service.slot_of(table, {"pk": {"S": n}}): n for n in names}
+        key = {"pk": {"S": slots[2]}}
+        app.context.meter.spend(table, Kind.WRITE, 2000.0 * BURST, key)
+        return slots
+
+    slots = asyncio.run(drain())
+    assert len(slots) == layout.SLOTS
+    assert put(app, "large", slots[2]).error == "ProvisionedThroughputExceededException"
+    assert put(app, "large", slots[3]).status == 200, "beside it in its partition: see local_app.py"

@@ -27,9 +27,9 @@ class StillClock:
         return int(self.now_s * 1000)
 
 
-def refuses(throughput: Throughput, rate: float, partition: int | None = None) -> bool:
+def refuses(throughput: Throughput, rate: float, slot: int | None = None) -> bool:
     try:
-        throughput.admit(TABLE, Kind.WRITE, rate, partition)
+        throughput.admit(TABLE, Kind.WRITE, rate, slot)
     except ThroughputExceeded:
         return True
     return False
@@ -60,7 +60,7 @@ def test_reads_and_writes_have_buckets_of_their_own() -> None:
     asyncio.run(run())
 
 
-def test_one_partition_may_use_the_whole_table_but_no_more_than_a_partition_gives() -> None:
+def test_one_slot_may_use_the_whole_table_but_no_more_than_a_partition_of_aws_gives() -> None:
     async def run() -> None:
         throughput = Throughput(StillClock(), lambda _: None)
         throughput.spend(TABLE, Kind.WRITE, 500, 499 * BURST_S, 1)
@@ -70,7 +70,7 @@ def test_one_partition_may_use_the_whole_table_but_no_more_than_a_partition_give
 
         other = Throughput(StillClock(), lambda _: None)
         other.spend(TABLE, Kind.WRITE, 10_000, 1000 * BURST_S, 1)
-        assert refuses(other, 10_000, 1), "a partition gives 1,000 units a second"
+        assert refuses(other, 10_000, 1), "a partition of AWS gives 1,000 units a second"
         assert not refuses(other, 10_000, 2)
 
     asyncio.run(run())
@@ -89,7 +89,7 @@ def test_what_one_gateway_takes_is_missing_at_the_others() -> None:
                 await asyncio.sleep(SHARE_INTERVAL_S / 4)
         other.heard(told)
         assert refuses(other, 2, 4)
-        assert len(told) == 2, "one word for the table and one for the partition"
+        assert len(told) == 2, "one word for the table and one for the slot"
 
     asyncio.run(run())
 

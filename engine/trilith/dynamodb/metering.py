@@ -36,8 +36,8 @@ class Meter:
         """
         if table.rates is None:
             return
-        partition = None if key is None else self._tables.partition_of(table, key)
-        self._throughput.admit(table.table_id, kind, table.rates[kind], partition, ahead=ahead)
+        slot = None if key is None else self._tables.slot_of(table, key)
+        self._throughput.admit(table.table_id, kind, table.rates[kind], slot, ahead=ahead)
         if kind is Kind.WRITE:
             for index in table.record.global_indexes:
                 self._throughput.admit(index.index_id, kind, _rate(index, kind))
@@ -69,8 +69,8 @@ class Meter:
                 self._spend_of_index(table, index, kind, of_index)
         self._count(table, kind, units)
         if table.rates is not None:
-            partition = None if key is None else self._tables.partition_of(table, key)
-            self._throughput.spend(table.table_id, kind, table.rates[kind], units, partition)
+            slot = None if key is None else self._tables.slot_of(table, key)
+            self._throughput.spend(table.table_id, kind, table.rates[kind], units, slot)
 
     def spend_read(
         self, table: Table, index: Index | None, units: float, key: Item | None = None

@@ -125,10 +125,9 @@ class TableService:
         self._recovery = recovery or Recovery(partitions, SystemClock())
         self.catalog = catalog
 
-    def partition_of(self, table: Table, key: Item) -> int:
-        """The id of the partition that holds the items of a partition key now."""
-        stem = layout.stem_of(table.table_id, key[table.partition_name])
-        return self._partitions.partition_of(TABLES_KEYSPACE, stem)
+    def slot_of(self, table: Table, key: Item) -> int:
+        """Which of the equal parts of the table's hash space a partition key is in (layout.py)."""
+        return layout.stem_of(table.table_id, key[table.partition_name])[0]
 
     # --- single items ----------------------------------------------------------------------------
 

@@ -1,9 +1,13 @@
-"""Provisioned throughput: token buckets for each table, each of its partitions, and each index.
+"""Provisioned throughput: token buckets for each table, each slot of it, and each index.
 
 A bucket fills at the provisioned rate and holds BURST_S seconds of it (AWS's burst capacity). A
 request is admitted while its buckets are not empty and pays afterwards, when its size is known: so
-a bucket may run into debt by what is in flight. Any partition may use all that the table has
-(adaptive capacity), up to what one partition gives at AWS. On-demand tables have no buckets.
+a bucket may run into debt by what is in flight. On-demand tables have no buckets.
+
+A *slot* is one of the equal parts of a table's hash space (layout.py), and stands for a partition
+at AWS, which gives a table more of them the more it is provisioned; what is one partition here has
+to do with what nodes have time for. Any slot may use all that the table has (adaptive capacity), up
+to what one partition gives at AWS: so may a hot key.
 
 Every gateway keeps all buckets, and tells the others what it took, a few times a second: between
 two words the gateways together may admit as often too much as there are gateways. Nothing of this
@@ -27,7 +31,7 @@ from trilith.runtime.clock import Clock
 BURST_S = 300.0
 SHARE_INTERVAL_S = 0.1
 BUCKETS_MAX = 20_000  # those that are full are forgotten before more are kept
-_WHOLE = -1  # stands for a partition: the bucket of the whole resource
+_WHOLE = -1  # stands for a slot: the bucket of the whole resource
 
 
 class Kind(IntEnum):
@@ -37,14 +41,14 @@ class Kind(IntEnum):
     WRITE = 1
 
 
-PARTITION_UNITS_MAX = {Kind.READ: 3000.0, Kind.WRITE: 1000.0}
+SLOT_UNITS_MAX = {Kind.READ: 3000.0, Kind.WRITE: 1000.0}
 
 
 class Spent(msgspec.Struct, frozen=True, array_like=True):
-    """Units taken from one bucket. `rate` is its units a second; `partition` -1: the whole."""
+    """Units taken from one bucket. `rate` is its units a second; `slot` -1: the whole."""
 
     resource: bytes
-    partition: int
+    slot: int
     kind: int
     rate: float
     units: float
@@ -91,7 +95,7 @@ class Throughput:
         resource: bytes,
         kind: Kind,
         rate: float,
-        partition: int | None = None,
+        slot: int | None = None,
         *,
         ahead: float = 0.0,
     ) -> None:
@@ -103,21 +107,21 @@ class Throughput:
         if not self._enforced:
             return
         now_s = self._clock.monotonic()
-        for key, its_rate in _buckets_of(resource, kind, rate, partition):
+        for key, its_rate in _buckets_of(resource, kind, rate, slot):
             bucket = self._buckets.get(key)
             level = its_rate * BURST_S if bucket is None else bucket.refill(its_rate, now_s)
-            # What a batch takes of each of several partitions is not told apart.
+            # What a batch takes of each of several slots is not told apart.
             if level <= (ahead if key[1] == _WHOLE else 0.0):
                 raise ThroughputExceeded
 
     def spend(
-        self, resource: bytes, kind: Kind, rate: float, units: float, partition: int | None = None
+        self, resource: bytes, kind: Kind, rate: float, units: float, slot: int | None = None
     ) -> None:
         """Pay for a request that was served."""
         if not self._enforced:
             return
         now_s = self._clock.monotonic()
-        for key, its_rate in _buckets_of(resource, kind, rate, partition):
+        for key, its_rate in _buckets_of(resource, kind, rate, slot):
             self._take(key, its_rate, units, now_s)
             self._unshared[key] = self._unshared.get(key, 0.0) + units
         if self._timer is None:
@@ -128,7 +132,7 @@ class Throughput:
         """Another gateway took these."""
         now_s = self._clock.monotonic()
         for one in spent:
-            self._take((one.resource, one.partition, one.kind), one.rate, one.units, now_s)
+            self._take((one.resource, one.slot, one.kind), one.rate, one.units, now_s)
 
     def _take(self, key: tuple[bytes, int, int], rate: float, units: float, now_s: float) -> None:
         bucket = self._buckets.get(key)
@@ -152,19 +156,19 @@ class Throughput:
         taken, self._unshared = self._unshared, {}
         self._share(
             [
-                Spent(resource, partition, kind, self._buckets[key].rate, units)
+                Spent(resource, slot, kind, self._buckets[key].rate, units)
                 for key, units in taken.items()
-                for resource, partition, kind in (key,)
+                for resource, slot, kind in (key,)
                 if key in self._buckets
             ]
         )
 
 
 def _buckets_of(
-    resource: bytes, kind: Kind, rate: float, partition: int | None
+    resource: bytes, kind: Kind, rate: float, slot: int | None
 ) -> list[tuple[tuple[bytes, int, int], float]]:
     whole = ((resource, _WHOLE, int(kind)), rate)
-    if partition is None:
+    if slot is None:
         return [whole]
-    its_rate = min(rate, PARTITION_UNITS_MAX[kind])
-    return [whole, ((resource, partition, int(kind)), its_rate)]
+    its_rate = min(rate, SLOT_UNITS_MAX[kind])
+    return [whole, ((resource, slot, int(kind)), its_rate)]
