@@ -206,7 +206,8 @@ class Partitions(Section, frozen=True, kw_only=True):
             ge=1,
             le=100,
             description="of one processor: when a node is busier, sustained, the partition that "
-            "most of its work is for is split, if another zone has time for the half; 100: never",
+            "most of its commands are for is split, if all zones are in sync and another has time "
+            "for the half; 100: never",
         ),
     ] = 85
     commands_per_second_max: Annotated[

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from tests.replication.local_cluster import KEYSPACE, LocalCluster, LocalNode, e
 from tests.replication.register_model import Anywhere, Read, Write
 
 from trilith.config import Partitions
+from trilith.errors import TrilithError
 from trilith.node.partition_changes import PartitionChanges
 
 NEVER = 1_000_000_000
@@ -225,6 +227,54 @@ def test_a_busy_node_gives_half_of_its_busiest_partition_to_one_with_time(tmp_pa
 
 def busy_but_for(zone: str, node: LocalNode) -> float:
     return 0.1 if node.zone == zone else 1.0
+
+
+def test_a_busy_node_that_leads_the_fewest_partitions_gives_to_another(tmp_path: Path) -> None:
+    async def story() -> None:
+        limits = {"split_after_seconds": 1, "merge_after_seconds": 0}
+        async with changing(tmp_path, partial(busy_only_in, "az3"), **limits) as cluster:
+            before, known = held(cluster), cluster.nodes[0].host.descriptors
+            led = Counter(d.preferred_leader for d, _ in known.values())
+            assert min(led, key=led.__getitem__) == cluster.nodes[2].node_id
+            await write_all(cluster, lambda: len(held(cluster)) > len(before))
+            (made,) = held(cluster) - before
+            idle = {node.node_id for node in cluster.nodes[:2]}
+            assert known[made][0].preferred_leader in idle
+
+    play(story)
+
+
+def busy_only_in(zone: str, node: LocalNode) -> float:
+    return 1.0 if node.zone == zone else 0.1
+
+
+def test_a_busy_node_splits_nothing_while_a_zone_is_away(tmp_path: Path) -> None:
+    async def story() -> None:
+        limits = {"split_after_seconds": 1, "merge_after_seconds": 0}
+        async with changing(tmp_path, partial(busy_only_in, "az1"), **limits) as cluster:
+            before, first = held(cluster), cluster.nodes[0]
+            await cluster.nodes[2].stop()
+            gone = cluster.nodes.pop()
+            clock = first.runtime.clock
+
+            def is_dropped() -> bool:
+                found = [first.host.descriptors[one][0] for one in before]
+                return all(gone.node_id not in one.in_sync for one in found)
+
+            async with asyncio.timeout(60.0):
+                while not is_dropped():  # too slowly to be split for
+                    await asyncio.gather(*(write_when_it_can(first, key) for key in KEYS))
+                    await asyncio.sleep(1.0)
+            until = clock.monotonic() + LATER_S
+            await write_all(cluster, lambda: clock.monotonic() > until)
+            assert held(cluster) == before
+
+    play(story)
+
+
+async def write_when_it_can(node: LocalNode, key: bytes) -> None:
+    with suppress(TrilithError):
+        await node.router.execute(KEYSPACE, key, Write(key, b"small"))
 
 
 def test_nodes_that_are_all_busy_split_nothing(tmp_path: Path) -> None:

@@ -1,12 +1,14 @@
 """Which led partitions this node splits, and where (DESIGN: replication, rule 7).
 
 *Hot*: more work than its leader's node has time for, while the node that is to lead the half has
-some, for a while: of what a busy node leads, that which most commands and reads are for. Not
-before: two leaders make smaller batches of the same writes, and so more work of them. Or more
-commands and reads per second than one partition is to take; the shares that they have of their
-limits add up. It is split at the median of the keys that recent commands went to, or recent reads
-where they weigh more, so that each half has about half of the load. One key that is hot alone
-cannot be split: then it is left alone for a while. (processor_load.py, read_heat.py)
+some, for a while: of what a busy node leads, that which most commands are for. (Reads are answered
+where they are asked: another leader takes none of them away.) Not before: two leaders make smaller
+batches of the same writes, and so more work of them. Nor while a zone is away, since no leader
+moves then, or while something else that is led here is yet to. Or more commands and reads per
+second than one partition is to take; the shares that they have of their limits add up. It is split
+at the median of the keys that recent commands went to, or recent reads where they weigh more, so
+that each half has about half of the load. One key that is hot alone cannot be split: then it is
+left alone for a while. (processor_load.py, read_heat.py)
 
 *Big*: more bytes than the limit. Sizes are measured by reading the partition, slowly, and only
 while the whole store holds more than one partition may; the key in the middle of the bytes is the
@@ -39,7 +41,7 @@ COOL_DOWN_S = 60.0  # after an attempt that found no place
 LOOK_S = 1.0
 MEASURE_BYTES_PER_STEP = 1024 * 1024
 MEASURE_BYTES_PER_SECOND = 16 * 1024 * 1024
-BUSY_RATE_MIN = 100  # commands and reads a second: below, something else keeps the node busy
+BUSY_RATE_MIN = 100  # commands a second: below, something else keeps the node busy
 TIME_SHARE_MAX = 0.6  # of our own load: who has more has no time for a half of it
 MARKS = 64  # keys remembered of a partition that is measured, evenly by bytes
 
@@ -135,7 +137,7 @@ class AutoSplit:
             self._busy_since = now
         elif now - self._busy_since >= partitions.split_after_seconds:
             work = [
-                (heat.rate + self._reads.rate(replica.partition_id), replica, heat)
+                (heat.rate, replica, heat)
                 for replica, heat in found
                 if replica.leader is heat.leader and now >= heat.not_before
             ]
@@ -143,8 +145,19 @@ class AutoSplit:
             if replica is None or heat is None or most < BUSY_RATE_MIN:
                 return
             self._busy_since = now  # the next in a while: what this one changes is to be seen
-            if await self._another_has_time(replica):
+            if self._leaders_move(found) and await self._another_has_time(replica):
                 await self._split_hot(replica, heat, now)
+
+    def _leaders_move(self, found: list[tuple[Replica, _Heat]]) -> bool:
+        """Whether a half would go to its leader, and nothing else is on its way to another: until
+        all are in sync it stays here (hand_overs.py), and would be split again, and again.
+        """
+        led = [replica.descriptor for replica, _ in found if replica.leader is not None]
+        return all(
+            len(one.in_sync) == len(one.replicas)
+            and one.preferred_leader in ("", self._host.node_id)
+            for one in led
+        )
 
     async def _split_hot(self, replica: Replica, heat: _Heat, now: float) -> None:
         """At the median of what is written, or read, of it lately."""
