@@ -194,7 +194,7 @@ class Tables(Section, frozen=True, kw_only=True):
     ] = 30
     ttl_deletes_per_second_max: Annotated[
         Positive, Meta(description="of expired items, by each leader")
-    ] = 500
+    ] = 1_500
 
 
 class Partitions(Section, frozen=True, kw_only=True):

@@ -472,6 +472,7 @@ def test_the_asynchronous_client_does_the_same(cluster: Cluster, bucket: Any, ta
 
 def test_a_killed_zone_is_survived_and_nothing_counts_twice(start_cluster: Any) -> None:
     cluster: Cluster = start_cluster()
+    cluster.spread_tables()
     additions = 600
     with connected(cluster) as db, connected(cluster) as other:
         bucket = db.create_bucket("survivors")
