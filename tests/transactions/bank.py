@@ -11,7 +11,7 @@ from trilith.runtime.entropy import SystemEntropy
 from trilith.tables.expressions.conditions import Condition
 from trilith.tables.expressions.operands import Attribute, Literal
 from trilith.tables.expressions.updates import Set, Sum, Update
-from trilith.tables.layout import LOCK
+from trilith.tables.layout import LOCK, TABLES_KEYSPACE, stem_of
 from trilith.tables.service import TableService, Wanted
 from trilith.tables.transacting import Snapshots, put_action, update_action
 from trilith.transactions.coordinator import Action, Transactions
@@ -136,8 +136,8 @@ def put(name: str, balance: int) -> Action:
 
 
 def partition_of(name: str) -> int:
-    partitions = LocalTables(cuts=CUTS)
-    return partitions.service.partition_of(ACCOUNTS, key(name))
+    stem = stem_of(ACCOUNTS.table_id, key(name)[ACCOUNTS.partition_name])
+    return LocalTables(cuts=CUTS).partition_of(TABLES_KEYSPACE, stem)
 
 
 def names_in_distinct_partitions(count: int) -> list[str]:
