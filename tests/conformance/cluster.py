@@ -308,18 +308,23 @@ class Cluster:
 
     # -- partitions ------------------------------------------------------------------------
 
-    def table_partitions(self) -> list[dict[str, Any]]:
-        return [one for one in self.status()["partitions"] if one["keyspace"] == "tables"]
+    def partitions(self, keyspace: str) -> list[dict[str, Any]]:
+        return [one for one in self.status()["partitions"] if one["keyspace"] == keyspace]
+
+    def change_partition(self, *arguments: str) -> dict[str, Any]:
+        """What `trilith partition ...` answers."""
+        found = run_trilith("partition", *arguments, "--json", "--data", str(self.data_dir))
+        answer: dict[str, Any] = json.loads(found)
+        return answer
 
     def spread_tables(self) -> None:
         """Splits the one partition that tables begin with: one to lead for each zone."""
-        (first,) = self.table_partitions()
+        (first,) = self.partitions("tables")
         for cut in TABLE_CUTS:
-            data = str(self.data_dir)
-            run_trilith("partition", "split", str(first["id"]), "--key", cut, "--data", data)
+            self.change_partition("split", str(first["id"]), "--key", cut)
 
         def is_spread() -> bool:
-            return len({one["leader_zone"] for one in self.table_partitions()}) == 3
+            return len({one["leader_zone"] for one in self.partitions("tables")}) == 3
 
         wait_until(is_spread, deadline_s=SPREAD_DEADLINE_S, what="each zone leads tables")
         self.wait_in_sync()

@@ -266,7 +266,7 @@ def test_a_dead_zone_loses_no_item(start_cluster: Callable[..., Cluster]) -> Non
     table = resource.create_table(TableName="alive", **KEYS)
     for number in range(60):
         table.put_item(Item={"pk": f"before{number}", "sk": number})
-    (leads,) = {one["leader_zone"] for one in own.table_partitions()}
+    (leads,) = {one["leader_zone"] for one in own.partitions("tables")}
     own.zone("kill", leads)
     for number in range(60):
         table.put_item(Item={"pk": f"after{number}", "sk": number})
@@ -276,7 +276,7 @@ def test_a_dead_zone_loses_no_item(start_cluster: Callable[..., Cluster]) -> Non
 
 def test_the_port_and_the_partitions_are_shown(cluster: Cluster) -> None:
     assert cluster.ports["dynamodb"]
-    assert len(cluster.table_partitions()) >= 3
+    assert len(cluster.partitions("tables")) >= 3
     code, metrics = cluster.http_get("/metrics")
     assert code == 200
     assert "trilith_dynamodb_requests_total" in metrics

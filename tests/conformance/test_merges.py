@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,10 +11,10 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from .cluster import Cluster, run_trilith
+from .cluster import Cluster
 from .processes import wait_until
 from .test_dynamodb_streams import Consumer
-from .test_splits import _client, _Load, _partitions
+from .test_splits import _client, _Load
 
 NEVER = {"TRILITH_PARTITIONS__MERGE_AFTER_SECONDS": "0"}
 BY_ITSELF = {
@@ -57,13 +56,6 @@ def cluster_of(start_cluster: Callable[..., Cluster]) -> Iterator[Callable[..., 
     yield start
     for one in started:
         one.remove()
-
-
-def _partition(cluster: Cluster, *arguments: str) -> dict[str, Any]:
-    """What the operator's command says."""
-    found = run_trilith("partition", *arguments, "--json", "--data", str(cluster.data_dir))
-    answer: dict[str, Any] = json.loads(found)
-    return answer
 
 
 def _scan(dynamodb: Any, **given: Any) -> list[dict[str, Any]]:
@@ -117,12 +109,12 @@ def test_a_table_is_split_and_merged_by_command_without_an_error_to_clients(
     fixed = {f"fixed-{n}" for n in range(200)}
     for name in fixed:
         dynamodb.put_item(TableName="merged", Item={"id": {"S": name}})
-    before = _partitions(cluster, "tables")
+    before = cluster.partitions("tables")
     load = _Load(_worker(dynamodb))
     for _ in range(3):
-        children = [_partition(cluster, "split", str(one["id"]))["child"] for one in before]
+        children = [cluster.change_partition("split", str(one["id"]))["child"] for one in before]
         wait_until(
-            lambda: len(_partitions(cluster, "tables")) == 2 * len(before),
+            lambda: len(cluster.partitions("tables")) == 2 * len(before),
             what="every partition is split",
             deadline_s=60,
         )
@@ -130,10 +122,10 @@ def test_a_table_is_split_and_merged_by_command_without_an_error_to_clients(
         assert len(names) == len(set(names))
         assert fixed <= set(names)
         for child in children:
-            answer = _partition(cluster, "merge", str(child))
+            answer = cluster.change_partition("merge", str(child))
             assert answer["absorbed"] == child
         wait_until(
-            lambda: len(_partitions(cluster, "tables")) == len(before),
+            lambda: len(cluster.partitions("tables")) == len(before),
             what="every partition is whole again",
             deadline_s=60,
         )
@@ -145,7 +137,7 @@ def test_a_table_is_split_and_merged_by_command_without_an_error_to_clients(
     written = {f"{w}-{n}" for w, count in enumerate(counts) for n in range(count)}
     halves = {f"{name}/{half}" for name in written for half in "ab"}
     bounds = [(one["start"], one["end"]) for one in before]
-    assert [(one["start"], one["end"]) for one in _partitions(cluster, "tables")] == bounds
+    assert [(one["start"], one["end"]) for one in cluster.partitions("tables")] == bounds
     cluster.kill_all()
     cluster.start()
     items = _scan(dynamodb, ConsistentRead=True)
@@ -173,12 +165,12 @@ def test_a_table_is_split_and_merged_by_command_without_an_error_to_clients(
 def test_what_cannot_be_merged_is_refused_by_name(cluster_of: Callable[..., Cluster]) -> None:
     cluster = cluster_of(NEVER)
     for keyspace, said in (("objects", "not merged"), ("tables", "what a split has made")):
-        one = _partitions(cluster, keyspace)[-1]
+        one = cluster.partitions(keyspace)[-1]
         with pytest.raises(subprocess.CalledProcessError) as refused:
-            _partition(cluster, "merge", str(one["id"]))
+            cluster.change_partition("merge", str(one["id"]))
         assert said in refused.value.stderr
     with pytest.raises(subprocess.CalledProcessError) as refused:
-        _partition(cluster, "merge", "999999")
+        cluster.change_partition("merge", "999999")
     assert "there is no partition" in refused.value.stderr
 
 
@@ -188,21 +180,21 @@ def test_a_table_that_cools_down_comes_together_by_itself(
     cluster = cluster_of(BY_ITSELF)
     dynamodb = _client(cluster, "dynamodb")
     dynamodb.create_table(**TABLE)
-    before = len(_partitions(cluster, "tables"))
+    before = len(cluster.partitions("tables"))
     load = _Load(_worker(dynamodb))
     wait_until(
-        lambda: load.failed() or len(_partitions(cluster, "tables")) >= before + 3,
+        lambda: load.failed() or len(cluster.partitions("tables")) >= before + 3,
         what="the hot table has more partitions",
         deadline_s=150,
     )
     counts = load.finish()
     stop = time.monotonic() + 150
     number = 0
-    while len(_partitions(cluster, "tables")) > before and time.monotonic() < stop:
+    while len(cluster.partitions("tables")) > before and time.monotonic() < stop:
         number += 1  # now and then, as a calm table is written
         dynamodb.put_item(TableName="merged", Item={"id": {"S": f"calm-{number}"}})
         time.sleep(1.5)
-    assert len(_partitions(cluster, "tables")) == before
+    assert len(cluster.partitions("tables")) == before
     names = {item["id"]["S"] for item in _scan(dynamodb, ConsistentRead=True)}
     written = {f"{w}-{n}" for w, count in enumerate(counts) for n in range(count)}
     assert len(names) == 3 * len(written) + number

@@ -58,11 +58,6 @@ def _client(cluster: Cluster, service: str) -> Any:
     )
 
 
-def _partitions(cluster: Cluster, keyspace: str) -> list[dict[str, Any]]:
-    found = cluster.status()["partitions"]
-    return [one for one in found if one["keyspace"] == keyspace]
-
-
 class _Load:
     """Clients that each write and read items of their own, until told to stop."""
 
@@ -95,7 +90,7 @@ def test_a_bucket_under_load_becomes_more_partitions_and_survives_a_crash_of_all
 ) -> None:
     s3 = _client(cluster, "s3")
     s3.create_bucket(Bucket="hot")
-    before = len(_partitions(cluster, "objects"))
+    before = len(cluster.partitions("objects"))
     fixed = [f"fixed/{n:04d}" for n in range(120)]
     for name in fixed:
         s3.put_object(Bucket="hot", Key=name, Body=name.encode())
@@ -113,14 +108,14 @@ def test_a_bucket_under_load_becomes_more_partitions_and_survives_a_crash_of_all
 
     load = _Load(work)
     deadline = time.monotonic() + LOAD_S_MAX
-    while len(_partitions(cluster, "objects")) < before + 3 and time.monotonic() < deadline:
+    while len(cluster.partitions("objects")) < before + 3 and time.monotonic() < deadline:
         assert listed("fixed/") == fixed
         names = listed()
         assert names == sorted(set(names))
         if load.failed():
             break
     counts = load.finish()
-    assert len(_partitions(cluster, "objects")) >= before + 3
+    assert len(cluster.partitions("objects")) >= before + 3
     written = [f"load/{w}/{n:06d}" for w, count in enumerate(counts) for n in range(count)]
     assert listed() == [*fixed, *written]
     cluster.kill_all()
@@ -139,7 +134,7 @@ def test_a_table_under_load_becomes_more_partitions_without_an_error(cluster: Cl
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    before = len(_partitions(cluster, "tables"))
+    before = len(cluster.partitions("tables"))
     fixed = {f"fixed-{n}" for n in range(300)}
     for name in fixed:
         dynamodb.put_item(TableName="hot", Item={"id": {"S": name}})
@@ -170,7 +165,7 @@ def test_a_table_under_load_becomes_more_partitions_without_an_error(cluster: Cl
     load = _Load(work)
     deadline = time.monotonic() + LOAD_S_MAX
     scans = 0
-    while len(_partitions(cluster, "tables")) < before + 6 and time.monotonic() < deadline:
+    while len(cluster.partitions("tables")) < before + 6 and time.monotonic() < deadline:
         names = scan()
         assert len(names) == len(set(names))
         assert fixed <= set(names)
@@ -179,7 +174,7 @@ def test_a_table_under_load_becomes_more_partitions_without_an_error(cluster: Cl
             break
     counts = load.finish()
     assert scans > 1
-    held = _partitions(cluster, "tables")
+    held = cluster.partitions("tables")
     assert len(held) >= before + 6
     names = scan()
     assert len(names) == len(set(names))
@@ -189,9 +184,7 @@ def test_a_table_under_load_becomes_more_partitions_without_an_error(cluster: Cl
     bounds = sorted((one["start"], one["end"]) for one in held)
     assert [end for _, end in bounds[:-1]] == [start for start, _ in bounds[1:]]
     wait_until(
-        lambda: (
-            len({one["leader"] for one in _partitions(cluster, "tables") if one["parent"]}) == 3
-        ),
+        lambda: len({one["leader"] for one in cluster.partitions("tables") if one["parent"]}) == 3,
         what="leaders of split partitions are spread over the nodes",
         deadline_s=120,
     )
@@ -239,7 +232,7 @@ def _read(cluster: Cluster) -> None:
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    before = len(_partitions(cluster, "tables"))
+    before = len(cluster.partitions("tables"))
     for n in range(200):
         dynamodb.put_item(TableName="read", Item={"id": {"S": f"{n}"}})
 
@@ -250,11 +243,11 @@ def _read(cluster: Cluster) -> None:
 
     load = _Load(work)
     deadline = time.monotonic() + LOAD_S_MAX
-    while len(_partitions(cluster, "tables")) < before + 3 and time.monotonic() < deadline:
+    while len(cluster.partitions("tables")) < before + 3 and time.monotonic() < deadline:
         assert not load.failed()
         time.sleep(0.2)
     load.finish()
-    assert len(_partitions(cluster, "tables")) >= before + 3
+    assert len(cluster.partitions("tables")) >= before + 3
     pages = dynamodb.get_paginator("scan").paginate(TableName="read", ConsistentRead=True)
     names = sorted(one["id"]["S"] for page in pages for one in page["Items"])
     assert names == sorted(str(n) for n in range(200))
@@ -268,7 +261,7 @@ def _grow(cluster: Cluster) -> None:
         KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    before = len(_partitions(cluster, "tables"))
+    before = len(cluster.partitions("tables"))
 
     def work(worker: int, count: int) -> None:
         item = {"id": {"S": f"{worker}-{count}"}, "text": {"S": f"{worker}-{count} " * 4_000}}
@@ -276,11 +269,11 @@ def _grow(cluster: Cluster) -> None:
 
     load = _Load(work)
     deadline = time.monotonic() + LOAD_S_MAX
-    while len(_partitions(cluster, "tables")) < before + 2 and time.monotonic() < deadline:
+    while len(cluster.partitions("tables")) < before + 2 and time.monotonic() < deadline:
         assert not load.failed()
         time.sleep(0.2)
     counts = load.finish()
-    assert len(_partitions(cluster, "tables")) >= before + 2
+    assert len(cluster.partitions("tables")) >= before + 2
     pages = dynamodb.get_paginator("scan").paginate(TableName="large", ProjectionExpression="id")
     found = sorted(one["id"]["S"] for page in pages for one in page["Items"])
     assert found == sorted(f"{w}-{n}" for w, count in enumerate(counts) for n in range(count))

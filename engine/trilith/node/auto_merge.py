@@ -21,7 +21,7 @@ import msgspec
 
 from trilith.config import Partitions
 from trilith.errors import Corruption, NotLeader, TrilithError
-from trilith.node.auto_split import MEASURE_BYTES_PER_SECOND, Marks, steps
+from trilith.node.auto_split import MEASURE_BYTES_PER_SECOND, Marks, shares_of_limits, steps
 from trilith.node.processor_load import ProcessorLoad
 from trilith.node.read_heat import ReadHeat
 from trilith.peers.hub import PeerHub
@@ -121,8 +121,8 @@ class AutoMerge:
             return _Calm(leader, generation, leader.commands, now, now, not_before)
         rate = (leader.commands - calm.commands) / max(now - calm.at, 0.001)
         calm.commands, calm.at = leader.commands, now
-        heat = rate / self._partitions.commands_per_second_max
-        heat += self._reads.rate(replica.partition_id) / self._partitions.reads_per_second_max
+        reads = self._reads.rate(replica.partition_id)
+        heat = sum(shares_of_limits(self._partitions, rate, reads))
         busy = self._load.share * 100 / self._partitions.busy_percent_max
         if heat >= CALM_SHARE or busy >= CALM_BUSY_SHARE:
             calm.since = now

@@ -117,9 +117,8 @@ class AutoSplit:
     def _is_over(self, replica: Replica, heat: _Heat, now: float) -> bool:
         """Whether it has taken more than one partition is to take, for long enough."""
         partitions = self._partitions
-        share = heat.rate / partitions.commands_per_second_max
-        share += self._reads.rate(replica.partition_id) / partitions.reads_per_second_max
-        if share < 1:
+        reads = self._reads.rate(replica.partition_id)
+        if sum(shares_of_limits(partitions, heat.rate, reads)) < 1:
             heat.hot_since = None
         elif heat.hot_since is None:
             heat.hot_since = now
@@ -163,8 +162,7 @@ class AutoSplit:
         """At the median of what is written, or read, of it lately."""
         partitions = self._partitions
         reads = self._reads.rate(replica.partition_id)
-        by_writing = heat.rate / partitions.commands_per_second_max
-        by_reading = reads / partitions.reads_per_second_max
+        by_writing, by_reading = shares_of_limits(partitions, heat.rate, reads)
         written, read = list(heat.leader.recent_keys), self._reads.places(replica.partition_id)
         keys = written if by_writing >= by_reading else read
         if len(keys) < SAMPLES_MIN:
@@ -184,8 +182,6 @@ class AutoSplit:
     async def _another_has_time(self, replica: Replica) -> bool:
         """Whether the node that is to lead what a split makes is less busy than this one."""
         node = self._host.splitting.next_leader(replica.descriptor)
-        if node == self._host.node_id:
-            return False
         try:
             return await self._load.of(node) <= self._load.share * TIME_SHARE_MAX
         except (TrilithError, TimeoutError) as error:
@@ -258,6 +254,11 @@ class AutoSplit:
         place = median(marks.keys, division, record)
         if place is not None:
             await self._split(replica, place, why=f"{marks.movable} bytes")
+
+
+def shares_of_limits(partitions: Partitions, commands: float, reads: float) -> tuple[float, float]:
+    """What these rates (a second) are of what one partition is to take of each."""
+    return commands / partitions.commands_per_second_max, reads / partitions.reads_per_second_max
 
 
 class Marks:
